@@ -1,0 +1,81 @@
+"""Prove a step's accounting from its files: every record, every row, every reject."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mama_augment import schema
+from mama_augment.ledger import Ledger
+
+if TYPE_CHECKING:
+    from mama_augment.store import StepDir, UnitRecord
+
+
+def audit(step_dir: StepDir, *, deep: bool = False) -> Ledger:
+    """The ledger of a step directory, with every disagreement named.
+
+    Counts come from the Parquet files themselves (row counts, statuses, verdicts) and must agree
+    with the commit records and the manifest. `deep` also hashes each file.
+    """
+    problems: list[str] = []
+    num_ok = num_rejected = num_failed = num_pending = num_units_pending = 0
+    records = step_dir.records()
+    for unit_id, num_in in step_dir.manifest.units.items():
+        record = records.get(unit_id)
+        if record is None:
+            num_pending += num_in
+            num_units_pending += 1
+            continue
+        found = _count(step_dir, record)
+        recorded = (record.num_ok, record.num_rejected, record.num_failed)
+        if found != recorded:
+            problems.append(
+                f"unit {unit_id}: files hold (ok, rejected, failed) = {found}, "
+                f"its record says {recorded}"
+            )
+        if sum(found) != num_in:
+            problems.append(f"unit {unit_id}: {num_in} in, {sum(found)} accounted for")
+        if deep:
+            problems.extend(_hash_problems(step_dir, record))
+        num_ok += found[0]
+        num_rejected += found[1]
+        num_failed += found[2]
+    return Ledger(
+        step=step_dir.step,
+        num_in=sum(step_dir.manifest.units.values()),
+        num_ok=num_ok,
+        num_rejected=num_rejected,
+        num_failed=num_failed,
+        num_pending=num_pending,
+        num_units=len(step_dir.manifest.units),
+        num_units_pending=num_units_pending,
+        problems=tuple(problems),
+    )
+
+
+def _count(step_dir: StepDir, record: UnitRecord) -> tuple[int, int, int]:
+    """(ok, rejected, failed) items of one unit, read from its files."""
+    num_ok = num_rejected = 0
+    if record.data_file:
+        with step_dir.folder.open_input(record.data_file) as stream:
+            file = pq.ParquetFile(stream)
+            columns = schema.OK_COLUMNS.get(step_dir.step)
+            num_rows = file.metadata.num_rows
+            table: pa.Table | None = file.read(columns=columns) if columns else None
+        num_ok = num_rows if table is None else schema.num_ok_items(step_dir.step, table)
+        num_rejected = num_rows - num_ok if step_dir.step == "caption" else 0
+    rejects = step_dir.read_rejects(record)
+    num_failed = sum(r.verdict == "failed" for r in rejects)
+    return num_ok, num_rejected + len(rejects) - num_failed, num_failed
+
+
+def _hash_problems(step_dir: StepDir, record: UnitRecord) -> list[str]:
+    return [
+        f"{name}: its bytes do not have the recorded sha256 {sha256[:12]}…"
+        for name, _, sha256 in record.files()
+        if hashlib.sha256(step_dir.folder.read_bytes(name)).hexdigest() != sha256
+    ]

@@ -1,0 +1,49 @@
+"""The counts that must add up: in = ok + rejected + failed + pending, per step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ledger:
+    """What became of every item of a step. `problems` names what does not add up."""
+
+    step: str
+    num_in: int
+    num_ok: int
+    num_rejected: int
+    num_failed: int
+    num_pending: int
+    num_units: int
+    num_units_pending: int
+    problems: tuple[str, ...] = ()
+
+    @property
+    def holds(self) -> bool:
+        accounted = self.num_ok + self.num_rejected + self.num_failed + self.num_pending
+        return not self.problems and accounted == self.num_in
+
+    @property
+    def exit_code(self) -> int:
+        """0 when all is ok or rejected; 1 when something failed, is pending or is unaccounted."""
+        return 0 if self.holds and not self.num_failed and not self.num_pending else 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reject:
+    """An item that left the flow of a step.
+
+    verdict: `rejected` (a verdict on the input, the same every run) or `failed` (timeout, crash,
+    I/O, memory: worth a retry). reason: a short code; message: what a person needs to act.
+    """
+
+    id: str
+    step: str
+    verdict: str
+    reason: str
+    message: str
+    attempts: int = 1
+
+    def __post_init__(self) -> None:
+        assert self.verdict in ("rejected", "failed"), self.verdict

@@ -1,0 +1,91 @@
+"""What a command tells a person: progress while it works, one summary table at the end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from mama_augment.ledger import Ledger
+
+console = Console()
+error_console = Console(stderr=True)
+
+
+class _RateColumn(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:,.1f}/s" if task.speed else "")
+
+
+class StepProgress:
+    """Counts items done and shows them; also measures the rate for the summary."""
+
+    def __init__(self, bar: Progress, task_id: int) -> None:
+        self._bar = bar
+        self._task_id = task_id
+        self.num_done = 0
+        self.started = time.monotonic()
+
+    def advance(self, num_items: int = 1) -> None:
+        self.num_done += num_items
+        self._bar.advance(self._task_id, num_items)  # type: ignore[arg-type]
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.started
+
+
+@contextmanager
+def step_progress(description: str, num_total: int, num_done: int = 0) -> Iterator[StepProgress]:
+    """A rich progress bar over `num_total` items, `num_done` of them from an earlier run."""
+    columns = (
+        TextColumn("[bold]{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _RateColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=error_console) as bar:
+        task_id = bar.add_task(description, total=num_total, completed=num_done)
+        yield StepProgress(bar, task_id)
+
+
+def print_ledger(
+    ledger: Ledger, *, noun: str, out: str, num_done: int = 0, seconds: float = 0.0
+) -> None:
+    """The summary table of a step: the ledger, the rate of this run, where the output lies."""
+    table = Table(title=f"mama-augment {ledger.step}", title_justify="left")
+    for column in ("in", "ok", "rejected", "failed", "pending", "rate"):
+        table.add_column(column, justify="right")
+    table.add_column("output", overflow="fold")
+    rate = f"{num_done / seconds:,.1f} {noun}/s" if num_done and seconds else "nothing to do"
+    counts = (
+        ledger.num_in,
+        ledger.num_ok,
+        ledger.num_rejected,
+        ledger.num_failed,
+        ledger.num_pending,
+    )
+    table.add_row(*(f"{n:,}" for n in counts), rate, out)
+    console.print(table)
+    for problem in ledger.problems:
+        error_console.print(f"[red]accounting:[/red] {problem}")
+    if ledger.num_failed:
+        error_console.print("Some items failed; `--retry-failed` tries only those again.")
+    if ledger.num_pending:
+        error_console.print("Some items are pending; the same command continues.")
