@@ -1,0 +1,45 @@
+# Everything a person or a CI machine runs. Needs Python 3.11 or newer, nothing else.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# A CPU build of torch: from the package sources already configured, else from PyTorch's own CPU
+# index. Never the default build, which brings gigabytes of CUDA. On a GPU machine:
+# make TORCH=torch==2.13.0 …
+TORCH ?= torch==2.13.0+cpu
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+DEMO_OUT ?= demo
+DEMO_FLAGS ?=
+PYTEST := $(BIN)/pytest -n 2 --dist loadfile
+PATHS := mama_augment mama_train pipelines examples tests benchmarks
+
+.PHONY: demo test test-all test-vllm lint format clean
+.DEFAULT_GOAL := demo
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; try make PYTHON=python3.11"'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet '$(TORCH)' || $(BIN)/pip install --quiet '$(TORCH)' --index-url $(TORCH_INDEX)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: $(VENV)/installed  ## the main job on a generated world, a few minutes on two cores
+	$(BIN)/python pipelines/shapes_cpu.py --out $(DEMO_OUT) $(DEMO_FLAGS)
+
+test: lint  ## lint, types and the fast tests
+	$(PYTEST) -m 'not slow and not vllm'
+
+test-all: lint  ## every test that needs no vLLM, the slow ones included
+	$(PYTEST) -m 'not vllm'
+
+lint: $(VENV)/installed
+	$(BIN)/ruff check $(PATHS)
+	$(BIN)/ruff format --check $(PATHS)
+	$(BIN)/mypy
+	$(BIN)/mypy tests benchmarks examples pipelines
+
+format: $(VENV)/installed
+	$(BIN)/ruff check --fix $(PATHS)
+	$(BIN)/ruff format $(PATHS)
+
+clean:  ## remove what the demo made; environments stay
+	rm -rf $(DEMO_OUT)
