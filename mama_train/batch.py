@@ -1,0 +1,76 @@
+"""One training batch: this rank's rows, and the keys that say which rows belong together."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Rows of this rank (b), with keys of all rows of the global batch (B).
+
+    video: uint8 [b,T,H,W,3], or normalised float [b,T,3,H,W].
+    input_ids_BS, mask_BS: int64 [b,S]; mask 1 = token.
+    clip_key_B, text_key_B: int64 [B] hashes of the clip id and of the text.
+    frequency_B: float [B], training captions that share the rarest concept of each sample; NaN
+        where there is none.
+    clip_ids: the ids of all B rows, for messages.
+    """
+
+    video: Tensor
+    input_ids_BS: Tensor
+    mask_BS: Tensor
+    clip_key_B: Tensor
+    text_key_B: Tensor
+    frequency_B: Tensor
+    clip_ids: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.input_ids_BS)
+
+    @property
+    def num_rows(self) -> int:
+        """Rows of the global batch."""
+        return len(self.clip_key_B)
+
+    def model_input(self) -> tuple[Tensor, Tensor, Tensor]:
+        return self.video, self.input_ids_BS, self.mask_BS
+
+    def chunks(self, num_rows: int) -> Iterator[Batch]:
+        """This rank's rows, `num_rows` at a time; the keys stay those of the whole batch."""
+        for start in range(0, len(self), num_rows):
+            rows = slice(start, start + num_rows)
+            yield dataclasses.replace(
+                self,
+                video=self.video[rows],
+                input_ids_BS=self.input_ids_BS[rows],
+                mask_BS=self.mask_BS[rows],
+            )
+
+    def to(self, device: torch.device) -> Batch:
+        if device.type == "cpu":
+            return self
+        tensors = {
+            f.name: getattr(self, f.name).to(device, non_blocking=True)
+            for f in dataclasses.fields(self)
+            if isinstance(getattr(self, f.name), Tensor)
+        }
+        return dataclasses.replace(self, **tensors)
+
+
+def keys(names: Sequence[str]) -> Tensor:
+    """int64 [len(names)]: equal strings and only those (but for 2^-64 chances) get equal keys."""
+    digests = b"".join(hashlib.blake2b(n.encode(), digest_size=8).digest() for n in names)
+    return torch.from_numpy(np.frombuffer(digests, dtype="<i8").copy())
+
+
+def same_text(text: str) -> str:
+    """The form in which two texts count as identical: letters' case and spacing do not matter."""
+    return " ".join(text.lower().split())

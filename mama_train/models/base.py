@@ -1,0 +1,70 @@
+"""What training needs of a video-text model: two encoders into one space, and a temperature."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrameSpec:
+    """What the data must hand over: frames per clip, square size in pixels, pixel statistics."""
+
+    num_frames: int
+    size_px: int
+    mean: tuple[float, float, float] = CLIP_MEAN
+    std: tuple[float, float, float] = CLIP_STD
+
+
+class DualEncoder(nn.Module, ABC):
+    """Video frames and texts to unit vectors of one space.
+
+    `logit_scale` is the logarithm of the inverse temperature. Attention must run on plain
+    `scaled_dot_product_attention` (or eager) and without dropout: the meta step differentiates
+    forwards through two passes that must agree.
+    """
+
+    frame_spec: FrameSpec
+    logit_scale: nn.Parameter
+
+    def __init__(self, frame_spec: FrameSpec) -> None:
+        super().__init__()
+        self.frame_spec = frame_spec
+        self.register_buffer("_mean", torch.tensor(frame_spec.mean), persistent=False)
+        self.register_buffer("_std", torch.tensor(frame_spec.std), persistent=False)
+
+    def forward(
+        self, video: Tensor, input_ids_BS: Tensor, mask_BS: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """(video_embed_BD, text_embed_BD), both of unit length."""
+        return self.embed_video(video), self.embed_text(input_ids_BS, mask_BS)
+
+    def pixels(self, video: Tensor) -> Tensor:
+        """uint8 [B,T,H,W,3] to normalised [B,T,3,H,W]; float input is taken as normalised."""
+        if video.dtype != torch.uint8:
+            return video
+        mean, std = self.get_buffer("_mean"), self.get_buffer("_std")
+        return ((video.to(mean.dtype) / 255 - mean) / std).permute(0, 1, 4, 2, 3)
+
+    @abstractmethod
+    def embed_video(self, video: Tensor) -> Tensor:
+        """Frames, uint8 [B,T,H,W,3] or normalised float [B,T,3,H,W], to unit vectors [B,D]."""
+
+    @abstractmethod
+    def embed_text(self, input_ids_BS: Tensor, mask_BS: Tensor) -> Tensor:
+        """Token ids with mask (1 = token) to unit vectors [B,D]."""
+
+    @abstractmethod
+    def upper_names(self, num_layers: int) -> list[str]:
+        """Names of the parameters of the last `num_layers` blocks of both towers and above."""
+
+    @abstractmethod
+    def config_json(self) -> dict[str, Any]:
+        """What `models.build` needs to make this model again, and the HF-style config."""

@@ -1,0 +1,51 @@
+"""The meta gradient by second-order autograd: slow and hungry, a reference for tests and timings.
+
+It unrolls the virtual step with `create_graph=True`, as the paper (arXiv 2407.03788) describes.
+One process, no chunks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from mama_train.batch import Batch
+from mama_train.losses import same_pairs_BB
+from mama_train.objective import Named, Objective, exact_attention
+
+
+def unrolled_meta_gradient(
+    objective: Objective,
+    batch: Batch,
+    meta_batch: Batch,
+    net: nn.Module,
+    weigh: Callable[[Tensor], Tensor],
+    *,
+    lr: float,
+    preconditioner: Named | None = None,
+) -> tuple[list[Tensor], Named]:
+    """dL_meta/dθ through the graph of the virtual step, and Σ ω_i ∇L_i(w)."""
+    parameters = objective.parameters()
+
+    def loss_B(at: Named, rows: Batch) -> Tensor:
+        video_BD, text_BD = functional_call(objective.model, at, rows.model_input())
+        same_BB = same_pairs_BB(rows.clip_key_B, rows.text_key_B)
+        return objective.loss(video_BD, text_BD, at["logit_scale"], same_BB=same_BB)
+
+    with exact_attention():
+        train_loss_B = loss_B(parameters, batch)
+        weight_B = weigh(train_loss_B.detach()).to(train_loss_B.dtype)
+        grads = torch.autograd.grad(
+            (weight_B * train_loss_B).sum(), list(parameters.values()), create_graph=True
+        )
+        gradient = dict(zip(parameters, grads, strict=True))
+        virtual = {
+            n: p - lr * (gradient[n] if preconditioner is None else preconditioner[n] * gradient[n])
+            for n, p in parameters.items()
+        }
+        meta_loss = loss_B(virtual, meta_batch).mean()
+        theta_gradient = torch.autograd.grad(meta_loss, list(net.parameters()))
+    return list(theta_gradient), {n: g.detach() for n, g in gradient.items()}

@@ -1,0 +1,167 @@
+"""The JVP meta step equals second-order autograd, and does what a meta step is for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from mama_train.losses import MarginLoss
+from mama_train.meta import MetaOutcome, adamw_preconditioner, meta_gradient
+from mama_train.objective import Objective
+from mama_train.unrolled import unrolled_meta_gradient
+from mama_train.weighting import Weighting, WeightNet
+
+from .conftest import random_batch, tiny_model
+
+LR = 0.05
+
+
+def weight_net(dtype: torch.dtype) -> WeightNet:
+    torch.manual_seed(5)
+    net = WeightNet(8).to(dtype)
+    with torch.no_grad():
+        net.out.weight.normal_()
+    return net
+
+
+def preconditioner(objective: Objective) -> dict[str, Tensor]:
+    """AdamW's, after two steps on other batches."""
+    named = objective.parameters()
+    optimizer = torch.optim.AdamW(objective.model.parameters(), lr=1e-3)
+    assert adamw_preconditioner(optimizer, named) is None
+    for seed in (10, 11):
+        encoded = objective.encode(random_batch(seed, dtype=objective.model.logit_scale.dtype))
+        for name, grad in objective.gradient(encoded, torch.full((6,), 1 / 6)).items():
+            named[name].grad = grad
+        optimizer.step()
+    optimizer.zero_grad()
+    found = adamw_preconditioner(optimizer, named)
+    assert found is not None
+    return found
+
+
+def both(
+    dtype: torch.dtype, *, adamw: bool, normalised: bool, chunk: int | None, checkpointing: bool
+) -> tuple[MetaOutcome, tuple[list[Tensor], dict[str, Tensor]]]:
+    model = tiny_model(dtype=dtype)
+    net = weight_net(dtype)
+    loss = MarginLoss(margin=0.3)
+    reference = Objective(model, loss)
+    d = preconditioner(reference) if adamw else None
+    batch, meta_batch = random_batch(1, dtype=dtype), random_batch(2, 4, dtype=dtype)
+    weighting = Weighting(normalised=normalised)
+
+    def weigh(loss_B: Tensor) -> Tensor:
+        return weighting.weights_B(loss_B, net=net)
+
+    expected = unrolled_meta_gradient(
+        reference, batch, meta_batch, net, weigh, lr=LR, preconditioner=d
+    )
+    for tower in (model.text_model, model.vision_model):
+        tower.encoder.gradient_checkpointing = checkpointing
+    objective = Objective(model, loss, chunk=chunk)
+    outcome = meta_gradient(
+        objective, objective.encode(batch), meta_batch, net, weigh, lr=LR, preconditioner=d
+    )
+    return outcome, expected
+
+
+def relative_error(actual: list[Tensor], expected: list[Tensor]) -> float:
+    a, e = (torch.cat([t.flatten() for t in side]) for side in (actual, expected))
+    return float((a - e).norm() / e.norm())
+
+
+@pytest.mark.parametrize("adamw", [False, True])
+@pytest.mark.parametrize("normalised", [False, True])
+@pytest.mark.parametrize(
+    ("chunk", "checkpointing"), [(None, False), (2, False), (None, True), (4, True)]
+)
+def test_equals_double_backward_in_float64(
+    adamw: bool, normalised: bool, chunk: int | None, checkpointing: bool
+) -> None:
+    outcome, (theta, gradient) = both(
+        torch.float64,
+        adamw=adamw,
+        normalised=normalised,
+        chunk=chunk,
+        checkpointing=checkpointing,
+    )
+    assert max(float(g.norm()) for g in theta) > 1e-6
+    assert relative_error(outcome.theta_gradient, theta) < 1e-10
+    assert relative_error(list(outcome.gradient.values()), list(gradient.values())) < 1e-10
+
+
+@pytest.mark.parametrize("adamw", [False, True])
+def test_equals_double_backward_in_float32(adamw: bool) -> None:
+    outcome, (theta, _) = both(
+        torch.float32, adamw=adamw, normalised=True, chunk=None, checkpointing=False
+    )
+    assert relative_error(outcome.theta_gradient, theta) < 1e-4
+
+
+def test_s_is_each_samples_slope_of_the_loss_along_the_direction() -> None:
+    model = tiny_model()
+    objective = Objective(model, MarginLoss(margin=0.3))
+    batch = random_batch(1)
+    torch.manual_seed(3)
+    direction = {n: torch.randn_like(p) for n, p in objective.parameters().items()}
+    s_B = objective.loss_jvp(batch, direction)
+    eps = 1e-6
+    losses = []
+    for sign in (1, -1):
+        moved = {n: p + sign * eps * direction[n] for n, p in objective.parameters().items()}
+        losses.append(objective.mean_gradient_at(moved, batch)[1])
+    torch.testing.assert_close(s_B, (losses[0] - losses[1]) / (2 * eps), rtol=1e-6, atol=1e-8)
+
+
+def test_upper_layers_alone_are_exact_for_a_step_of_those_alone() -> None:
+    model = tiny_model()
+    names = model.upper_names(1)
+    assert 0 < len(names) < len(list(model.parameters()))
+    assert not any("layers.0." in n or "embedding" in n for n in names)
+    objective, net, weighting = Objective(model, MarginLoss()), weight_net(torch.float64), Weighting()
+
+    def weigh(loss_B: Tensor) -> Tensor:
+        return weighting.weights_B(loss_B, net=net)
+
+    batch, meta_batch = random_batch(1), random_batch(2)
+    encoded = objective.encode(batch)
+    kwargs: dict[str, Any] = {"lr": LR}
+    outcome = meta_gradient(objective, encoded, meta_batch, net, weigh, names=names, **kwargs)
+    masked = {
+        n: torch.full_like(p, float(n in names)) for n, p in objective.parameters().items()
+    }
+    expected, _ = unrolled_meta_gradient(
+        objective, batch, meta_batch, net, weigh, preconditioner=masked, **kwargs
+    )
+    assert relative_error(outcome.theta_gradient, expected) < 1e-10
+
+
+def test_descending_theta_lowers_the_loss_on_the_meta_set() -> None:
+    """Skipping the meta step, or a wrong sign, fails here."""
+    model, net, weighting = tiny_model(), weight_net(torch.float64), Weighting()
+    objective = Objective(model, MarginLoss())
+    batch, meta_batch = random_batch(1), random_batch(2)
+
+    def meta_loss_after_a_virtual_step() -> float:
+        encoded = objective.encode(batch)
+        weight_B = weighting.weights_B(encoded.loss_B, net=net)
+        grads = objective.gradient(encoded, weight_B)
+        moved = {n: p - LR * grads[n] for n, p in objective.parameters().items()}
+        return float(objective.mean_gradient_at(moved, meta_batch)[1].mean())
+
+    def weigh(loss_B: Tensor) -> Tensor:
+        return weighting.weights_B(loss_B, net=net)
+
+    before = meta_loss_after_a_virtual_step()
+    outcome = meta_gradient(
+        objective, objective.encode(batch), meta_batch, net, weigh, lr=LR
+    )
+    size = sum(float((g * g).sum()) for g in outcome.theta_gradient)
+    with torch.no_grad():
+        for parameter, grad in zip(net.parameters(), outcome.theta_gradient, strict=True):
+            parameter -= 0.1 * grad
+    assert meta_loss_after_a_virtual_step() - before == pytest.approx(-0.1 * size, rel=0.05)
