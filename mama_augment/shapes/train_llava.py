@@ -1,0 +1,304 @@
+"""Train the bundled captioner from nothing on two CPU cores.
+
+Three stages: film a pool of clips (cells.py); teach the vision tower what is in each cell (colour,
+shape, place, size), on grids whose twelve cells come from twelve different clips, so that every
+image carries twelve labels; then train the whole model to caption grids of real clips.
+
+    python -m mama_augment.shapes.train_llava --work /tmp/pool --out mama_augment/shapes/llava
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mama_augment.shapes.cells import NUM_CELLS, PoolConfig, make_pool, pool_scene, tile
+from mama_augment.shapes.prompting import prompt_corpus, random_prompt
+from mama_augment.shapes.scene import COLOURS, SHAPES, Scene, is_held_out
+from mama_augment.shapes.tiny_llava import (
+    TinyLlavaConfig,
+    build_model,
+    build_processor,
+    build_tokenizer,
+    save,
+)
+
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+IGNORED = -100
+"""Label of a token that the loss skips."""
+
+REVERSED = {
+    "moves left": "moves right",
+    "moves right": "moves left",
+    "moves up": "moves down",
+    "moves down": "moves up",
+    "grows": "shrinks",
+    "shrinks": "grows",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """Steps, batch sizes and peak learning rates of the two stages of training."""
+
+    seed: int = 7
+    tower_steps: int = 1500
+    tower_batch: int = 48
+    tower_rate: float = 1e-3
+    caption_steps: int = 2200
+    caption_batch: int = 24
+    caption_rate: float = 1e-3
+    caption_tower_rate: float = 3e-4
+    weight_decay: float = 0.05
+    warmup_steps: int = 100
+
+
+class Pool:
+    """Filmed takes on disk, and the grids drawn from them."""
+
+    def __init__(self, config: PoolConfig, directory: Path) -> None:
+        self.cells = np.load(directory / "cells.npy", mmap_mode="r")
+        self.states = np.load(directory / "states.npy")
+        self.scenes = [pool_scene(config, i) for i in range(config.num_takes)]
+        self.colours = np.array([COLOURS.index(scene.colour) for scene in self.scenes])
+        self.shapes = np.array([SHAPES.index(scene.shape) for scene in self.scenes])
+
+    def mixed_grid(self, rng: np.random.Generator) -> tuple[npt.NDArray[np.uint8], Any, Any]:
+        """A grid of twelve cells from twelve takes; labels [12, 2] and places [12, 3]."""
+        takes = rng.integers(len(self.scenes), size=NUM_CELLS)
+        picks = rng.integers(self.states.shape[1], size=NUM_CELLS)
+        cells = np.stack([self.cells[t, k] for t, k in zip(takes, picks, strict=True)])
+        labels = np.stack([self.colours[takes], self.shapes[takes]], axis=1)
+        return tile(cells), labels, self.states[takes, picks, :3]
+
+    def clip_grid(self, rng: np.random.Generator) -> tuple[npt.NDArray[np.uint8], Scene]:
+        """A grid of one take's cells in order, and the scene that it then shows.
+
+        Half are mirrored and half run backwards, which swaps the motions' names; a result that
+        is held out is not used.
+        """
+        index = int(rng.integers(len(self.scenes)))
+        cells = self.cells[index, key_frames(self.states.shape[1], rng)]
+        scene = self.scenes[index]
+        if rng.random() < 0.5 and not is_held_out(mirrored(scene)):
+            cells, scene = cells[:, :, ::-1], mirrored(scene)
+        if rng.random() < 0.5 and not is_held_out(backwards(scene)):
+            cells, scene = cells[::-1], backwards(scene)
+        return tile(cells), scene
+
+
+def key_frames(num_kept: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    """Twelve of the kept frames, sorted: now evenly, now at random, at least four per half."""
+    if rng.random() < 0.3:
+        shift = rng.random()
+        return ((np.arange(NUM_CELLS) + shift) * num_kept / NUM_CELLS).astype(np.int64)
+    while True:
+        picks = np.sort(rng.choice(num_kept, NUM_CELLS, replace=False))
+        if 4 <= int((picks < num_kept // 2).sum()) <= NUM_CELLS - 4:
+            return picks
+
+
+def mirrored(scene: Scene) -> Scene:
+    """The scene seen in a mirror: left and right change places."""
+    swap = {"moves left": "moves right", "moves right": "moves left"}
+    return Scene(
+        colour=scene.colour,
+        shape=scene.shape,
+        first_motion=swap.get(scene.first_motion, scene.first_motion),
+        second_motion=swap.get(scene.second_motion, scene.second_motion),
+    )
+
+
+def backwards(scene: Scene) -> Scene:
+    """The scene with time reversed: each motion undone, the second one first."""
+    return Scene(
+        colour=scene.colour,
+        shape=scene.shape,
+        first_motion=REVERSED[scene.second_motion],
+        second_motion=REVERSED[scene.first_motion],
+    )
+
+
+def to_pixels(grids: list[npt.NDArray[np.uint8]]) -> Tensor:
+    """Grids uint8 [H, W, 3] as the processor would give them: float32 [B, 3, H, W]."""
+    pixels = torch.from_numpy(np.stack(grids)).permute(0, 3, 1, 2).float() / 255
+    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (CLIP_MEAN, CLIP_STD))
+    return (pixels - mean) / std
+
+
+def ahead(make: Any, seed: int, num_steps: int) -> Iterator[Any]:
+    """`make(generator of step i)` for each step, one prepared while another is in use."""
+    with ThreadPoolExecutor(1) as worker:
+        jobs = [worker.submit(make, np.random.default_rng((seed, i))) for i in range(2)]
+        for i in range(num_steps):
+            yield jobs.pop(0).result()
+            jobs.append(worker.submit(make, np.random.default_rng((seed, i + 2))))
+
+
+class CellHeads(nn.Module):
+    """Reads colour, shape and place of the object off the mean of each cell's patch tokens."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.sizes = (len(COLOURS), len(SHAPES), 3)
+        self.out = nn.Linear(width, sum(self.sizes))
+
+    def forward(self, tokens: Tensor) -> tuple[Tensor, ...]:
+        """tokens [B, 144, D] in reading order -> logits [B, 12, 8], [B, 12, 5], places [.., 3]."""
+        batch, num_tokens, width = tokens.shape
+        side = math.isqrt(num_tokens)
+        blocks = tokens.view(batch, 3, side // 3, 4, side // 4, width).mean(dim=(2, 4))
+        return self.out(blocks.reshape(batch, NUM_CELLS, width)).split(self.sizes, dim=-1)
+
+
+def schedule(optimizer: torch.optim.Optimizer, step: int, num_steps: int, warmup: int) -> None:
+    """Linear warm-up, then a cosine down to zero, of each group's own peak rate."""
+    share = min(1.0, (step + 1) / warmup)
+    share *= 0.5 * (1 + math.cos(math.pi * step / num_steps))
+    for group in optimizer.param_groups:
+        group["lr"] = group["peak"] * share
+
+
+def optimize(loss: Tensor, optimizer: torch.optim.Optimizer) -> None:
+    """One clipped step."""
+    optimizer.zero_grad()
+    loss.backward()
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    nn.utils.clip_grad_norm_(parameters, 1.0)
+    optimizer.step()
+
+
+def train_tower(model: Any, pool: Pool, config: TrainConfig) -> None:
+    """Stage 2: what is in each cell."""
+    tower = model.model.vision_tower
+    heads = CellHeads(tower.config.hidden_size)
+    optimizer = torch.optim.AdamW(
+        [{"params": [*tower.parameters(), *heads.parameters()], "peak": config.tower_rate}],
+        weight_decay=config.weight_decay,
+    )
+
+    def make(rng: np.random.Generator) -> Any:
+        grids, labels, places = zip(
+            *(pool.mixed_grid(rng) for _ in range(config.tower_batch)), strict=True
+        )
+        targets = torch.from_numpy(np.stack(labels)), torch.from_numpy(np.stack(places))
+        return to_pixels(list(grids)), *targets
+
+    started = time.perf_counter()
+    for step, batch in enumerate(ahead(make, config.seed, config.tower_steps)):
+        pixels, labels, places = batch
+        schedule(optimizer, step, config.tower_steps, config.warmup_steps)
+        with torch.autocast("cpu", torch.bfloat16):
+            tokens = tower(pixels).last_hidden_state[:, 1:]
+        colour, shape, place = heads(tokens.float())
+        loss = F.cross_entropy(colour.flatten(0, 1), labels[..., 0].flatten())
+        loss = loss + F.cross_entropy(shape.flatten(0, 1), labels[..., 1].flatten())
+        loss = loss + 20 * F.mse_loss(place, places)
+        optimize(loss, optimizer)
+        if step % 50 == 0 or step == config.tower_steps - 1:
+            right = [
+                (x.argmax(-1) == labels[..., i]).float().mean()
+                for i, x in enumerate((colour, shape))
+            ]
+            error = (place - places).abs().mean(dim=(0, 1))
+            print(
+                f"tower {step} loss {loss:.3f} colour {right[0]:.3f} shape {right[1]:.3f} "
+                f"place {error[0]:.3f} {error[1]:.3f} size {error[2]:.3f} "
+                f"{time.perf_counter() - started:.0f} s",
+                flush=True,
+            )
+
+
+def encode(tokenizer: Any, num_image_tokens: int, prompt: str, caption: str) -> tuple[Any, Any]:
+    """Token ids of one conversation, and its labels: only the answer is learned."""
+    question = tokenizer(f"USER: <image>\n{prompt} ASSISTANT:").input_ids
+    answer = tokenizer(f" {caption}", add_special_tokens=False).input_ids
+    at = question.index(tokenizer.convert_tokens_to_ids("<image>"))
+    question = question[:at] + [question[at]] * num_image_tokens + question[at + 1 :]
+    answer = [*answer, tokenizer.eos_token_id]
+    return question + answer, [IGNORED] * len(question) + answer
+
+
+def train_captions(model: Any, tokenizer: Any, pool: Pool, config: TrainConfig) -> None:
+    """Stage 3: captions of real clips, under many prompts."""
+    tower = list(model.model.vision_tower.parameters())
+    ids = {id(p) for p in tower}
+    rest = [p for p in model.parameters() if id(p) not in ids]
+    optimizer = torch.optim.AdamW(
+        [
+            {"params": tower, "peak": config.caption_tower_rate},
+            {"params": rest, "peak": config.caption_rate},
+        ],
+        weight_decay=config.weight_decay,
+        betas=(0.9, 0.98),
+    )
+
+    def make(rng: np.random.Generator) -> Any:
+        drawn = [pool.clip_grid(rng) for _ in range(config.caption_batch)]
+        rows = [
+            encode(tokenizer, model.config.image_seq_length, random_prompt(rng), scene.caption)
+            for _, scene in drawn
+        ]
+        length = max(len(ids) for ids, _ in rows)
+        ids = torch.full((len(rows), length), tokenizer.pad_token_id)
+        labels = torch.full((len(rows), length), IGNORED)
+        for i, (row_ids, row_labels) in enumerate(rows):
+            ids[i, : len(row_ids)] = torch.tensor(row_ids)
+            labels[i, : len(row_ids)] = torch.tensor(row_labels)
+        return to_pixels([grid for grid, _ in drawn]), ids, labels
+
+    started = time.perf_counter()
+    for step, batch in enumerate(ahead(make, config.seed + 1, config.caption_steps)):
+        pixels, ids, labels = batch
+        schedule(optimizer, step, config.caption_steps, config.warmup_steps)
+        mask = (ids != tokenizer.pad_token_id).long()
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = model(input_ids=ids, pixel_values=pixels, attention_mask=mask).logits
+        logits, wanted = logits[:, :-1].float(), labels[:, 1:]
+        loss = F.cross_entropy(logits.flatten(0, 1), wanted.flatten(), ignore_index=IGNORED)
+        optimize(loss, optimizer)
+        if step % 50 == 0 or step == config.caption_steps - 1:
+            right = ((logits.argmax(-1) == wanted) | (wanted == IGNORED)).all(dim=1).float().mean()
+            print(
+                f"captions {step} loss {loss:.4f} exact {right:.3f} "
+                f"{time.perf_counter() - started:.0f} s",
+                flush=True,
+            )
+
+
+def main() -> None:
+    """Film, train, save."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--work", type=Path, required=True, help="where the filmed pool goes")
+    parser.add_argument("--out", type=Path, required=True, help="where the model goes")
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    pool_config, config, sizes = PoolConfig(), TrainConfig(), TinyLlavaConfig()
+    torch.manual_seed(config.seed)
+    if not (options.work / "states.npy").exists():
+        make_pool(pool_config, options.work)
+    pool = Pool(pool_config, options.work)
+    tokenizer = build_tokenizer(sizes, prompt_corpus())
+    model = build_model(sizes).train()
+    train_tower(model, pool, config)
+    torch.save(model.state_dict(), options.work / "tower.pt")
+    train_captions(model, tokenizer, pool, config)
+    save(model.eval(), build_processor(sizes, tokenizer), options.out)
+
+
+if __name__ == "__main__":
+    main()
