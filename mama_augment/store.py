@@ -12,8 +12,7 @@ import dataclasses
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -22,64 +21,13 @@ import pyarrow.parquet as pq
 from mama_augment import schema
 from mama_augment.files import Folder
 from mama_augment.ledger import Ledger, Reject
+from mama_augment.records import Manifest, UnitRecord, check_same, fingerprint, versions
 from mama_augment.schema import InputError
+
+__all__ = ["Manifest", "StepDir", "UnitRecord", "clear", "fingerprint", "parquet_bytes", "versions"]
 
 MANIFEST_NAME = "manifest.json"
 ROW_GROUP_BYTES = 64 * 2**20
-
-
-@dataclass(frozen=True, kw_only=True)
-class Manifest:
-    """The header of a step directory. `units` maps each unit to its number of items, in order."""
-
-    step: str
-    config: Mapping[str, Any]
-    input_fingerprint: str
-    units: Mapping[str, int]
-    versions: Mapping[str, str]
-    schema_version: int = schema.SCHEMA_VERSION
-
-    @property
-    def config_hash(self) -> str:
-        return fingerprint(self.config)
-
-    def to_json(self) -> bytes:
-        content = {**dataclasses.asdict(self), "config_hash": self.config_hash}
-        return json.dumps(content, indent=1, ensure_ascii=False).encode()
-
-    @classmethod
-    def from_json(cls, content: bytes) -> Manifest:
-        fields = json.loads(content)
-        fields.pop("config_hash")
-        return cls(**fields)
-
-
-@dataclass(frozen=True, kw_only=True)
-class UnitRecord:
-    """The commit record of one unit; names are relative to the step directory."""
-
-    unit_id: str
-    num_in: int
-    num_ok: int
-    num_rejected: int
-    num_failed: int
-    data_file: str | None = None
-    data_rows: int = 0
-    data_bytes: int = 0
-    data_sha256: str = ""
-    rejects_file: str | None = None
-    rejects_rows: int = 0
-    rejects_bytes: int = 0
-    rejects_sha256: str = ""
-
-    def files(self) -> list[tuple[str, int, str]]:
-        """(name, size in bytes, sha256) of each file that this unit published."""
-        files = []
-        if self.data_file:
-            files.append((self.data_file, self.data_bytes, self.data_sha256))
-        if self.rejects_file:
-            files.append((self.rejects_file, self.rejects_bytes, self.rejects_sha256))
-        return files
 
 
 class StepDir:
@@ -130,7 +78,7 @@ class StepDir:
                 clear(folder)
             else:
                 existing = cls.open(uri)
-                _check_same(existing.manifest, manifest, uri)
+                check_same(existing.manifest, manifest, uri)
                 existing.remove_leftovers()
                 return existing
         elif names := list(folder.sizes_bytes())[:3]:
@@ -296,36 +244,3 @@ def parquet_bytes(table: pa.Table) -> pa.Buffer:
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd", row_group_size=rows_per_group)
     return sink.getvalue()
-
-
-def fingerprint(content: Any) -> str:
-    """First 16 hex digits of the sha256 of canonical JSON."""
-    canonical = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
-
-
-def versions(*packages: str) -> dict[str, str]:
-    """Installed versions, by package, for a manifest."""
-    from importlib.metadata import version
-
-    from mama_augment import __version__
-
-    return {"mama_augment": __version__, **{name: version(name) for name in packages}}
-
-
-def _check_same(existing: Manifest, new: Manifest, uri: str) -> None:
-    way_out = "Give another --out, or --overwrite to discard what is there"
-    if existing.step != new.step:
-        raise InputError(f"{uri!r} holds the output of `mama-augment {existing.step}`. {way_out}")
-    changed = [
-        f"{key} was {existing.config.get(key)!r}, now {new.config.get(key)!r}"
-        for key in sorted({*existing.config, *new.config})
-        if fingerprint(existing.config.get(key)) != fingerprint(new.config.get(key))
-    ]
-    if changed:
-        raise InputError(f"{uri!r} was made with another config: {'; '.join(changed)}. {way_out}")
-    if (existing.input_fingerprint, dict(existing.units)) != (
-        new.input_fingerprint,
-        dict(new.units),
-    ):
-        raise InputError(f"{uri!r} was made from another input than the one given. {way_out}")
