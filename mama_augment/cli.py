@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from mama_augment.cli_keyframes import keyframes
 from mama_augment.schema import InputError
 
 app = typer.Typer(
@@ -16,6 +17,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+
+app.command()(keyframes)
 
 
 @app.callback()

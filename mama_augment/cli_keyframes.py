@@ -1,0 +1,113 @@
+"""The commands `keyframes` and `inspect`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mama_augment.keyframes import STRATEGIES, KeyFrameConfig
+from mama_augment.runtime import RuntimeConfig
+from mama_augment.video.config import ClipConfig, LimitsConfig, PictureConfig
+
+
+def keyframes(
+    videos: Annotated[
+        str,
+        typer.Argument(
+            help="A folder, a glob (quoted), a video, or a manifest (csv, jsonl, parquet) with a "
+            "column `video` and, if you like, clip_id, start_seconds, end_seconds, text, source, "
+            "trusted, split. Paths or URIs such as s3://bucket/folder."
+        ),
+    ],
+    out: Annotated[str, typer.Option("--out", help="Output directory or URI.")],
+    num_frames: Annotated[
+        int, typer.Option("--num-frames", "-q", help="Key frames per clip.")
+    ] = KeyFrameConfig.num_frames,
+    strategy: Annotated[
+        str, typer.Option("--strategy", help=f"How they are chosen: {', '.join(STRATEGIES)}.")
+    ] = KeyFrameConfig.strategy,
+    short_side_px: Annotated[
+        int,
+        typer.Option("--short-side-px", help="Stored size; smaller frames are never enlarged."),
+    ] = PictureConfig.short_side_px,
+    jpeg_quality: Annotated[
+        int, typer.Option("--jpeg-quality", help="1 to 100.")
+    ] = PictureConfig.jpeg_quality,
+    least_frames: Annotated[
+        int, typer.Option("--least-frames", help="Clips with fewer frames are rejected.")
+    ] = ClipConfig.least_frames,
+    video_root: Annotated[
+        str | None,
+        typer.Option(
+            "--video-root",
+            help="Where a manifest's relative paths start; by default the manifest's folder.",
+            show_default=False,
+        ),
+    ] = None,
+    workers: Annotated[
+        int, typer.Option("--workers", help="Clips that are decoded side by side.")
+    ] = RuntimeConfig.num_workers,
+    runtime: Annotated[
+        str, typer.Option("--runtime", help="local (this machine) or ray.")
+    ] = RuntimeConfig.runtime,
+    ray_address: Annotated[
+        str | None,
+        typer.Option(
+            "--ray-address",
+            help="Join this Ray cluster; by default Ray is started here.",
+            show_default=False,
+        ),
+    ] = None,
+    time_limit_seconds: Annotated[
+        float, typer.Option("--time-limit-seconds", help="A clip that takes longer is killed.")
+    ] = LimitsConfig.time_limit_seconds,
+    memory_limit_mb: Annotated[
+        int, typer.Option("--memory-limit-mb", help="A decoder that grows beyond is killed.")
+    ] = LimitsConfig.memory_limit_mb,
+    max_pixels: Annotated[
+        int, typer.Option("--max-pixels", help="Larger pictures (width x height) are rejected.")
+    ] = LimitsConfig.max_pixels,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Try again what failed, and only that.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Discard what is in the output directory.")
+    ] = False,
+) -> None:
+    """Choose the key frames of every clip: VIDEOS in, one Parquet row of JPEGs per clip out."""
+    from mama_augment.inputs import find_clips
+    from mama_augment.steps.keyframes import KeyFramesStep, open_step, run_step
+    from mama_augment.summary import print_ledger, step_progress
+
+    runs_on = RuntimeConfig(runtime=runtime, num_workers=workers, ray_address=ray_address)
+    step = KeyFramesStep(
+        clip=ClipConfig(
+            choice=KeyFrameConfig(num_frames=num_frames, strategy=strategy),
+            picture=PictureConfig(short_side_px=short_side_px, jpeg_quality=jpeg_quality),
+            limits=LimitsConfig(
+                max_pixels=max_pixels,
+                time_limit_seconds=time_limit_seconds,
+                memory_limit_mb=memory_limit_mb,
+            ),
+            least_frames=least_frames,
+        )
+    )
+    clips = find_clips(videos, video_root=video_root)
+    step_dir = open_step(out, clips, step, overwrite=overwrite)
+    todo = step_dir.units_to_do(retry_failed=retry_failed)
+    num_done = clips.num_rows - sum(step_dir.manifest.units[unit_id] for unit_id in todo)
+    with step_progress("keyframes", clips.num_rows, num_done) as progress:
+        run_step(
+            step_dir,
+            todo,
+            clips,
+            step,
+            runs_on,
+            on_done=lambda unit_id, num_items: progress.advance(num_items),
+        )
+    ledger = step_dir.ledger()
+    print_ledger(
+        ledger, noun="clips", out=out, num_done=progress.num_done, seconds=progress.seconds
+    )
+    raise typer.Exit(ledger.exit_code)

@@ -1,0 +1,184 @@
+"""Call a function in a process that can be killed: time limit, memory limit, survival of crashes.
+
+Decoders of damaged files hang, leak and crash; none of that may reach the process that keeps the
+accounts. The child is a fresh interpreter (nothing is forked), answers one call at a time over a
+socket, and is replaced after a number of calls, because decoders leak.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any
+
+POLL_SECONDS = 0.05
+MEGABYTE = 2**20
+
+
+class IsolationError(Exception):
+    """A call that did not come back; `reason` is timeout, out_of_memory or crashed."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(reason, message)
+        self.reason = reason
+        self.message = message
+
+
+@dataclass(frozen=True, kw_only=True)
+class IsolationConfig:
+    """What one call may take."""
+
+    time_limit_seconds: float
+    memory_limit_mb: int
+    """Resident memory of the child."""
+    num_calls_per_process: int = 500
+
+
+class IsolatedFunction:
+    """`target` ("package.module:function") in a child process of its own."""
+
+    def __init__(self, target: str, config: IsolationConfig) -> None:
+        self._target = target
+        self._config = config
+        self._child: subprocess.Popen[bytes] | None = None
+        self._connection: Connection | None = None
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as this object)
+        self._num_calls = 0
+
+    def __call__(self, *args: Any) -> Any:
+        """The function's answer, or the exception that it raised.
+
+        Raises:
+            IsolationError: the child was killed by a limit, or died.
+        """
+        if self._num_calls >= self._config.num_calls_per_process:
+            self.close()
+        if self._child is None:
+            self._start()
+        assert self._connection is not None
+        self._num_calls += 1
+        try:
+            self._connection.send(args)
+            self._wait()
+            is_answer, answer = self._connection.recv()
+        except (EOFError, OSError) as error:
+            raise self._died() from error
+        if is_answer:
+            return answer
+        raise answer
+
+    def _start(self) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._stderr.seek(0)
+            self._stderr.truncate()
+            # Fewer heaps: with one per thread, freed frames of one video stay with its threads.
+            environment = {**os.environ, "MALLOC_ARENA_MAX": "2"}
+            self._child = subprocess.Popen(
+                [sys.executable, "-m", __spec__.name, str(theirs.fileno()), self._target],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=self._stderr,
+                env=environment,
+            )
+        self._connection = Connection(ours.detach())
+        self._num_calls = 0
+
+    def _wait(self) -> None:
+        """Until an answer is there; kills the child that passes a limit."""
+        assert self._connection is not None
+        assert self._child is not None
+        deadline = time.monotonic() + self._config.time_limit_seconds
+        while not self._connection.poll(POLL_SECONDS):
+            if time.monotonic() > deadline:
+                self.close()
+                raise IsolationError(
+                    "timeout", f"killed after {self._config.time_limit_seconds:g} seconds"
+                )
+            if resident_bytes(self._child.pid) > self._config.memory_limit_mb * MEGABYTE:
+                self.close()
+                raise IsolationError(
+                    "out_of_memory", f"killed at more than {self._config.memory_limit_mb} MB"
+                )
+
+    def _died(self) -> IsolationError:
+        assert self._child is not None
+        code = self._child.wait()
+        self._stderr.seek(0)
+        last_words = self._stderr.read()[-2000:].decode(errors="replace").strip()
+        self.close()
+        how = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+        return IsolationError("crashed", f"the process died {how}. {last_words}".strip())
+
+    def close(self) -> None:
+        """Kill the child; the next call starts another."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        if self._child is not None:
+            self._child.kill()
+            self._child.wait()
+            self._child = None
+
+
+def resident_bytes(pid: int) -> int:
+    """Resident memory of a process; 0 when it is gone."""
+    try:
+        with open(f"/proc/{pid}/statm", "rb") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, IndexError):
+        return 0
+
+
+def serve(connection: Connection, function: Callable[..., Any]) -> None:
+    """The child's loop: until the other side goes away."""
+    while True:
+        try:
+            args = connection.recv()
+        except EOFError:
+            return
+        try:
+            answer = (True, function(*args))
+        except Exception as error:
+            answer = (False, _picklable(error))
+        connection.send(answer)
+
+
+def _picklable(error: Exception) -> Exception:
+    try:
+        pickle.loads(pickle.dumps(error))
+        return error
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}")
+
+
+def _die_with(parent_pid: int) -> None:
+    """Leave when the parent was killed, even in the middle of a long call."""
+    while os.getppid() == parent_pid:
+        time.sleep(1.0)
+    os._exit(1)
+
+
+def _main() -> None:
+    descriptor, target = sys.argv[1:]
+    threading.Thread(target=_die_with, args=(os.getppid(),), daemon=True).start()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    module, _, name = target.partition(":")
+    function = getattr(importlib.import_module(module), name)
+    serve(Connection(int(descriptor)), function)
+
+
+if __name__ == "__main__":
+    _main()

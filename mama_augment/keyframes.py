@@ -1,0 +1,152 @@
+"""Which frames show the most of a clip: a change signal in, frame indices out.
+
+A clip is cut into shots at the strongest peaks of its change signal; every shot gets one key
+frame, and what is left of the number asked for goes to the longest shots, evenly. The start of
+the clip counts as a peak. Pure: arrays in, arrays out; nothing here decodes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+from mama_augment.schema import InputError
+
+Array = npt.NDArray[np.float64]
+Segment = tuple[int, int]
+"""A half-open range of frame indices that gives one key frame."""
+
+STRATEGIES = ("peaks", "uniform", "iframes")
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeyFrameConfig:
+    """How many key frames a clip gets, and where shots are cut."""
+
+    num_frames: int = 12
+    """Q: key frames per clip; a clip with fewer frames gives all it has."""
+    strategy: str = "peaks"
+    """One of STRATEGIES."""
+    relative_threshold: float = 0.15
+    """A peak is at least this share of the clip's strongest."""
+    least_change: float = 3.0
+    """A peak changes the picture by at least this much above its surroundings (luma levels)."""
+    baseline_frames: int = 31
+    """Window of the running median that is taken for ordinary motion."""
+    least_shot_frames: int = 4
+    """Peaks are at least this far apart."""
+
+    def __post_init__(self) -> None:
+        if self.num_frames < 1:
+            raise InputError(f"--num-frames is {self.num_frames}; at least 1 is needed")
+        if self.strategy not in STRATEGIES:
+            raise InputError(f"--strategy is {self.strategy!r}; allowed: {', '.join(STRATEGIES)}")
+
+
+def find_peaks(change_N: Array, config: KeyFrameConfig) -> list[int]:
+    """Frames at which a new shot starts, strongest first; frame 0 is always the first of them.
+
+    Args:
+        change_N: difference of frame i to frame i - 1 in luma levels; change_N[0] is ignored.
+    """
+    num_frames = len(change_N)
+    if num_frames == 0:
+        return []
+    excess_N = change_N - running_median(change_N, config.baseline_frames)
+    excess_N[0] = 0.0
+    least = max(config.least_change, config.relative_threshold * float(excess_N.max()))
+    order = np.argsort(-excess_N, kind="stable")
+    peaks = [0]
+    for index in order.tolist():
+        if excess_N[index] < least:
+            break
+        if all(abs(index - other) >= config.least_shot_frames for other in peaks):
+            peaks.append(index)
+    return peaks
+
+
+def running_median(signal_N: Array, window: int) -> Array:
+    """Median of `window` neighbours; the ends are padded by reflection."""
+    half = min(window // 2, len(signal_N) - 1)
+    if half < 1:
+        return signal_N.copy()
+    padded = np.pad(signal_N, half, mode="reflect")
+    windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1)
+    return np.asarray(np.median(windows, axis=1))
+
+
+def split_at_peaks(peaks: Sequence[int], num_frames: int, max_shots: int) -> list[Segment]:
+    """The shots between the strongest peaks (`peaks` is sorted by strength), in time order."""
+    starts = sorted(peaks[:max_shots])
+    return list(zip(starts, [*starts[1:], num_frames], strict=True))
+
+
+def allot(shots: Sequence[Segment], num_frames: int) -> list[Segment]:
+    """Exactly `num_frames` disjoint segments: one or more even parts of each shot.
+
+    Every further part goes to the shot whose parts are longest. With fewer frames than asked for,
+    each frame is its own segment.
+    """
+    lengths = np.array([end - start for start, end in shots])
+    parts = np.ones(len(shots), int)
+    for _ in range(min(num_frames, int(lengths.sum())) - len(shots)):
+        part_lengths = np.where(parts < lengths, lengths / parts, 0.0)
+        parts[int(part_lengths.argmax())] += 1
+    segments = []
+    for (start, end), num_parts in zip(shots, parts.tolist(), strict=True):
+        edges = [start + (end - start) * k // num_parts for k in range(num_parts + 1)]
+        segments += list(pairwise(edges))
+    return segments
+
+
+def middles(segments: Sequence[Segment]) -> list[int]:
+    """The middle frame of each segment."""
+    return [(start + end - 1) // 2 for start, end in segments]
+
+
+def choose_uniform(num_frames: int, num_wanted: int) -> list[int]:
+    """The middles of `num_wanted` even parts: all frames where there are no more."""
+    return middles(allot([(0, num_frames)], num_wanted)) if num_frames else []
+
+
+def choose_iframes(is_key_N: npt.NDArray[np.bool_], num_wanted: int) -> list[int]:
+    """The codec's own intra frames, evenly thinned; the longest gaps are filled where few."""
+    num_frames = len(is_key_N)
+    keys = np.flatnonzero(is_key_N).tolist()
+    if len(keys) >= num_wanted:
+        return [keys[i] for i in choose_uniform(len(keys), num_wanted)]
+    chosen = set(keys)
+    edges = [-1, *keys, num_frames]
+    gaps = [(a + 1, b) for a, b in pairwise(edges) if b - a > 1]
+    missing = min(num_wanted, num_frames) - len(keys)
+    while missing > 0:
+        start, end = max(gaps, key=lambda gap: gap[1] - gap[0])
+        middle = (start + end - 1) // 2
+        gaps.remove((start, end))
+        gaps += [gap for gap in ((start, middle), (middle + 1, end)) if gap[1] > gap[0]]
+        chosen.add(middle)
+        missing -= 1
+    return sorted(chosen)
+
+
+def choose_candidates(
+    segments: Sequence[Segment], candidate_index: npt.NDArray[np.int64], score: Array
+) -> list[int | None]:
+    """The best candidate of each segment: away from its edges if possible, then by score.
+
+    A frame next to a cut may still carry the other shot (blending, compression), so the outer
+    eighth of a segment is used only when nothing else is there. None: no candidate at all.
+    """
+    chosen: list[int | None] = []
+    for start, end in segments:
+        inside = (candidate_index >= start) & (candidate_index < end)
+        margin = (end - start) // 8
+        calm = inside & (candidate_index >= start + margin) & (candidate_index < end - margin)
+        positions = np.flatnonzero(calm if calm.any() else inside)
+        best = positions[score[positions].argmax()] if len(positions) else None
+        chosen.append(None if best is None else int(candidate_index[best]))
+    return chosen

@@ -1,0 +1,62 @@
+"""Run units on threads of this process; each thread owns its worker (and that its processes)."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Sequence
+
+from mama_augment.runtime import MakeWorker, OnUnitDone
+
+
+def run_units_locally(
+    unit_ids: Sequence[str], make_worker: MakeWorker, num_workers: int, on_done: OnUnitDone
+) -> None:
+    """Hand units out in order; after the first error no further unit starts, then it is raised."""
+    todo: queue.SimpleQueue[str] = queue.SimpleQueue()
+    for unit_id in unit_ids:
+        todo.put(unit_id)
+    events: queue.SimpleQueue[tuple[str, int] | BaseException | None] = queue.SimpleQueue()
+    stop = threading.Event()
+
+    def work() -> None:
+        try:
+            worker = make_worker()
+            try:
+                while not stop.is_set():
+                    try:
+                        unit_id = todo.get_nowait()
+                    except queue.Empty:
+                        break
+                    events.put((unit_id, worker.run_unit(unit_id)))
+            finally:
+                worker.close()
+        except BaseException as error:
+            events.put(error)
+        finally:
+            events.put(None)
+
+    threads = [
+        threading.Thread(target=work, name=f"unit-worker-{number}", daemon=True)
+        for number in range(min(num_workers, len(unit_ids)))
+    ]
+    for thread in threads:
+        thread.start()
+    first_error: BaseException | None = None
+    num_running = len(threads)
+    try:
+        while num_running:
+            event = events.get()
+            if event is None:
+                num_running -= 1
+            elif isinstance(event, BaseException):
+                stop.set()
+                first_error = first_error or event
+            else:
+                on_done(*event)
+    finally:
+        stop.set()
+    for thread in threads:
+        thread.join()
+    if first_error is not None:
+        raise first_error

@@ -1,0 +1,171 @@
+"""The step `keyframes`: clips in, one row of key frames per clip out."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import pyarrow as pa
+
+from mama_augment.isolate import IsolatedFunction, IsolationConfig, IsolationError
+from mama_augment.ledger import Reject
+from mama_augment.records import Manifest, fingerprint, versions
+from mama_augment.runtime import OnUnitDone, RuntimeConfig, run_units
+from mama_augment.schema import CLIPS, InputError
+from mama_augment.store import StepDir
+from mama_augment.video.config import ClipConfig, ClipFrames, Span
+from mama_augment.video.errors import ClipError, verdict_of
+
+STEP = "keyframes"
+EXTRACT = "mama_augment.video.clip:extract_clip"
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeyFramesStep:
+    """What the step does with every clip. `isolation` is about this machine, not the output."""
+
+    clip: ClipConfig = field(default_factory=ClipConfig)
+    clips_per_unit: int = 32
+    num_attempts: int = 2
+    """A clip whose process dies or passes a limit is tried this often before it has failed."""
+    clips_per_process: int = 500
+    """A decoding process is replaced after so many clips, because decoders leak."""
+
+    def __post_init__(self) -> None:
+        for name in ("clips_per_unit", "num_attempts", "clips_per_process"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}; at least 1 is needed")
+
+    def manifest_config(self) -> dict[str, Any]:
+        """What decides the output; time and memory limits only decide what fails."""
+        config = dataclasses.asdict(self.clip)
+        for name in ("time_limit_seconds", "memory_limit_mb", "num_threads"):
+            del config["limits"][name]
+        return {**config, "clips_per_unit": self.clips_per_unit}
+
+    def isolation(self) -> IsolationConfig:
+        limits = self.clip.limits
+        return IsolationConfig(
+            time_limit_seconds=limits.time_limit_seconds,
+            memory_limit_mb=limits.memory_limit_mb,
+            num_calls_per_process=self.clips_per_process,
+        )
+
+
+def open_step(out: str, clips: pa.Table, step: KeyFramesStep, *, overwrite: bool) -> StepDir:
+    """Start or resume the output directory for a clip list (`inputs.find_clips`)."""
+    num_clips, size = clips.num_rows, step.clips_per_unit
+    num_units = -(-num_clips // size)
+    units = {f"{n:06d}": min(size, num_clips - n * size) for n in range(num_units)}
+    manifest = Manifest(
+        step=STEP,
+        config=step.manifest_config(),
+        input_fingerprint=fingerprint([[str(clips.schema)], clips.to_pylist()]),
+        units=units,
+        versions=versions("av", "numpy", "pillow", "pyarrow"),
+    )
+    return StepDir.create_or_resume(out, manifest, overwrite=overwrite)
+
+
+def run_step(
+    step_dir: StepDir,
+    unit_ids: Sequence[str],
+    clips: pa.Table,
+    step: KeyFramesStep,
+    runtime: RuntimeConfig,
+    *,
+    on_done: OnUnitDone,
+) -> None:
+    """Work on units, usually those of `step_dir.units_to_do`."""
+    run_units(unit_ids, partial(KeyFramesWorker, step_dir, clips, step), runtime, on_done)
+
+
+class KeyFramesWorker:
+    """Does one unit: every clip in turn, in an isolated process; commits rows and rejects."""
+
+    def __init__(self, step_dir: StepDir, clips: pa.Table, step: KeyFramesStep) -> None:
+        self._step_dir = step_dir
+        self._clips = clips
+        self._step = step
+        self._first_row = dict(
+            zip(
+                step_dir.manifest.units,
+                range(0, clips.num_rows, step.clips_per_unit),
+                strict=True,
+            )
+        )
+        self._extract = IsolatedFunction(EXTRACT, step.isolation())
+
+    def run_unit(self, unit_id: str) -> int:
+        num_items = self._step_dir.manifest.units[unit_id]
+        clips = self._clips.slice(self._first_row[unit_id], num_items)
+        before, rejects_before = self._earlier(unit_id)
+        rows: list[pa.Table] = []
+        rejects: list[Reject] = []
+        for position, clip_id in enumerate(clips["clip_id"].to_pylist()):
+            clip = clips.slice(position, 1)
+            result = before.get(clip_id) or self._clip(clip, rejects_before.get(clip_id))
+            if isinstance(result, Reject):
+                rejects.append(result)
+            else:
+                rows.append(result)
+        self._step_dir.commit(unit_id, pa.concat_tables(rows) if rows else None, rejects)
+        return num_items
+
+    def _earlier(self, unit_id: str) -> tuple[dict[str, pa.Table | Reject], dict[str, Reject]]:
+        """By clip: results of a committed unit that stand, and failures to try again."""
+        record = self._step_dir.record(unit_id)
+        if record is None or not record.num_failed:
+            return {}, {}
+        stands: dict[str, pa.Table | Reject] = {}
+        failures: dict[str, Reject] = {}
+        for reject in self._step_dir.read_rejects(record):
+            (failures if reject.verdict == "failed" else stands)[reject.id] = reject
+        table = self._step_dir.read_data(record)
+        if table is not None:
+            for position, clip_id in enumerate(table["clip_id"].to_pylist()):
+                stands[clip_id] = table.slice(position, 1)
+        return stands, failures
+
+    def _clip(self, clip: pa.Table, failure: Reject | None) -> pa.Table | Reject:
+        """One clip's row, or why there is none."""
+        row = clip.select(["clip_id", "video_uri", "start_seconds", "end_seconds"]).to_pylist()[0]
+        span = Span(start_seconds=row["start_seconds"], end_seconds=row["end_seconds"])
+        num_attempts = failure.attempts if failure else 0
+        for attempt in range(self._step.num_attempts):
+            is_last = attempt + 1 == self._step.num_attempts
+            num_attempts += 1
+            try:
+                found = self._extract(row["video_uri"], span, self._step.clip)
+                return clip_row(clip, found)
+            except (ClipError, IsolationError) as error:
+                verdict = verdict_of(error.reason)
+                if verdict == "failed" and not is_last:
+                    continue
+                return Reject(
+                    id=row["clip_id"],
+                    step=STEP,
+                    verdict=verdict,
+                    reason=error.reason,
+                    message=error.message,
+                    attempts=num_attempts,
+                )
+        raise AssertionError("the last attempt returns")
+
+    def close(self) -> None:
+        self._extract.close()
+
+
+def clip_row(clip: pa.Table, found: ClipFrames) -> pa.Table:
+    """One row of the clips table: what the input gave and what was found."""
+    columns = {
+        **{name: clip[name] for name in clip.column_names},
+        **{name: [value] for name, value in dataclasses.asdict(found).items()},
+        "num_key_frames": [len(found.frames)],
+    }
+    extra = [clip.schema.field(n) for n in clip.column_names if n not in CLIPS.names]
+    schema = pa.schema([*CLIPS, *extra])
+    return pa.table({field.name: columns[field.name] for field in schema}, schema)

@@ -1,0 +1,1 @@
+"""The only package that decodes: probe, packet index, luma scan, fetch; PyAV behind it all."""

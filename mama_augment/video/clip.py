@@ -1,0 +1,186 @@
+"""Key frames of one clip, from path and span to JPEGs: what a decoding worker does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import av
+import numpy as np
+import numpy.typing as npt
+
+from mama_augment import keyframes
+from mama_augment.fetch_plan import Run, plan_fetch
+from mama_augment.video.config import ClipConfig, ClipFrames, Span
+from mama_augment.video.decode import Decoder
+from mama_augment.video.errors import ClipError
+from mama_augment.video.packets import index_packets
+from mama_augment.video.picture import Image, Scaler, jpeg_bytes
+from mama_augment.video.scan import Scan, Scanner
+from mama_augment.video.source import OpenVideo, open_video
+
+
+def extract_clip(path: str, span: Span, config: ClipConfig) -> ClipFrames:
+    """The key frames of a clip.
+
+    A file that shows damage is decoded again by one thread: with several, what the decoder makes
+    up for missing data depends on their timing.
+
+    Raises:
+        ClipError: the clip gives no key frames, with the reason.
+    """
+    num_threads = config.limits.num_threads
+    extraction, num_errors = _extract(path, span, config, num_threads)
+    if num_errors and num_threads > 1:
+        extraction, _ = _extract(path, span, config, 1)
+    if isinstance(extraction, ClipError):
+        raise extraction
+    return extraction
+
+
+def _extract(
+    path: str, span: Span, config: ClipConfig, num_threads: int
+) -> tuple[ClipFrames | ClipError, int]:
+    with open_video(path, config.limits, num_threads=num_threads) as video:
+        clip = _Clip(video, span, config)
+        try:
+            return clip.extract(), clip.decoder.num_errors
+        except ClipError as error:
+            return error, clip.decoder.num_errors
+
+
+class _Clip:
+    def __init__(self, video: OpenVideo, span: Span, config: ClipConfig) -> None:
+        self.video = video
+        self.span = span
+        self.config = config
+        self.decoder = Decoder(video)
+        self.scaler = Scaler(config.picture, video.info.pixel_aspect)
+        self.index = index_packets(video)
+        self.positions = self._positions()
+
+    def _positions(self) -> npt.NDArray[np.int64]:
+        """Packet positions of the clip's frames in display order; all packets without times."""
+        if not self.index.has_timeline:
+            return np.arange(len(self.index))
+        order = np.argsort(self.index.pts, kind="stable")
+        seconds = self.video.info.seconds
+        shown = self.index.is_shown
+        keep = [p for p in order if shown[p] and self.span.holds(seconds(int(self.index.pts[p])))]
+        return np.array(keep, np.int64)
+
+    def extract(self) -> ClipFrames:
+        if not len(self.index):
+            raise ClipError("unreadable", f"{self.video.path}: no picture data can be read")
+        strategy = self.config.choice.strategy
+        self._check_length(len(self.positions))
+        if strategy == "peaks" or not self.index.has_timeline:
+            return self._by_scan(find_shots=strategy == "peaks")
+        chosen = self._choose_unseen(strategy)
+        images = self._fetch(chosen)
+        if len(images) < len(chosen):
+            # The index promised frames that the decoder does not give: look at what there is.
+            return self._by_scan(find_shots=False)
+        pts = {i: int(self.index.pts[self.positions[i]]) for i in chosen}
+        return self._row(images, pts, len(self.positions))
+
+    def _check_length(self, num_frames: int) -> None:
+        least = max(1, self.config.least_frames)
+        if num_frames < least:
+            span = f"[{self.span.start_seconds}, {self.span.end_seconds})"
+            raise ClipError(
+                "too_short",
+                f"{self.video.path}: {num_frames} frames in {span} s; at least {least} wanted",
+            )
+
+    def _choose_unseen(self, strategy: str) -> list[int]:
+        num_wanted = self.config.choice.num_frames
+        if strategy == "iframes":
+            return keyframes.choose_iframes(self.index.is_key[self.positions], num_wanted)
+        return keyframes.choose_uniform(len(self.positions), num_wanted)
+
+    def _fetch(self, chosen: list[int]) -> dict[int, Image]:
+        """Decode chosen frames by clip index; what does not come out is missing in the answer."""
+        positions = [int(self.positions[i]) for i in chosen]
+        by_pts = {int(self.index.pts[p]): i for p, i in zip(positions, chosen, strict=True)}
+        runs = plan_fetch(self.index.pts, self.index.is_key, positions)
+        frames = self.decoder.runs(self.index, runs, set(by_pts))
+        return {by_pts[frame.pts]: self.scaler.rgb(frame) for frame in frames}
+
+    def _by_scan(self, *, find_shots: bool) -> ClipFrames:
+        choice = self.config.choice
+        scan = self._scan()
+        num_frames = len(scan.pts)
+        if not num_frames:
+            raise ClipError("unreadable", f"{self.video.path}: no frame can be decoded")
+        self._check_length(num_frames)
+        peaks = keyframes.find_peaks(scan.change_N, choice) if find_shots else [0]
+        shots = keyframes.split_at_peaks(peaks, num_frames, choice.num_frames)
+        segments = keyframes.allot(shots, choice.num_frames)
+        indices = np.array(sorted(scan.candidates), np.int64)
+        scores = np.array([scan.candidates[i].score for i in indices.tolist()])
+        picked = keyframes.choose_candidates(segments, indices, scores)
+        missed = [m for m, p in zip(keyframes.middles(segments), picked, strict=True) if p is None]
+        images = {i: scan.candidates[i].image for i in picked if i is not None}
+        images |= self._fetch_seen(missed, scan) if missed else {}
+        return self._row(images, {i: scan.pts[i] for i in images}, num_frames)
+
+    def _scan(self) -> Scan:
+        scanner = Scanner(
+            self.scaler,
+            expected_frames=len(self.positions),
+            num_wanted=self.config.choice.num_frames,
+        )
+        return scanner.run(self._clip_frames())
+
+    def _clip_frames(self) -> Iterator[tuple[int, av.VideoFrame]]:
+        """The clip's frames in display order with their time stamps."""
+        runs = [Run(first=0, last=len(self.index) - 1)]
+        if self.index.has_timeline:
+            first, last = int(self.positions.min()), int(self.positions.max())
+            runs = plan_fetch(self.index.pts, self.index.is_key, [first, last])
+            runs = [Run(first=runs[0].first, last=last)]
+        seconds = self.video.info.seconds
+        for ordinal, frame in enumerate(self.decoder.runs(self.index, runs, None)):
+            pts = self._pts(frame, ordinal)
+            if self.span.holds(seconds(pts)):
+                yield pts, frame
+
+    def _pts(self, frame: av.VideoFrame, ordinal: int) -> int:
+        if frame.pts is not None:
+            return int(frame.pts)
+        if frame.dts is not None:
+            return int(frame.dts)
+        info = self.video.info
+        seconds = ordinal / (info.fps or 25.0) + info.origin_seconds
+        return round(seconds / info.time_base)
+
+    def _fetch_seen(self, missed: list[int], scan: Scan) -> dict[int, Image]:
+        """Frames that the scan saw and let go: fetched by time, or by a second pass."""
+        position_of = {int(pts): p for p, pts in enumerate(self.index.pts.tolist())}
+        if self.index.has_timeline and all(scan.pts[i] in position_of for i in missed):
+            by_pts = {scan.pts[i]: i for i in missed}
+            runs = plan_fetch(
+                self.index.pts, self.index.is_key, [position_of[pts] for pts in by_pts]
+            )
+            frames = self.decoder.runs(self.index, runs, set(by_pts))
+            return {by_pts[frame.pts]: self.scaler.rgb(frame) for frame in frames}
+        wanted = set(missed)
+        return {
+            i: self.scaler.rgb(frame)
+            for i, (_, frame) in enumerate(self._clip_frames())
+            if i in wanted
+        }
+
+    def _row(self, images: dict[int, Image], pts: dict[int, int], num_frames: int) -> ClipFrames:
+        indices = sorted(images)
+        width, height = self.scaler.display_size
+        return ClipFrames(
+            width_px=width,
+            height_px=height,
+            fps=self.video.info.fps,
+            num_frames=num_frames,
+            strategy=self.config.choice.strategy,
+            frame_index=indices,
+            frame_seconds=[round(self.video.info.seconds(pts[i]), 6) for i in indices],
+            frames=[jpeg_bytes(images[i], self.config.picture.jpeg_quality) for i in indices],
+        )

@@ -1,0 +1,87 @@
+"""What to do with a clip, and what comes back; imports no decoder, so that anyone may hold it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from mama_augment.keyframes import KeyFrameConfig
+from mama_augment.schema import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class LimitsConfig:
+    """What one clip may cost; beyond it the clip is rejected or its process killed."""
+
+    max_pixels: int = 8192 * 4608
+    """Largest picture (width x height) that is decoded."""
+    time_limit_seconds: float = 600.0
+    """A clip that takes longer is killed."""
+    memory_limit_mb: int = 2048
+    """Resident memory of one decoding process above which it is killed."""
+    num_threads: int = 2
+    """Decoding threads of one process; more cost memory, and clips run side by side anyway."""
+
+    def __post_init__(self) -> None:
+        for name in ("max_pixels", "time_limit_seconds", "memory_limit_mb", "num_threads"):
+            if getattr(self, name) <= 0:
+                option = name.replace("_", "-")
+                raise InputError(f"--{option} is {getattr(self, name)}; more than 0 is needed")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PictureConfig:
+    """How key frames are stored."""
+
+    short_side_px: int = 256
+    """Larger frames are scaled down to this short side; smaller ones are left as they are."""
+    jpeg_quality: int = 90
+
+    def __post_init__(self) -> None:
+        if self.short_side_px < 16:
+            raise InputError(f"--short-side-px is {self.short_side_px}; at least 16 is needed")
+        if not 1 <= self.jpeg_quality <= 100:
+            raise InputError(f"--jpeg-quality is {self.jpeg_quality}; allowed: 1 to 100")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipConfig:
+    """Everything that decides which bytes a clip gives."""
+
+    choice: KeyFrameConfig = field(default_factory=KeyFrameConfig)
+    picture: PictureConfig = field(default_factory=PictureConfig)
+    limits: LimitsConfig = field(default_factory=LimitsConfig)
+    least_frames: int = 1
+    """A clip with fewer frames is rejected as too short."""
+
+    def __post_init__(self) -> None:
+        if self.least_frames < 1:
+            raise InputError(f"--least-frames is {self.least_frames}; at least 1 is needed")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Span:
+    """Which frames belong to the clip: [start, end) on the video's clock; None: its own ends."""
+
+    start_seconds: float | None = None
+    end_seconds: float | None = None
+
+    def holds(self, seconds: float) -> bool:
+        # Manifests round their times, often to milliseconds; a frame at the boundary is meant.
+        after_start = self.start_seconds is None or seconds >= self.start_seconds - 5e-4
+        return after_start and (self.end_seconds is None or seconds < self.end_seconds - 5e-4)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipFrames:
+    """The key frames of a clip and what is known about it. Indices count from its first frame."""
+
+    width_px: int
+    height_px: int
+    """Of the upright picture with square pixels, before scaling."""
+    fps: float | None
+    num_frames: int
+    strategy: str
+    frame_index: list[int]
+    frame_seconds: list[float]
+    """On the video's own clock, as players show it."""
+    frames: list[bytes]

@@ -1,0 +1,137 @@
+"""Brightness only, read in place: the small luma plane, its change over time, sharpness."""
+
+from __future__ import annotations
+
+import av
+import numpy as np
+import numpy.typing as npt
+
+SAMPLE_ROWS, SAMPLE_COLUMNS = 27, 48
+"""The small luma plane: enough to tell shots apart, little enough to cost nothing."""
+SAMPLE_SIZE = SAMPLE_ROWS * SAMPLE_COLUMNS
+SHARPNESS_ROWS = 32
+PLANAR_PREFIXES = ("yuv4", "yuvj4", "nv12", "gray8")
+
+Samples = npt.NDArray[np.uint8]
+
+
+def luma(frame: av.VideoFrame) -> npt.NDArray[np.uint8] | npt.NDArray[np.uint16]:
+    """The luma plane [height, width] in levels of 0 to 255, in place where the format allows."""
+    name = frame.format.name
+    if name.startswith(PLANAR_PREFIXES):
+        bits = frame.format.components[0].bits
+        plane = frame.planes[0]
+        if bits == 8 and frame.format.components[0].plane == 0:
+            rows = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)
+            return rows[:, : plane.width]
+    return frame.reformat(format="gray8", threads=1).to_ndarray()
+
+
+def sample_luma(frame: av.VideoFrame) -> Samples:
+    """A grid of luma points, uint8 [SAMPLE_SIZE], evenly spread over the picture."""
+    plane = luma(frame)
+    height, width = plane.shape
+    row_step, column_step = height // SAMPLE_ROWS, width // SAMPLE_COLUMNS
+    if row_step and column_step:
+        top, left = row_step // 2, column_step // 2
+        grid = plane[top::row_step, left::column_step][:SAMPLE_ROWS, :SAMPLE_COLUMNS]
+    else:
+        rows = np.arange(SAMPLE_ROWS) * height // SAMPLE_ROWS
+        grid = plane[rows][:, np.arange(SAMPLE_COLUMNS) * width // SAMPLE_COLUMNS]
+    return grid.astype(np.uint8).reshape(-1)
+
+
+def sharpness(frame: av.VideoFrame) -> float:
+    """Variance of the Laplacian over some rows of the luma plane, squared luma levels."""
+    plane = luma(frame)
+    height, width = plane.shape
+    if height < 3 or width < 3:
+        return 0.0
+    rows = np.arange(1, height - 1, max(1, (height - 2) // SHARPNESS_ROWS))
+    centre = plane[rows].astype(np.int16)
+    laplacian = 4 * centre[:, 1:-1] - centre[:, :-2] - centre[:, 2:]
+    laplacian -= plane[rows - 1, 1:-1]
+    laplacian -= plane[rows + 1, 1:-1]
+    return float(laplacian.var(dtype=np.float32))
+
+
+class FlashFreeChange:
+    """Change of the picture from frame to frame, computed in blocks as the frames go by.
+
+    The change into frame i is the mean absolute difference of the luma samples of i and i - 1.
+    A flash of a few frames makes two large differences although the shot goes on; so a large
+    one counts only as far as the picture also stays different: the least of |i + k, i - 1| and
+    |i, i - 1 - k| for k up to LONGEST_FLASH frames.
+    """
+
+    lookahead_frames = 3
+    large_change = 6.0
+
+    def __init__(self) -> None:
+        self._change: list[float] = []
+        self._baseline: list[float] = []
+        self._samples = np.empty((0, SAMPLE_SIZE), np.uint8)
+        self._first_sample = 0
+
+    @property
+    def change_N(self) -> npt.NDArray[np.float64]:
+        return np.array(self._change)
+
+    def at(self, index: int) -> float:
+        return self._change[index]
+
+    def excess(self, index: int) -> float:
+        """The change above that of the frames before, for ranking while the scan runs."""
+        before = self._change[max(0, index - 15) : index]
+        return self._change[index] - (float(np.median(before)) if before else 0.0)
+
+    def extend(self, block: Samples, *, is_last: bool) -> None:
+        """Take the samples of the next frames; the last few wait until more is known."""
+        self._samples = np.concatenate([self._samples, block])
+        start = len(self._change)
+        end = self._first_sample + len(self._samples)
+        if not is_last:
+            end = max(start, end - self.lookahead_frames)
+        low = max(start, 1) - self._first_sample
+        high = end - self._first_sample
+        if start == 0 and end > 0:
+            self._change.append(0.0)
+        if high > low:
+            change = _difference(self._samples[low:high], self._samples[low - 1 : high - 1])
+            for position in np.flatnonzero(change > self.large_change).tolist():
+                change[position] = self._lasting(low + position, change[position])
+            self._change.extend(change.tolist())
+        drop = max(0, end - self.lookahead_frames - 1 - self._first_sample)
+        self._samples = self._samples[drop:]
+        self._first_sample += drop
+
+    def _lasting(self, position: int, change: float) -> float:
+        now, before = self._samples[position], self._samples[position - 1]
+        later = self._samples[position + 1 : position + 1 + self.lookahead_frames]
+        earlier = self._samples[max(0, position - 1 - self.lookahead_frames) : position - 1]
+        lasting = change
+        if len(later):
+            lasting = min(lasting, float(_difference(later, before[None]).min()))
+        if len(earlier):
+            lasting = min(lasting, float(_difference(now[None], earlier).min()))
+        return lasting
+
+    def local_peaks(self, start: int, end: int, least: float) -> list[int]:
+        """Frames in [start, end) that change more than their neighbours do."""
+        peaks = []
+        for index in range(max(1, start), end):
+            change = self._change[index]
+            if (
+                change > least
+                and change >= max(self._change[index - 3 : index], default=0.0)
+                and change > max(self._change[index + 1 : index + 4], default=0.0)
+                and self.excess(index) > least
+            ):
+                peaks.append(index)
+        return peaks
+
+
+def _difference(left: Samples, right: Samples) -> npt.NDArray[np.float64]:
+    """Mean absolute difference per row, luma levels."""
+    larger = np.maximum(left, right)
+    return np.asarray((larger - np.minimum(left, right)).mean(axis=1, dtype=np.float32), float)
