@@ -69,9 +69,7 @@ def meta_gradient(
     def precondition(name: str, value: Tensor) -> Tensor:
         return value if preconditioner is None else preconditioner[name] * value
 
-    virtual = {
-        n: parameters[n].detach() - lr * precondition(n, gradient[n]) for n in stepped
-    }
+    virtual = {n: parameters[n].detach() - lr * precondition(n, gradient[n]) for n in stepped}
     meta_grad, meta_loss_B = objective.mean_gradient_at(virtual, meta_batch)
     del virtual
     direction = {n: precondition(n, meta_grad[n]) for n in stepped}
@@ -87,9 +85,7 @@ def meta_gradient(
     )
 
 
-def adamw_preconditioner(
-    optimizer: torch.optim.Optimizer, named: Named
-) -> Named | None:
+def adamw_preconditioner(optimizer: torch.optim.Optimizer, named: Named) -> Named | None:
     """AdamW's frozen 1/(√v̂ + ε) by parameter name; None until every parameter has a state."""
     inverse: Named = {}
     by_id = {id(p): n for n, p in named.items()}

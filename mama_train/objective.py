@@ -101,7 +101,9 @@ class Objective:
         names = list(parameters) if names is None else names
         return self._pull(encoded, weight_B, {n: parameters[n] for n in names})
 
-    def mean_gradient_at(self, replaced: Mapping[str, Tensor], batch: Batch) -> tuple[Named, Tensor]:
+    def mean_gradient_at(
+        self, replaced: Mapping[str, Tensor], batch: Batch
+    ) -> tuple[Named, Tensor]:
         """∇ of the unweighted mean loss in the `replaced` parameters, at their values; and loss_B.
 
         Runs forward and backward while the values are in place, since gradient checkpointing
@@ -147,9 +149,7 @@ class Objective:
             )
             return _primal_and_tangent(loss_B)[1].clone()
 
-    def _loss_B(
-        self, batch: Batch, video_BD: Tensor, text_BD: Tensor, log_scale: Tensor
-    ) -> Tensor:
+    def _loss_B(self, batch: Batch, video_BD: Tensor, text_BD: Tensor, log_scale: Tensor) -> Tensor:
         same_BB = same_pairs_BB(batch.clip_key_B, batch.text_key_B)
         return self.loss(video_BD, text_BD, log_scale, same_BB=same_BB)
 
@@ -222,9 +222,7 @@ def _vjp(
         retain_graph=retain,
         allow_unused=True,
     )
-    return [
-        torch.zeros_like(t) if g is None else g for t, g in zip(tensors, grads, strict=True)
-    ]
+    return [torch.zeros_like(t) if g is None else g for t, g in zip(tensors, grads, strict=True)]
 
 
 def _primal_and_tangent(dual: Tensor) -> tuple[Tensor, Tensor]:

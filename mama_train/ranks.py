@@ -52,9 +52,7 @@ def gather(local: Tensor, num_rows: int) -> Tensor:
     padded[: len(local)] = local
     parts = [torch.empty_like(padded) for _ in sizes]
     dist.all_gather(parts, padded)
-    return torch.cat(
-        [part[: s.stop - s.start] for part, s in zip(parts, sizes, strict=True)]
-    )
+    return torch.cat([part[: s.stop - s.start] for part, s in zip(parts, sizes, strict=True)])
 
 
 def sum_in_place(tensors: Sequence[Tensor]) -> None:

@@ -13,9 +13,7 @@ from torch import Tensor, nn
 
 from mama_augment.schema import InputError
 
-WeightKind = Literal[
-    "mlp-meta", "mlp-joint", "focal", "self-paced", "inverse-frequency", "none"
-]
+WeightKind = Literal["mlp-meta", "mlp-joint", "focal", "self-paced", "inverse-frequency", "none"]
 LEARNED: tuple[WeightKind, ...] = ("mlp-meta", "mlp-joint")
 
 

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
+Fit = Literal["crop", "stretch"]
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
 
 @dataclass(frozen=True, kw_only=True)
 class FrameSpec:
-    """What the data must hand over: frames per clip, square size in pixels, pixel statistics."""
+    """What the data must hand over: frames per clip, square size in pixels, pixel statistics.
+
+    fit: how a frame becomes square. `crop` keeps its middle, as CLIP does; `stretch` keeps all.
+    """
 
     num_frames: int
     size_px: int
+    fit: Fit = "crop"
     mean: tuple[float, float, float] = CLIP_MEAN
     std: tuple[float, float, float] = CLIP_STD
 
@@ -32,6 +37,7 @@ class DualEncoder(nn.Module, ABC):
     """
 
     frame_spec: FrameSpec
+    embed_dim: int
     logit_scale: nn.Parameter
 
     def __init__(self, frame_spec: FrameSpec) -> None:
@@ -68,3 +74,8 @@ class DualEncoder(nn.Module, ABC):
     @abstractmethod
     def config_json(self) -> dict[str, Any]:
         """What `models.build` needs to make this model again, and the HF-style config."""
+
+
+def unit(x: Tensor) -> Tensor:
+    """x divided by its length along the last dimension."""
+    return x / x.norm(dim=-1, keepdim=True)

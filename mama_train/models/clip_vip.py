@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mama_train.models.base import CLIP_MEAN, CLIP_STD, DualEncoder, FrameSpec
+from mama_train.models.base import CLIP_MEAN, CLIP_STD, DualEncoder, FrameSpec, unit
 from mama_train.models.layers import Activation, Encoder, text_mask
 
 
@@ -86,7 +86,9 @@ class ClipVipConfig:
         text = {**_TEXT_DEFAULTS, **config.get("text_config", {})}
         vision = {**_VISION_DEFAULTS, **config.get("vision_config", {})}
         added = config.get("vision_additional_config", {})
-        towers = [{f.name: c[f.name] for f in dataclasses.fields(TowerConfig)} for c in (text, vision)]
+        towers = [
+            {f.name: c[f.name] for f in dataclasses.fields(TowerConfig)} for c in (text, vision)
+        ]
         return cls(
             text=TowerConfig(**towers[0]),
             vision=TowerConfig(**towers[1]),
@@ -218,6 +220,7 @@ class ClipVip(DualEncoder):
             FrameSpec(
                 num_frames=num_frames or config.temporal_size,
                 size_px=config.image_size,
+                fit="stretch" if config.stem_channels else "crop",
                 mean=mean,
                 std=std,
             )
@@ -225,7 +228,7 @@ class ClipVip(DualEncoder):
         self.config = config
         self.text_model = TextTransformer(config)
         self.vision_model = VisionTransformer(config)
-        dim = config.projection_dim
+        self.embed_dim = dim = config.projection_dim
         self.text_projection = nn.Linear(config.text.hidden_size, dim, bias=False)
         self.visual_projection = nn.Linear(config.vision.hidden_size, dim, bias=False)
         self.logit_scale = nn.Parameter(torch.tensor(config.logit_scale_init))
@@ -233,11 +236,11 @@ class ClipVip(DualEncoder):
 
     def embed_video(self, video: Tensor) -> Tensor:
         _, pooled = self.vision_model(self.pixels(video))
-        return _unit(self.visual_projection(pooled))
+        return unit(self.visual_projection(pooled))
 
     def embed_text(self, input_ids_BS: Tensor, mask_BS: Tensor) -> Tensor:
         _, pooled = self.text_model(input_ids_BS, mask_BS)
-        return _unit(self.text_projection(pooled))
+        return unit(self.text_projection(pooled))
 
     def upper_names(self, num_layers: int) -> list[str]:
         below = ("embeddings.", "pre_layrnorm.")
@@ -274,10 +277,6 @@ def _patch_embedding(config: ClipVipConfig) -> nn.Module:
     rest = patch // 2 ** len(config.stem_channels)
     assert rest >= 1, "the stem shrinks frames by more than a patch"
     return nn.Sequential(*layers, nn.Conv2d(channels, width, rest, stride=rest, bias=False))
-
-
-def _unit(x: Tensor) -> Tensor:
-    return x / x.norm(dim=-1, keepdim=True)
 
 
 def _initialise(module: nn.Module) -> None:

@@ -58,9 +58,7 @@ def test_golden_other_frame_counts(golden: Any) -> None:
     with torch.no_grad():
         for name, clip in clips.items():
             close(model.embed_video(clip), t[f"output/video_embeds_{name}"], 2e-6)
-            close(
-                model.vision_model(clip)[0], t[f"output/vision_last_hidden_state_{name}"], 2e-5
-            )
+            close(model.vision_model(clip)[0], t[f"output/vision_last_hidden_state_{name}"], 2e-5)
             embed = model.vision_model.embeddings.time_embed(clip.shape[1])
             close(embed, t[f"output/time_embed_{name}"], 2e-6)
 

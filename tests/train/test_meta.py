@@ -122,7 +122,11 @@ def test_upper_layers_alone_are_exact_for_a_step_of_those_alone() -> None:
     names = model.upper_names(1)
     assert 0 < len(names) < len(list(model.parameters()))
     assert not any("layers.0." in n or "embedding" in n for n in names)
-    objective, net, weighting = Objective(model, MarginLoss()), weight_net(torch.float64), Weighting()
+    objective, net, weighting = (
+        Objective(model, MarginLoss()),
+        weight_net(torch.float64),
+        Weighting(),
+    )
 
     def weigh(loss_B: Tensor) -> Tensor:
         return weighting.weights_B(loss_B, net=net)
@@ -131,9 +135,7 @@ def test_upper_layers_alone_are_exact_for_a_step_of_those_alone() -> None:
     encoded = objective.encode(batch)
     kwargs: dict[str, Any] = {"lr": LR}
     outcome = meta_gradient(objective, encoded, meta_batch, net, weigh, names=names, **kwargs)
-    masked = {
-        n: torch.full_like(p, float(n in names)) for n, p in objective.parameters().items()
-    }
+    masked = {n: torch.full_like(p, float(n in names)) for n, p in objective.parameters().items()}
     expected, _ = unrolled_meta_gradient(
         objective, batch, meta_batch, net, weigh, preconditioner=masked, **kwargs
     )
@@ -157,9 +159,7 @@ def test_descending_theta_lowers_the_loss_on_the_meta_set() -> None:
         return weighting.weights_B(loss_B, net=net)
 
     before = meta_loss_after_a_virtual_step()
-    outcome = meta_gradient(
-        objective, objective.encode(batch), meta_batch, net, weigh, lr=LR
-    )
+    outcome = meta_gradient(objective, objective.encode(batch), meta_batch, net, weigh, lr=LR)
     size = sum(float((g * g).sum()) for g in outcome.theta_gradient)
     with torch.no_grad():
         for parameter, grad in zip(net.parameters(), outcome.theta_gradient, strict=True):

@@ -1,0 +1,121 @@
+"""The `mama-train` command: each command parses, calls one function, prints one summary."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from mama_augment.schema import InputError
+from mama_train.config import TrainConfig
+
+app = typer.Typer(
+    name="mama-train",
+    help="Train video-text models with an angular margin and meta-learned sample weights.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+
+@app.callback()
+def root() -> None:
+    """Train video-text models with an angular margin and meta-learned sample weights."""
+
+
+def _default(name: str) -> Any:
+    """The default of a setting, which only `TrainConfig` writes down."""
+    return TrainConfig.__dataclass_fields__[name].default
+
+
+@app.command()
+def run(
+    shards: Annotated[str, typer.Argument(help="The output of `mama-augment balance`.")],
+    out: Annotated[str, typer.Option(help="Folder of this run.")] = _default("out"),
+    model: Annotated[
+        str, typer.Option(help="small, an alias, or a folder of CLIP-ViP, CLIP or SigLIP weights.")
+    ] = _default("model"),
+    steps: Annotated[int | None, typer.Option(help="Length in steps; else --epochs.")] = None,
+    epochs: Annotated[int, typer.Option(help="Length in visits of every kept caption.")] = _default(
+        "epochs"
+    ),
+    batch_size: Annotated[
+        int, typer.Option(help="Captions per step, over all processes.")
+    ] = _default("batch_size"),
+    lr: Annotated[float, typer.Option(help="Peak learning rate.")] = _default("lr"),
+    margin: Annotated[float, typer.Option(help="Margin μ in radians.")] = _default("margin"),
+    margin_kind: Annotated[
+        str, typer.Option(help="subtractive, none, additive, cosine.")
+    ] = _default("margin_kind"),
+    weights: Annotated[
+        str,
+        typer.Option(help="mlp-meta, mlp-joint, focal, self-paced, inverse-frequency, none."),
+    ] = _default("weights"),
+    sources: Annotated[
+        str, typer.Option(help="Captions to train on: all, human, generated.")
+    ] = _default("sources"),
+    meta_every: Annotated[
+        int, typer.Option(help="Take a meta step every so many steps.")
+    ] = _default("meta_every"),
+    meta_batch_size: Annotated[
+        int | None, typer.Option(help="Captions per meta batch; as --batch-size when not given.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Decides order and initial weights.")] = _default(
+        "seed"
+    ),
+    setting: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="Any other setting, as name=value: num_frames, human_share, visit, below, "
+            "normalised, weight_lr, meta_layers, lagged, rows_per_pass, gradient_checkpointing, "
+            "precision, weight_decay, warmup, clip_norm, ema_decay, eval_every, save_every, "
+            "num_workers, window_clips, tensorboard, wandb, device ... (docs/training.md)",
+        ),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the run in --out.")
+    ] = False,
+) -> None:
+    """Train on SHARDS, evaluate, save a checkpoint and write a report."""
+    given: dict[str, Any] = {
+        "shards": shards,
+        "out": out,
+        "model": model,
+        "steps": steps,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "lr": lr,
+        "margin": margin,
+        "margin_kind": margin_kind,
+        "weights": weights,
+        "sources": sources,
+        "meta_every": meta_every,
+        "meta_batch_size": meta_batch_size,
+        "seed": seed,
+    }
+    config = TrainConfig.from_json(given | TrainConfig.parse_settings(setting or []))
+    from mama_train.commands import run_training
+
+    run_training(config, resume=resume, overwrite=overwrite)
+
+
+def main() -> None:
+    """Entry point: a user's mistake becomes one clear message and exit code 2."""
+    try:
+        app()
+    except InputError as error:
+        _say("error", str(error))
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _say(kind: str, text: str) -> None:
+    from rich.console import Console
+
+    Console(stderr=True).print(
+        f"[bold red]{kind}:[/bold red] {text}", highlight=False, soft_wrap=True
+    )

@@ -1,0 +1,150 @@
+"""Models by name: `small`, a folder or alias of CLIP-ViP or CLIP weights, or a checkpoint."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mama_augment.schema import InputError
+from mama_train.models.base import DualEncoder
+from mama_train.models.clip_mean import ClipMean
+from mama_train.models.clip_vip import ClipVip, ClipVipConfig, TowerConfig
+from mama_train.models.weights import find_weights, load_weights, read_config, read_weights
+from mama_train.text import TextTokenizer
+
+ALIASES = {
+    "clip-vip-b32": "openai/clip-vit-base-patch32",
+    "clip-vip-b16": "openai/clip-vit-base-patch16",
+    "clip-mean-b32": "openai/clip-vit-base-patch32",
+    "clip-mean-b16": "openai/clip-vit-base-patch16",
+    "siglip-b16": "google/siglip-base-patch16-224",
+}
+SMALL_MAX_TOKENS = 24
+
+
+def small_config(vocab_size: int) -> ClipVipConfig:
+    """CLIP-ViP for a CPU and training from nothing: 64 px frames, 4x4 patches after a
+    convolutional stem."""
+    vision = TowerConfig(
+        hidden_size=96, intermediate_size=192, num_hidden_layers=2, num_attention_heads=4
+    )
+    text = TowerConfig(
+        hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4
+    )
+    return ClipVipConfig(
+        text=text,
+        vision=vision,
+        projection_dim=64,
+        vocab_size=vocab_size,
+        max_text_tokens=SMALL_MAX_TOKENS,
+        image_size=64,
+        patch_size=16,
+        temporal_size=12,
+        logit_scale_init=2.66,
+        stem_channels=(16, 32, 48),
+    )
+
+
+def build(
+    name: str, texts: Iterable[str], *, seed: int, num_frames: int | None = None
+) -> tuple[DualEncoder, TextTokenizer, list[str]]:
+    """(model, tokenizer, names of parameters that start anew although weights were given).
+
+    Args:
+        name: `small`; an alias; or a folder of CLIP-ViP, CLIP or SigLIP weights. The prefix
+            `clip-mean:` or `clip-vip:` chooses how a CLIP folder treats frames (clip-vip default).
+        texts: training texts; the small model makes its words of them.
+
+    Raises:
+        InputError: the folder cannot be found or does not fit.
+    """
+    torch.manual_seed(seed)
+    if name == "small":
+        tokenizer = TextTokenizer.of_words(texts, max_tokens=SMALL_MAX_TOKENS)
+        model = ClipVip(small_config(tokenizer.vocab_size), num_frames=num_frames)
+        return model, tokenizer, []
+    kind, folder = locate(name)
+    frames = {} if num_frames is None else {"num_frames": num_frames}
+    tokenizer = TextTokenizer.load(folder)
+    if kind == "clip-mean":
+        return ClipMean.from_folder(folder, **frames), tokenizer, []
+    vip = ClipVip(ClipVipConfig.from_json(read_config(folder)), **frames)
+    path = find_weights(folder)
+    return vip, tokenizer, load_weights(vip, read_weights(path), source=str(path))
+
+
+def build_from_checkpoint(
+    folder: Path, *, num_frames: int | None = None
+) -> tuple[DualEncoder, TextTokenizer]:
+    """A model exactly as `checkpoint.save_model` or `mama-train export` wrote it.
+
+    Raises:
+        InputError: files are missing or do not fit each other.
+    """
+    config = read_config(folder)
+    own: dict[str, Any] = config.pop("mama_train_frames", {})
+    frames = {"num_frames": num_frames or own.get("num_frames", 12)}
+    model: DualEncoder
+    if config.get("mama_train") == "clip-mean":
+        model = ClipMean.from_json(config, **frames)
+    else:
+        model = ClipVip(ClipVipConfig.from_json(config), **frames)
+    path = find_weights(folder)
+    new = load_weights(model, read_weights(path), source=str(path))
+    if new:
+        raise InputError(f"{path} lacks {', '.join(new)}")
+    return model, TextTokenizer.load(folder)
+
+
+def locate(name: str) -> tuple[str, Path]:
+    """(clip-vip or clip-mean, local folder) of a model name.
+
+    Raises:
+        InputError: no such folder, here or in the Hugging Face cache.
+    """
+    kind, _, rest = (
+        name.rpartition(":")
+        if name.startswith(("clip-mean:", "clip-vip:"))
+        else (
+            "",
+            "",
+            name,
+        )
+    )
+    if Path(rest).is_dir():
+        folder = Path(rest)
+        model_type = str(read_config(folder).get("model_type", "clip"))
+        if "siglip" in model_type:
+            return "clip-mean", folder
+        return kind or "clip-vip", folder
+    if rest not in ALIASES:
+        raise InputError(
+            f"model {name!r} is neither a folder nor an alias; aliases: small, "
+            f"{', '.join(ALIASES)}; or give a local folder with config.json, weights, tokenizer"
+        )
+    kind = "clip-vip" if rest.startswith("clip-vip") else "clip-mean"
+    return kind, _cached(rest, ALIASES[rest])
+
+
+def _cached(alias: str, repository: str) -> Path:
+    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    offline = os.environ.get("HF_HUB_OFFLINE", "") not in ("", "0")
+    try:
+        return Path(snapshot_download(repository, local_files_only=True))
+    except LocalEntryNotFoundError:
+        pass
+    if not offline:
+        try:
+            return Path(snapshot_download(repository, etag_timeout=5))
+        except (OSError, ValueError, RuntimeError):
+            pass
+    raise InputError(
+        f"model {alias!r} is {repository} on the Hugging Face hub, which cannot be reached, and "
+        f"{constants.HF_HUB_CACHE} does not hold it; pass --model FOLDER with a local copy"
+    )

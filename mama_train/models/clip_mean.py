@@ -1,0 +1,110 @@
+"""Any Hugging Face CLIP or SigLIP: each frame is an image, a clip is the mean of its frames."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mama_augment.schema import InputError
+from mama_train.models.base import DualEncoder, FrameSpec, unit
+
+NUM_FRAMES = 12
+
+
+class ClipMean(DualEncoder):
+    """v = mean of unit frame vectors, made unit again (as CLIP-ViP's code does for plain CLIP)."""
+
+    def __init__(self, inner: nn.Module, *, num_frames: int = NUM_FRAMES) -> None:
+        """`inner`: a transformers model with get_image_features, get_text_features, logit_scale."""
+        hf_config: Any = inner.config
+        is_siglip = "siglip" in hf_config.model_type
+        statistics: dict[str, Any] = {"mean": (0.5,) * 3, "std": (0.5,) * 3} if is_siglip else {}
+        super().__init__(
+            FrameSpec(
+                num_frames=num_frames, size_px=hf_config.vision_config.image_size, **statistics
+            )
+        )
+        self.inner = inner
+        self.is_siglip = is_siglip
+        # SigLIP stores it as a vector of one number, and its bias has no place in a softmax loss.
+        start = inner.get_parameter("logit_scale").detach().reshape(())
+        del inner.logit_scale
+        inner.register_parameter("logit_scale", None)
+        if hasattr(inner, "logit_bias"):
+            inner.get_parameter("logit_bias").requires_grad_(False)
+        self.logit_scale = nn.Parameter(start.clone().clamp(0, math.log(100)))
+        self.embed_dim = (
+            hf_config.vision_config.hidden_size if is_siglip else hf_config.projection_dim
+        )
+
+    @classmethod
+    def from_folder(cls, folder: Path, *, num_frames: int = NUM_FRAMES) -> ClipMean:
+        """Load config and weights strictly from a local folder.
+
+        Raises:
+            InputError: it is no CLIP or SigLIP, or weights are missing or left over.
+        """
+        from transformers import AutoModel
+
+        model, info = AutoModel.from_pretrained(
+            folder,
+            local_files_only=True,
+            output_loading_info=True,
+            attn_implementation="sdpa",
+            dtype=torch.float32,
+        )
+        wrong = [*info["missing_keys"], *info["mismatched_keys"]]
+        if wrong:
+            raise InputError(
+                f"{str(folder)!r} lacks weights that fit: {', '.join(map(str, wrong))}"
+            )
+        return cls(model, num_frames=num_frames)
+
+    @classmethod
+    def from_json(cls, config: dict[str, Any], *, num_frames: int = NUM_FRAMES) -> ClipMean:
+        """A model with initial weights, of a Hugging Face `config.json`."""
+        from transformers import AutoConfig, AutoModel
+
+        fields = {k: v for k, v in config.items() if k not in ("model_type", "mama_train")}
+        hf_config = AutoConfig.for_model(config["model_type"], **fields)
+        return cls(
+            AutoModel.from_config(hf_config, attn_implementation="sdpa"), num_frames=num_frames
+        )
+
+    def embed_video(self, video: Tensor) -> Tensor:
+        pixels = self.pixels(video)
+        inner: Any = self.inner
+        found = inner.get_image_features(pixel_values=pixels.flatten(0, 1))
+        frames = unit(_features(found)).unflatten(0, pixels.shape[:2])
+        return unit(frames.mean(dim=1))
+
+    def embed_text(self, input_ids_BS: Tensor, mask_BS: Tensor) -> Tensor:
+        inner: Any = self.inner
+        # SigLIP was trained on padded texts without a mask.
+        mask = None if self.is_siglip else mask_BS
+        found = inner.get_text_features(input_ids=input_ids_BS, attention_mask=mask)
+        return unit(_features(found))
+
+    def upper_names(self, num_layers: int) -> list[str]:
+        names = [n for n, p in self.named_parameters() if p.requires_grad]
+        config: Any = self.inner.config
+        lower: set[str] = set()
+        for tower, of_tower in (("text", config.text_config), ("vision", config.vision_config)):
+            prefix = f"inner.{tower}_model."
+            first = max(0, of_tower.num_hidden_layers - num_layers)
+            lower |= {f"{prefix}embeddings.", f"{prefix}pre_layrnorm."}
+            lower |= {f"{prefix}encoder.layers.{i}." for i in range(first)}
+        return [n for n in names if not n.startswith(tuple(lower))]
+
+    def config_json(self) -> dict[str, Any]:
+        config: Any = self.inner.config
+        return {**config.to_dict(), "mama_train": "clip-mean"}
+
+
+def _features(found: Any) -> Tensor:
+    """transformers returns the projected features bare or as `pooler_output`."""
+    return found if isinstance(found, Tensor) else found.pooler_output

@@ -1,0 +1,239 @@
+"""Everything a run needs before its first step, made from its config (or found on resuming)."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+
+from mama_augment.schema import InputError
+from mama_train import checkpoint, ranks
+from mama_train.checkpoint import Progress, Trainee
+from mama_train.config import TrainConfig
+from mama_train.data import Clips, Loader, LoaderConfig, concept_frequency
+from mama_train.history import write_json
+from mama_train.models.base import DualEncoder
+from mama_train.models.build import build
+from mama_train.models.layers import Encoder
+from mama_train.optim import MovingAverage, make_optimizer
+from mama_train.shards import SplitIndex, all_texts, read_concepts, read_index
+from mama_train.text import TextTokenizer
+from mama_train.weighting import WeightKind, WeightNet
+
+T = TypeVar("T")
+
+
+@dataclass
+class Setup:
+    """The parts of one run. `weights` is what is really used: `none` without a meta split."""
+
+    config: TrainConfig
+    device: torch.device
+    trainee: Trainee
+    progress: Progress
+    train: Loader
+    meta: Loader | None
+    val: Clips | None
+    test: Clips | None
+    concepts: list[dict[str, Any]]
+    weights: WeightKind
+    num_steps: int
+    steps_per_epoch: int
+    notes: list[str]
+    best_is_new: bool = False
+
+    @property
+    def autocast(self) -> torch.dtype | None:
+        return self.config.autocast()
+
+    def is_due(self, every: int | None, step: int) -> bool:
+        """Whether something that happens every so many steps (None: epochs) is due after `step`."""
+        return step % (every or self.steps_per_epoch) == 0 or step == self.num_steps
+
+    def with_average(self, work: Callable[[], T]) -> T:
+        """Run `work` with the moving average in the model's place, where the run keeps one."""
+        average, parameters = self.trainee.average, list(self.trainee.model.named_parameters())
+        if average is None:
+            return work()
+        average.swap(parameters)
+        try:
+            return work()
+        finally:
+            average.swap(parameters)
+
+
+def prepare(config: TrainConfig, *, resume: bool = False, overwrite: bool = False) -> Setup:
+    """Read the shards' index, build the model, and find or start the run folder.
+
+    Raises:
+        InputError: shards, model or settings do not fit; or the run folder is in use.
+    """
+    device = config.torch_device()
+    ranks.start(device)
+    index = {split: read_index(config.shards, split) for split in ("train", "meta", "val", "test")}
+    visited = index["train"].only(config.sources)
+    _check_train(config, index["train"], visited)
+    earlier = _open_run(config, resume=resume, overwrite=overwrite)
+    notes: list[str] = []
+    weights = _weights_in_use(config, index["meta"], notes)
+    model, tokenizer, new = build(
+        config.model, all_texts(index["train"]), seed=config.seed, num_frames=config.num_frames
+    )
+    if new:
+        notes.append(f"the given weights lack {', '.join(new)}; these start anew")
+    concepts = read_concepts(config.shards)
+    loader = _loader_factory(config, model, tokenizer, concepts)
+    train = loader(visited, config.batch_size)
+    steps_per_epoch = len(train.plan(0))
+    trainee = _trainee(config, model.to(device), tokenizer)
+    progress = Progress()
+    if earlier is not None:
+        progress, _ = checkpoint.load_progress(earlier)
+        checkpoint.restore(earlier, trainee)
+        notes.append(f"resumed at step {progress.step}")
+    setup = Setup(
+        config=config,
+        device=device,
+        trainee=trainee,
+        progress=progress,
+        train=train,
+        meta=loader(index["meta"], config.meta_batch_size or config.batch_size)
+        if weights == "mlp-meta"
+        else None,
+        val=_clips(loader, index["val"], notes),
+        test=_clips(loader, index["test"], notes),
+        concepts=concepts,
+        weights=weights,
+        num_steps=config.steps or config.epochs * steps_per_epoch,
+        steps_per_epoch=steps_per_epoch,
+        notes=notes,
+    )
+    _check_limits(config, model)
+    return setup
+
+
+def _check_train(config: TrainConfig, all_sources: SplitIndex, visited: SplitIndex) -> None:
+    if all_sources.num_clips == 0:
+        raise InputError(
+            f"{config.shards!r} holds no training clips (no rows in train/*.parquet); give the "
+            "output of `mama-augment balance`"
+        )
+    if visited.num_captions == 0:
+        raise InputError(
+            f"none of the {all_sources.num_captions} training captions in {config.shards!r} is "
+            f"{config.sources}; use --sources all"
+        )
+
+
+def _weights_in_use(config: TrainConfig, meta: SplitIndex, notes: list[str]) -> WeightKind:
+    if config.weights == "mlp-meta" and meta.num_captions == 0:
+        notes.append("the shards have no meta split, so all samples weigh the same (weights none)")
+        return "none"
+    return config.weights
+
+
+def _loader_factory(
+    config: TrainConfig,
+    model: DualEncoder,
+    tokenizer: TextTokenizer,
+    concepts: list[dict[str, Any]],
+) -> Callable[[SplitIndex, int], Loader]:
+    frequency = concept_frequency(concepts)
+
+    def make(index: SplitIndex, batch_size: int) -> Loader:
+        of_train = index.split == "train"
+        loader_config = LoaderConfig(
+            batch_size=batch_size,
+            num_workers=config.num_workers,
+            window_clips=config.window_clips,
+            visit=config.visit if of_train else "caption",
+            human_share=config.human_share if of_train else None,
+            seed=config.seed,
+        )
+        return Loader(index, model.frame_spec, tokenizer, frequency, loader_config)
+
+    return make
+
+
+def _clips(
+    loader: Callable[[SplitIndex, int], Loader], index: SplitIndex, notes: list[str]
+) -> Clips | None:
+    if index.num_captions == 0:
+        notes.append(f"the shards have no {index.split} split; evaluation on it is skipped")
+        return None
+    return loader(index, 2).clips
+
+
+def _trainee(config: TrainConfig, model: DualEncoder, tokenizer: TextTokenizer) -> Trainee:
+    model.train()
+    if config.gradient_checkpointing:
+        _enable_checkpointing(model)
+    torch.manual_seed(config.seed)
+    net = WeightNet().to(model.logit_scale.device)
+    return Trainee(
+        model=model,
+        tokenizer=tokenizer,
+        optimizer=make_optimizer(model, config),
+        net=net,
+        net_optimizer=torch.optim.Adam(net.parameters(), lr=config.weight_lr),
+        average=None if config.ema_decay is None else MovingAverage(model, config.ema_decay),
+    )
+
+
+def _enable_checkpointing(model: DualEncoder) -> None:
+    inner: Any = getattr(model, "inner", None)
+    if inner is not None:
+        inner.gradient_checkpointing_enable({"use_reentrant": False})
+    for module in model.modules():
+        if isinstance(module, Encoder):
+            module.gradient_checkpointing = True
+
+
+def _check_limits(config: TrainConfig, model: DualEncoder) -> None:
+    dropouts = [n for n, m in model.named_modules() if isinstance(m, torch.nn.Dropout) and m.p > 0]
+    if dropouts:
+        raise InputError(
+            f"the model has dropout ({', '.join(dropouts[:3])}); the meta step needs two passes "
+            "that agree: set it to 0 in config.json"
+        )
+    start = float(model.logit_scale.detach())
+    if start > math.log(config.max_logit_scale) + 1e-6:
+        raise InputError(
+            f"the model's inverse temperature {math.exp(start):.1f} is above --max-logit-scale "
+            f"{config.max_logit_scale:g}"
+        )
+
+
+def _open_run(config: TrainConfig, *, resume: bool, overwrite: bool) -> Path | None:
+    """Start the run folder, or find the checkpoint to resume from."""
+    run = config.run_folder()
+    settings = run / "config.json"
+    found: Path | None = None
+    if settings.is_file() and resume:
+        changed = config.changed_since(TrainConfig.from_json(json.loads(settings.read_text())))
+        if changed:
+            raise InputError(f"cannot resume {str(run)!r}: {'; '.join(changed)}")
+        if (run / "checkpoints" / "last").exists():
+            found = checkpoint.find_checkpoint(str(run), which="last")
+    elif run.exists() and any(run.iterdir()):
+        if not (overwrite and settings.is_file()):
+            way_out = (
+                "--resume continues it, --overwrite replaces it"
+                if settings.is_file()
+                else ("it is no run; give a new --out")
+            )
+            raise InputError(f"{str(run)!r} is not empty: {way_out}")
+        if ranks.is_first():
+            shutil.rmtree(run)
+    ranks.barrier()
+    if ranks.is_first():
+        run.mkdir(parents=True, exist_ok=True)
+        write_json(settings, config.to_json())
+    ranks.barrier()
+    return found

@@ -1,0 +1,159 @@
+"""The order of an epoch's visits, as a pure function of (seed, epoch) and the shards' index.
+
+An epoch visits every kept caption once. Clips come in windows of row groups, so that shards can
+be streamed through a bounded buffer; inside a window the order is a full shuffle in which the
+captions of one clip lie far apart. The order depends neither on the number of processes nor on
+the number of workers, so a position in it is all that resuming needs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mama_train.config import VisitKind
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class VisitPlan:
+    """Every batch of an epoch: batch i is `visits[starts[i]:starts[i + 1]]`, rows of
+    (clip row, caption index)."""
+
+    visits: Ints
+    starts: Ints
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    def batch(self, index: int) -> Ints:
+        return self.visits[self.starts[index] : self.starts[index + 1]]
+
+
+def plan_epoch(
+    clip_of_caption: Ints,
+    caption_index: Ints,
+    group_of_clip: Ints,
+    *,
+    seed: int,
+    epoch: int,
+    batch_size: int,
+    window_clips: int,
+    visit: VisitKind = "caption",
+) -> VisitPlan:
+    """Shuffle an epoch and cut it into batches that never hold one clip twice.
+
+    Args:
+        clip_of_caption: the clip row of each caption to visit, ascending.
+        caption_index: the place of each of these captions in its clip's list.
+        group_of_clip: the row group of each clip row.
+        window_clips: clips that are shuffled together (at least one row group).
+        visit: `caption` visits each caption; `clip` each clip once, its caption drawn by hash.
+    """
+    if not len(clip_of_caption):
+        return VisitPlan(visits=np.empty((0, 2), np.int64), starts=np.zeros(1, np.int64))
+    salt = hash_salt(seed, epoch)
+    clips, first, counts = np.unique(clip_of_caption, return_index=True, return_counts=True)
+    if visit == "clip":
+        drawn = first + (mix(clips, salt + 1) % counts.astype(np.uint64)).astype(np.int64)
+        clip_of_caption, caption_index = clip_of_caption[drawn], caption_index[drawn]
+        first, counts = np.arange(len(clips)), np.ones_like(counts)
+    window = _windows(group_of_clip, clips, salt, window_clips)
+    order = _shuffle(clip_of_caption, first, counts, window, salt)
+    visits = np.stack([clip_of_caption[order], caption_index[order]], axis=1)
+    return _cut(visits, min(batch_size, len(clips)))
+
+
+def _windows(group_of_clip: Ints, clips: Ints, salt: int, window_clips: int) -> Ints:
+    """The window of each clip: row groups in hashed order, taken until a window is full."""
+    groups, group_sizes = np.unique(group_of_clip[clips], return_counts=True)
+    hashed = np.argsort(mix(groups, salt + 2), kind="stable")
+    before = np.concatenate([[0], np.cumsum(group_sizes[hashed])[:-1]])
+    window_of_group = np.empty(len(groups), np.int64)
+    window_of_group[hashed] = before // max(1, window_clips)
+    return window_of_group[np.searchsorted(groups, group_of_clip[clips])]
+
+
+def _shuffle(clip_of_caption: Ints, first: Ints, counts: Ints, window: Ints, salt: int) -> Ints:
+    """Order of the captions: by window, then by pass, then by hash.
+
+    A clip with k captions takes part in k different ones of its window's K passes, spread evenly,
+    K being the most captions that any clip has. So two visits of one clip can only meet in a
+    batch that lies across the end of a pass.
+    """
+    hashed = mix(np.arange(len(clip_of_caption)), salt + 3)
+    by_clip = np.lexsort((hashed, clip_of_caption))
+    place = np.empty(len(by_clip), np.int64)
+    place[by_clip] = np.arange(len(by_clip)) - np.repeat(first, counts)
+    start = mix(clip_of_caption, salt + 4) / 2.0**64
+    num_of_clip = np.repeat(counts, counts)
+    passes = ((place + start) * counts.max() / num_of_clip).astype(np.int64)
+    return np.lexsort((hashed, passes, np.repeat(window, counts)))
+
+
+def _cut(visits: Ints, batch_size: int) -> VisitPlan:
+    """Batches in order; a visit whose clip is in the batch already waits for the next one."""
+    order: list[int] = []
+    starts = [0]
+    waiting: list[int] = []
+    rows = visits[:, 0].tolist()
+    upcoming = iter(range(len(rows)))
+    done = False
+    while waiting or not done:
+        inside: set[int] = set()
+        still_waiting: list[int] = []
+        for visit in waiting:
+            if rows[visit] in inside or len(inside) == batch_size:
+                still_waiting.append(visit)
+            else:
+                inside.add(rows[visit])
+                order.append(visit)
+        while len(inside) < batch_size and not done:
+            following = next(upcoming, None)
+            if following is None:
+                done = True
+            elif rows[following] in inside:
+                still_waiting.append(following)
+            else:
+                inside.add(rows[following])
+                order.append(following)
+        waiting = still_waiting
+        if inside:
+            starts.append(len(order))
+    return VisitPlan(visits=visits[order], starts=np.asarray(starts, np.int64))
+
+
+def keep_share(is_generated_C: NDArray[np.bool_], human_share: float, salt: int) -> Ints:
+    """Which captions to visit so that `human_share` of the visits are human: all of the scarcer
+    source, and as many of the other, drawn by hash, ascending."""
+    human, generated = np.flatnonzero(~is_generated_C), np.flatnonzero(is_generated_C)
+    total = min(
+        len(human) / human_share if human_share else np.inf,
+        len(generated) / (1 - human_share) if human_share < 1 else np.inf,
+    )
+    wanted = round(total * human_share), round(total * (1 - human_share))
+    drawn = [
+        some[np.argsort(mix(some, salt), kind="stable")[:num]]
+        for some, num in zip((human, generated), wanted, strict=True)
+    ]
+    return np.sort(np.concatenate(drawn))
+
+
+def mix(values: Ints, salt: int) -> NDArray[np.uint64]:
+    """splitmix64 of each value with a salt: the same on every machine and NumPy version."""
+    with np.errstate(over="ignore"):
+        z = values.astype(np.uint64) + np.uint64(salt % 2**64) * np.uint64(0x9E3779B97F4A7C15)
+        z = (z + np.uint64(0x9E3779B97F4A7C15)) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return z ^ (z >> np.uint64(31))
+
+
+def hash_salt(*parts: object) -> int:
+    """An integer below 2^62 from any printable parts."""
+    digest = hashlib.sha256("|".join(map(str, parts)).encode()).digest()
+    return int.from_bytes(digest[:8], "little") >> 2
