@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -66,14 +67,20 @@ def step_progress(description: str, num_total: int, num_done: int = 0) -> Iterat
 
 
 def print_ledger(
-    ledger: Ledger, *, noun: str, out: str, num_done: int = 0, seconds: float = 0.0
+    ledger: Ledger, *, noun: str, out: str, num_done: int = 0, seconds: float | None = None
 ) -> None:
-    """The summary table of a step: the ledger, the rate of this run, where the output lies."""
+    """The summary table of a step: the ledger, the rate of this run, where the output lies.
+
+    Without `seconds` nothing was run, and no rate is shown.
+    """
     table = Table(title=f"mama-augment {ledger.step}", title_justify="left")
-    for column in ("in", "ok", "rejected", "failed", "pending", "rate"):
+    columns = ["in", "ok", "rejected", "failed", "pending"]
+    for column in columns if seconds is None else [*columns, "rate"]:
         table.add_column(column, justify="right")
     table.add_column("output", overflow="fold")
-    rate = f"{num_done / seconds:,.1f} {noun}/s" if num_done and seconds else "nothing to do"
+    rates = []
+    if seconds is not None:
+        rates = [f"{num_done / seconds:,.1f} {noun}/s" if num_done else "nothing to do"]
     counts = (
         ledger.num_in,
         ledger.num_ok,
@@ -81,11 +88,27 @@ def print_ledger(
         ledger.num_failed,
         ledger.num_pending,
     )
-    table.add_row(*(f"{n:,}" for n in counts), rate, out)
+    table.add_row(*(f"{n:,}" for n in counts), *rates, out)
     console.print(table)
     for problem in ledger.problems:
         error_console.print(f"[red]accounting:[/red] {problem}")
+    if seconds is not None and ledger.num_rejected + ledger.num_failed:
+        error_console.print(f"`mama-augment status {out}` says why items left.", soft_wrap=True)
     if ledger.num_failed:
         error_console.print("Some items failed; `--retry-failed` tries only those again.")
     if ledger.num_pending:
         error_console.print("Some items are pending; the same command continues.")
+
+
+def print_reasons(
+    reasons: Counter[tuple[str, str]], examples: Mapping[tuple[str, str], str]
+) -> None:
+    """Why items left the flow: one line per verdict and reason, with one item as an example."""
+    if not reasons:
+        return
+    table = Table(title="why items left", title_justify="left")
+    for column in ("verdict", "reason", "items", "for example"):
+        table.add_column(column, justify="right" if column == "items" else "left", overflow="fold")
+    for (verdict, reason), num_items in reasons.most_common():
+        table.add_row(verdict, reason, f"{num_items:,}", examples[verdict, reason])
+    console.print(table)
