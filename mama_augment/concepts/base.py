@@ -1,0 +1,91 @@
+"""What a concept assigner is: texts in, concept ids out, saved as arrays and JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from mama_augment.files import Folder
+from mama_augment.schema import InputError
+
+ASSIGNERS = ("topics", "vocabulary", "embedding", "given")
+MODEL_NAME = "model.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextBatch:
+    """Texts, and for each the value of its clip's concept column (None without one)."""
+
+    texts: Sequence[str]
+    values: Sequence[Any] = field(default_factory=tuple)
+
+
+TextBatches = Callable[[], Iterator[TextBatch]]
+"""Starts a pass over all texts; called once per pass, so that no pass holds them in memory."""
+
+
+class ConceptAssigner(Protocol):
+    """Says which concepts each text is about."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """A readable name for every concept id."""
+        ...
+
+    def assign(self, batch: TextBatch) -> list[list[int]]:
+        """Ascending, distinct concept ids of each text; empty where none matches."""
+        ...
+
+    def save(self, folder: Folder) -> None:
+        """Write arrays and JSON below `folder` (never a pickle)."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConceptConfig:
+    """How concepts are found."""
+
+    assigner: str = "topics"
+    """`topics`, `vocabulary`, `embedding` or `given`."""
+    num_concepts: int | None = None
+    """Topics, clusters or mined phrases; each assigner has its own default."""
+    vocabulary: str | None = None
+    """A file of phrases for `vocabulary`; without one, frequent phrases are mined."""
+    column: str | None = None
+    """The clips column that `given` and `embedding` read."""
+    model: str | None = None
+    """A saved assigner (a folder) to reuse instead of fitting one."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.assigner not in ASSIGNERS:
+            raise InputError(f"--concepts is {self.assigner!r}; allowed: {', '.join(ASSIGNERS)}")
+        if self.num_concepts is not None and self.num_concepts < 1:
+            raise InputError(f"--num-concepts is {self.num_concepts}; at least 1 is needed")
+        if self.assigner in ("given", "embedding") and not self.column:
+            raise InputError(
+                f"--concepts {self.assigner} reads a column of the clips table: name it with "
+                "--concept-column"
+            )
+
+
+def write_model(folder: Folder, content: dict[str, Any]) -> None:
+    """Write an assigner's JSON part; it names the assigner, so that it can be loaded again."""
+    assert content["assigner"] in ASSIGNERS, content["assigner"]
+    folder.write_bytes(MODEL_NAME, json.dumps(content, indent=1, ensure_ascii=False).encode())
+
+
+def read_model(folder: Folder) -> dict[str, Any]:
+    """Read an assigner's JSON part.
+
+    Raises:
+        InputError: there is none in `folder`.
+    """
+    if not folder.exists(MODEL_NAME):
+        raise InputError(
+            f"--concept-model {folder.uri!r} holds no {MODEL_NAME}; give the `concept_model` "
+            "folder of an earlier `balance`"
+        )
+    return dict(json.loads(folder.read_bytes(MODEL_NAME)))

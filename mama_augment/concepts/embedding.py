@@ -1,0 +1,136 @@
+"""Concepts by k-means over a vector column that the clips table already has.
+
+The vectors are made elsewhere (a sentence encoder, a video model); this module only groups them,
+streaming, so that memory holds clusters x dimensions.
+"""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mama_augment.concepts.base import TextBatch, TextBatches, write_model
+from mama_augment.concepts.words import content_words
+from mama_augment.files import Folder
+from mama_augment.schema import InputError
+
+NUM_CLUSTERS = 64
+MINIBATCH = 4_096
+VECTORS_FOR_ONE_PASS = 100_000
+MAX_PASSES = 20
+NUM_NAME_WORDS = 3
+MAX_NAME_WORDS = 50_000
+
+Vectors = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """Assigns the nearest centre; none where the clip has no vector."""
+
+    centres: Vectors
+    """[clusters, dimensions], unit length where the vectors are."""
+    labels: tuple[str, ...]
+
+    @property
+    def names(self) -> Sequence[str]:
+        return self.labels
+
+    def assign(self, batch: TextBatch) -> list[list[int]]:
+        present = [i for i, value in enumerate(batch.values) if value is not None]
+        assigned: list[list[int]] = [[] for _ in batch.values]
+        for i, cluster in zip(present, self._nearest(batch, present), strict=True):
+            assigned[i] = [int(cluster)]
+        return assigned
+
+    def _nearest(self, batch: TextBatch, present: Sequence[int]) -> npt.NDArray[np.int64]:
+        if not present:
+            return np.zeros(0, np.int64)
+        vectors = _stack([batch.values[i] for i in present])
+        if vectors.shape[1] != self.centres.shape[1]:
+            raise InputError(
+                f"the vectors have {vectors.shape[1]} dimensions, the saved clusters "
+                f"{self.centres.shape[1]}; give vectors of the same encoder"
+            )
+        # |x - c|² without |x|², which is the same for every centre.
+        return (-2 * vectors @ self.centres.T + (self.centres**2).sum(axis=1)).argmin(axis=1)
+
+    def save(self, folder: Folder) -> None:
+        sink = io.BytesIO()
+        np.save(sink, self.centres)
+        folder.write_bytes("centres.npy", sink.getvalue())
+        write_model(folder, {"assigner": "embedding", "labels": self.labels})
+
+    @classmethod
+    def load(cls, content: dict[str, Any], folder: Folder) -> Clusters:
+        stream = io.BytesIO(folder.read_bytes("centres.npy"))
+        return cls(np.load(stream, allow_pickle=False), tuple(content["labels"]))
+
+
+def fit_clusters(
+    batches: TextBatches, num_clusters: int | None = None, *, seed: int = 0
+) -> Clusters:
+    """Minibatch k-means in a few passes; clusters are named by their most telling words.
+
+    Raises:
+        InputError: the column holds no vector, or vectors of several lengths.
+    """
+    from sklearn.cluster import MiniBatchKMeans
+    from threadpoolctl import threadpool_limits
+
+    num_vectors = sum(len(vectors) for vectors in _minibatches(batches))
+    if not num_vectors:
+        raise InputError("--concepts embedding: the concept column holds no vector at all")
+    model = MiniBatchKMeans(
+        n_clusters=min(num_clusters or NUM_CLUSTERS, num_vectors),
+        random_state=seed,
+        n_init=3,
+        reassignment_ratio=0.0,
+    )
+    with threadpool_limits(limits=1):
+        for _ in range(min(MAX_PASSES, max(1, VECTORS_FOR_ONE_PASS // num_vectors))):
+            for vectors in _minibatches(batches):
+                model.partial_fit(vectors)
+    clusters = Clusters(np.asarray(model.cluster_centers_, np.float32), ())
+    return Clusters(clusters.centres, _names(clusters, batches))
+
+
+def _minibatches(batches: TextBatches) -> Iterator[Vectors]:
+    """Vectors in chunks of at least `MINIBATCH`, so that k-means++ starts from a fair sample."""
+    pending: list[Any] = []
+    for batch in batches():
+        pending.extend(value for value in batch.values if value is not None)
+        if len(pending) >= MINIBATCH:
+            yield _stack(pending)
+            pending = []
+    if pending:
+        yield _stack(pending)
+
+
+def _stack(vectors: Sequence[Any]) -> Vectors:
+    lengths = sorted({len(v) for v in vectors})
+    if len(lengths) > 1:
+        raise InputError(f"the concept column holds vectors of several lengths: {lengths}")
+    return np.asarray(vectors, np.float32)
+
+
+def _names(clusters: Clusters, batches: TextBatches) -> tuple[str, ...]:
+    """Words that are much more frequent inside a cluster than in general."""
+    inside: list[Counter[str]] = [Counter() for _ in clusters.centres]
+    overall: Counter[str] = Counter()
+    for batch in batches():
+        for text, ids in zip(batch.texts, clusters.assign(batch), strict=True):
+            if ids and len(overall) < MAX_NAME_WORDS:
+                inside[ids[0]].update(set(content_words(text)))
+                overall.update(set(content_words(text)))
+    names = []
+    for number, counts in enumerate(inside):
+        ranked = sorted(counts, key=lambda w: (-(counts[w] ** 2) / overall[w], w))
+        names.append(f"cluster {number}: {', '.join(ranked[:NUM_NAME_WORDS])}")
+    return tuple(names)

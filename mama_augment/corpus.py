@@ -1,0 +1,257 @@
+"""All texts of all clips, joined, in one seeded global order, on disk.
+
+Clips and captions are dealt into buckets by the hash that orders them, and joined bucket by
+bucket: memory holds one bucket, whatever the size of the corpus, and reading the buckets one after
+the other is a global shuffle. Each pass of `balance` reads one stage and writes the next.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from mama_augment.plan import draw_bits
+from mama_augment.schema import SPLITS, InputError
+from mama_augment.store import StepDir
+
+TEXTS_PER_BUCKET = 100_000
+MAX_BUCKETS = 200
+
+_TEXT = pa.struct(
+    {
+        "id": pa.string(),
+        "text": pa.string(),
+        "source": pa.string(),
+        "trusted": pa.bool_(),
+        "reason": pa.string(),
+        "concept_ids": pa.list_(pa.int32()),
+        "keep_probability": pa.float64(),
+    }
+)
+
+
+@dataclass(slots=True)
+class Text:
+    """One text of one clip, and what has been decided about it so far."""
+
+    id: str
+    """`clip_id|source|index`, the index counting texts of one source."""
+    text: str
+    source: str
+    trusted: bool
+    reason: str | None = None
+    """Why it is not in the shards; None as long as it is to be kept."""
+    concept_ids: list[int] = field(default_factory=list)
+    keep_probability: float = 1.0
+
+
+@dataclass(slots=True)
+class Clip:
+    """A clip without its pixels. `order` is its place in the global shuffle."""
+
+    order: int
+    clip_id: str
+    video: str
+    split: str | None
+    value: Any
+    texts: list[Text]
+
+    def kept(self) -> list[Text]:
+        return [text for text in self.texts if text.reason is None]
+
+
+class Corpus:
+    """Buckets of clips below a scratch folder, one file per stage and bucket."""
+
+    def __init__(self, scratch: Path, num_buckets: int, value_type: pa.DataType) -> None:
+        self.scratch = scratch
+        self.num_buckets = num_buckets
+        self.schema = pa.schema(
+            {
+                "order": pa.uint64(),
+                "clip_id": pa.string(),
+                "video": pa.string(),
+                "split": pa.string(),
+                "value": value_type,
+                "texts": pa.list_(_TEXT),
+            }
+        )
+
+    def clips(self, stage: str) -> Iterator[list[Clip]]:
+        """The buckets of a stage, in the global order."""
+        for bucket in range(self.num_buckets):
+            yield read_clips(self.scratch / f"{stage}-{bucket:03d}.arrow")
+
+    def write(self, stage: str, bucket: int, clips: Sequence[Clip]) -> None:
+        writer = ClipWriter(self.scratch / f"{stage}-{bucket:03d}.arrow", self.schema)
+        writer.write(clips)
+        writer.close()
+
+
+class ClipWriter:
+    """Appends clips to an Arrow stream."""
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        self._schema = schema
+        self._writer = pa.ipc.new_stream(str(path), schema)
+
+    def write(self, clips: Sequence[Clip]) -> None:
+        rows = pa.Table.from_pylist([asdict(clip) for clip in clips], self._schema)
+        self._writer.write_table(rows)
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+def read_clips(path: Path) -> list[Clip]:
+    return [
+        Clip(**{**row, "texts": [Text(**text) for text in row["texts"]]})
+        for row in read_stream(path).to_pylist()
+    ]
+
+
+def read_stream(path: Path) -> pa.Table:
+    with pa.memory_map(str(path)) as source:
+        return pa.ipc.open_stream(source).read_all()
+
+
+def gather(
+    clips_dir: StepDir,
+    captions_dirs: Sequence[StepDir],
+    scratch: Path,
+    *,
+    seed: int,
+    column: str | None = None,
+) -> Corpus:
+    """Join the texts that came with the clips with the generated ones; stage `joined`.
+
+    Raises:
+        InputError: the clips table has no column `column`, or an unknown split.
+    """
+    num_rows = sum(sum(d.manifest.units.values()) for d in (clips_dir, *captions_dirs))
+    num_buckets = min(MAX_BUCKETS, 1 + num_rows // TEXTS_PER_BUCKET)
+    dealer = _Dealer(scratch, num_buckets, seed)
+    value_type: pa.DataType = pa.null()
+    for table in _clip_tables(clips_dir, column):
+        value_type = table["value"].type
+        dealer.deal("clips", table)
+    for number, captions_dir in enumerate(captions_dirs):
+        columns = ["clip_id", "caption_index", "text", "status", "model"]
+        for table in captions_dir.tables(columns):
+            ok = table.filter(pc.equal(table["status"], "ok")).drop_columns(["status"])
+            dealer.deal("captions", ok.append_column("run", pa.array([number] * len(ok))))
+    dealer.close()
+    corpus = Corpus(scratch, num_buckets, value_type)
+    for bucket in range(num_buckets):
+        corpus.write(
+            "joined", bucket, _join(dealer.read("clips", bucket), dealer.read("captions", bucket))
+        )
+    return corpus
+
+
+def _clip_tables(clips_dir: StepDir, column: str | None) -> Iterator[pa.Table]:
+    for record in clips_dir.records().values():
+        if record.data_file is None:
+            continue
+        with clips_dir.folder.open_input(record.data_file) as stream:
+            names = pq.read_schema(stream).names
+        if column is not None and column not in names:
+            raise InputError(
+                f"--concept-column {column!r}: {clips_dir.folder.uri!r} has no such column; it "
+                f"has {', '.join(n for n in names if n != 'frames')}"
+            )
+        wanted = ["clip_id", "video_uri", "split", "texts", *([column] if column else [])]
+        table = clips_dir.read_data(record, wanted)
+        assert table is not None
+        value = table[column] if column else pa.nulls(table.num_rows)
+        yield table.select(wanted[:4]).append_column("value", value)
+
+
+class _Dealer:
+    """Deals rows into bucket files by the hash of their clip_id."""
+
+    def __init__(self, scratch: Path, num_buckets: int, seed: int) -> None:
+        self.scratch, self.num_buckets, self.seed = scratch, num_buckets, seed
+        self._writers: dict[tuple[str, int], pa.RecordBatchStreamWriter] = {}
+
+    def deal(self, kind: str, table: pa.Table) -> None:
+        orders = [draw_bits(self.seed, "order", i) for i in table["clip_id"].to_pylist()]
+        table = table.append_column("order", pa.array(orders, pa.uint64()))
+        buckets = pa.array([order * self.num_buckets >> 64 for order in orders])
+        for bucket in sorted(set(buckets.to_pylist())):
+            key = (kind, bucket)
+            if key not in self._writers:
+                self._writers[key] = pa.ipc.new_stream(str(self._path(*key)), table.schema)
+            self._writers[key].write_table(table.filter(pc.equal(buckets, bucket)))
+
+    def close(self) -> None:
+        for writer in self._writers.values():
+            writer.close()
+
+    def read(self, kind: str, bucket: int) -> list[dict[str, Any]]:
+        path = self._path(kind, bucket)
+        if not path.exists():
+            return []
+        rows: list[dict[str, Any]] = read_stream(path).to_pylist()
+        os.unlink(path)
+        return rows
+
+    def _path(self, kind: str, bucket: int) -> Path:
+        return self.scratch / f"{kind}-{bucket:03d}.arrow"
+
+
+def _join(clip_rows: list[dict[str, Any]], caption_rows: list[dict[str, Any]]) -> list[Clip]:
+    """The clips of one bucket in order, each with its given texts, then the generated ones."""
+    clips: dict[str, Clip] = {}
+    for row in clip_rows:
+        clip = Clip(
+            order=row["order"],
+            clip_id=row["clip_id"],
+            video=row["video_uri"],
+            split=_checked_split(row["split"], row["clip_id"]),
+            value=row["value"],
+            texts=[],
+        )
+        assert clips.setdefault(clip.clip_id, clip) is clip, f"two rows of clip {clip.clip_id}"
+        for text in row["texts"]:
+            _add(clip, **text)
+    for row in sorted(caption_rows, key=lambda r: (r["run"], r["clip_id"], r["caption_index"])):
+        # A caption of a clip that is not there still has to be accounted for.
+        orphan = Clip(row["order"], row["clip_id"], "", None, None, [])
+        clip = clips.setdefault(row["clip_id"], orphan)
+        _add(clip, text=row["text"], source=f"generated:{row['model']}", trusted=False)
+        if not clip.video:
+            clip.texts[-1].reason = "no_clip"
+    return sorted(clips.values(), key=lambda clip: (clip.order, clip.clip_id))
+
+
+def _add(clip: Clip, text: str, source: str, trusted: bool) -> None:
+    """Append a text; a copy of one that the clip already has is a duplicate."""
+    index = sum(other.source == source for other in clip.texts)
+    new = Text(f"{clip.clip_id}|{source}|{index}", text, source, trusted)
+    if not text.strip():
+        new.reason = "empty_text"
+    for other in clip.texts:
+        if other.reason is None and _folded(other.text) == _folded(text):
+            # The trusted copy stays, whichever came first: it may serve where the other may not.
+            (other if trusted and not other.trusted else new).reason = "duplicate"
+    clip.texts.append(new)
+
+
+def _folded(text: str) -> str:
+    return " ".join(text.split()).casefold()
+
+
+def _checked_split(split: str | None, clip_id: str) -> str | None:
+    if split is not None and split not in SPLITS:
+        raise InputError(
+            f"clip {clip_id}: its split is {split!r}; allowed: {', '.join(SPLITS)}, or none"
+        )
+    return split

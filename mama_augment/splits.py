@@ -1,0 +1,163 @@
+"""Which clips serve as meta, val and test: trusted, uniform over concepts, apart by video; pure."""
+
+from __future__ import annotations
+
+import heapq
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from mama_augment.schema import InputError
+
+HELD_OUT = ("test", "val", "meta")
+"""Splits that training must not see, the first to be filled first."""
+AUTO_SHARE = 0.05
+AUTO_MAX_ROWS = 1_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitSizes:
+    """Rows of each drawn split; None: 5 % of the trusted clips, at most 1,000."""
+
+    meta: int | None = None
+    val: int | None = None
+    test: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in HELD_OUT:
+            size = getattr(self, name)
+            if size is not None and size < 0:
+                raise InputError(f"--{name}-size is {size}; a number of rows, or 0 for no split")
+
+    def resolve(self, name: str, num_trusted: int) -> int:
+        size = getattr(self, name)
+        if size is not None:
+            return int(size)
+        return min(AUTO_MAX_ROWS, int(num_trusted * AUTO_SHARE))
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A clip with a trusted text and no given split."""
+
+    order: int
+    """A seeded hash: candidates of one concept are taken in this order."""
+    clip_id: str
+    video: str
+    concept_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrawnSplits:
+    """The outcome of a draw."""
+
+    split_of_clip: Mapping[str, str]
+    split_of_video: Mapping[str, str]
+    """Every video that serves in a held-out split, drawn or given."""
+    warnings: tuple[str, ...] = ()
+    short_concepts: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """By split, the concepts with fewer rows than an even share."""
+
+
+def draw_splits(
+    candidates: Iterable[Candidate],
+    sizes: SplitSizes,
+    *,
+    num_concepts: int,
+    given_videos: Mapping[str, str],
+    given_splits: Iterable[str] = (),
+) -> DrawnSplits:
+    """Draw the held-out splits that nobody gave, one after the other.
+
+    Rows go to the concept with the fewest so far. Of its candidates, clips of a video that the
+    split already uses come first (they could serve nowhere else), then the lowest hash. A split
+    that cannot reach its size stays empty, with a warning.
+
+    Args:
+        given_videos: videos that already serve in a held-out split; never drawn again.
+        given_splits: splits that the input gave; they are not drawn.
+    """
+    pool = sorted(
+        (c for c in candidates if c.video not in given_videos), key=lambda c: (c.order, c.clip_id)
+    )
+    split_of_video = dict(given_videos)
+    split_of_clip: dict[str, str] = {}
+    warnings: list[str] = []
+    short: dict[str, tuple[int, ...]] = {}
+    for split in HELD_OUT:
+        if split in given_splits:
+            continue
+        size = sizes.resolve(split, len(pool))
+        free = [c for c in pool if c.video not in split_of_video]
+        if size == 0 or size > len(free):
+            if getattr(sizes, split) != 0:
+                warnings.append(_too_few(split, size, len(free)))
+            continue
+        chosen, rows = _draw_one(free, size, num_concepts)
+        split_of_clip |= {c.clip_id: split for c in chosen}
+        split_of_video |= {c.video: split for c in chosen}
+        even_share = size // max(1, num_concepts)
+        short[split] = tuple(i for i, n in enumerate(rows) if n < even_share)
+    return DrawnSplits(
+        split_of_clip=split_of_clip,
+        split_of_video=split_of_video,
+        warnings=tuple(warnings),
+        short_concepts=short,
+    )
+
+
+def _draw_one(
+    free: Sequence[Candidate], size: int, num_concepts: int
+) -> tuple[list[Candidate], list[int]]:
+    """`size` candidates, as even over concepts as they allow, and the rows of each concept."""
+    by_concept: dict[int, list[Candidate]] = defaultdict(list)
+    by_video: dict[str, list[Candidate]] = defaultdict(list)
+    # The number after the last concept stands for "none": used when nothing else is left.
+    for candidate in reversed(free):
+        by_video[candidate.video].append(candidate)
+        for concept_id in candidate.concept_ids or (num_concepts,):
+            by_concept[concept_id].append(candidate)
+    rows = [0] * num_concepts
+    queue = [(0, concept_id) for concept_id in by_concept if concept_id < num_concepts]
+    queue += [(size, num_concepts)] if num_concepts in by_concept else []
+    heapq.heapify(queue)
+    taken: set[str] = set()
+    chosen: list[Candidate] = []
+    while len(chosen) < size:
+        num_rows, concept_id = heapq.heappop(queue)
+        if concept_id < num_concepts and num_rows < rows[concept_id]:
+            heapq.heappush(queue, (rows[concept_id], concept_id))
+            continue
+        stack = by_concept[concept_id]
+        while stack and stack[-1].clip_id in taken:
+            stack.pop()
+        if not stack:
+            continue
+        candidate = stack.pop()
+        if candidate.video in by_video:
+            # Its siblings move to the top of their stacks: they could serve in no other split.
+            for sibling in by_video.pop(candidate.video):
+                for sibling_concept in sibling.concept_ids or (num_concepts,):
+                    by_concept[sibling_concept].append(sibling)
+        taken.add(candidate.clip_id)
+        chosen.append(candidate)
+        for own in candidate.concept_ids:
+            rows[own] += 1
+        heapq.heappush(queue, (num_rows, concept_id))
+    return chosen, rows
+
+
+def _too_few(split: str, size: int, num_free: int) -> str:
+    use = {
+        "meta": "training will use no learned weights",
+        "val": "training will not be validated",
+        "test": "the model will not be tested",
+    }[split]
+    if size:
+        reason = f"{size} rows wanted, {num_free} trusted clips of unused videos left"
+    else:
+        reason = f"too few trusted clips without a given split ({num_free})"
+    return (
+        f"the {split} split stays empty: {reason}; {use}. Mark more rows `trusted` in the input "
+        f"manifest, or give --{split}-size"
+    )
