@@ -11,7 +11,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.augment.worlds import caption, clip, write_captions, write_clips
 
 from mama_augment import shards
 from mama_augment.concepts import ConceptConfig
@@ -23,6 +22,7 @@ from mama_augment.splits import SplitSizes
 from mama_augment.steps import balance
 from mama_augment.steps.balance import BalanceStep, run_step
 from mama_augment.store import StepDir
+from tests.augment.worlds import caption, clip, write_captions, write_clips
 
 COLOURS = ["red"] * 16 + ["blue"] * 3 + ["green"]
 
@@ -237,7 +237,8 @@ def test_a_killed_run_continues_to_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make(tmp_path, "whole")
-    commit, committed = StepDir.commit, []
+    commit = StepDir.commit
+    committed: list[str] = []
 
     def commit_then_die(self: StepDir, unit_id: str, *args: Any, **kwargs: Any) -> Any:
         if len(committed) == 2:
