@@ -1,0 +1,86 @@
+"""The command `balance`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mama_augment.plan import BalanceConfig, parse_cap
+
+
+def balance(
+    clips: Annotated[str, typer.Argument(help="Output of `keyframes`.")],
+    captions: Annotated[
+        list[str] | None,
+        typer.Argument(help="Outputs of `caption`; without any, only the texts given."),
+    ] = None,
+    out: Annotated[str, typer.Option("--out", help="Directory for the shards.")] = "shards",
+    concepts: Annotated[
+        str, typer.Option("--concepts", help="topics, vocabulary, embedding or given.")
+    ] = "topics",
+    num_concepts: Annotated[
+        int | None, typer.Option("--num-concepts", help="Topics (8), clusters or mined phrases.")
+    ] = None,
+    vocabulary: Annotated[
+        str | None,
+        typer.Option("--vocabulary", help="Phrase file, one per line; without it, mined."),
+    ] = None,
+    concept_column: Annotated[
+        str | None, typer.Option("--concept-column", help="Clips column of labels or vectors.")
+    ] = None,
+    concept_model: Annotated[
+        str | None,
+        typer.Option("--concept-model", help="Reuse the `concept_model` folder of other shards."),
+    ] = None,
+    cap: Annotated[
+        str,
+        typer.Option("--cap", help="Texts per concept to thin towards: auto, none or a number."),
+    ] = "auto",
+    unmatched: Annotated[
+        str, typer.Option("--unmatched", help="Texts that match no concept: keep or drop.")
+    ] = "keep",
+    max_captions_per_clip: Annotated[
+        int | None, typer.Option("--max-captions-per-clip", help="Rarest concepts first.")
+    ] = None,
+    meta_size: Annotated[
+        int | None, typer.Option("--meta-size", help="Rows; by default 5 % of the trusted clips.")
+    ] = None,
+    val_size: Annotated[int | None, typer.Option("--val-size", help="As --meta-size.")] = None,
+    test_size: Annotated[int | None, typer.Option("--test-size", help="As --meta-size.")] = None,
+    shard_mb: Annotated[int, typer.Option("--shard-mb", help="About how large a shard is.")] = 256,
+    seed: Annotated[int, typer.Option("--seed", help="Of draws, order and topics.")] = 0,
+    workers: Annotated[int, typer.Option("--workers", help="Shards written at once.")] = 2,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Discard what --out holds.")
+    ] = False,
+) -> None:
+    """Write concept-balanced training shards with train, meta, val and test splits."""
+    from mama_augment.concepts import ConceptConfig
+    from mama_augment.runtime import RuntimeConfig
+    from mama_augment.splits import SplitSizes
+    from mama_augment.steps.balance import BalanceStep
+    from mama_augment.summary_balance import run_with_summary
+
+    step = BalanceStep(
+        concepts=ConceptConfig(
+            assigner=concepts,
+            num_concepts=num_concepts,
+            vocabulary=vocabulary,
+            column=concept_column,
+            model=concept_model,
+            seed=seed,
+        ),
+        balance=BalanceConfig(
+            cap=parse_cap(cap),
+            unmatched=unmatched,
+            max_captions_per_clip=max_captions_per_clip,
+            seed=seed,
+        ),
+        sizes=SplitSizes(meta=meta_size, val=val_size, test=test_size),
+        shard_mb=shard_mb,
+    )
+    ledger = run_with_summary(
+        clips, captions or [], out, step, RuntimeConfig(num_workers=workers), overwrite=overwrite
+    )
+    raise typer.Exit(ledger.exit_code)
