@@ -7,12 +7,14 @@ be thrown away by the model's own processor.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+from PIL import Image as PilImage
 
 from mama_augment.schema import InputError
 
@@ -102,6 +104,34 @@ def _letterbox(frame: Image, cell: Image) -> None:
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     y, x = (cell_height - height) // 2, (cell_width - width) // 2
     cell[y : y + height, x : x + width] = cv2.resize(frame, (width, height), interpolation=how)
+
+
+MAX_FRAME_PIXELS = 64_000_000
+
+
+class BrokenFrameError(ValueError):
+    """Bytes that are no picture, or one too large to decode safely."""
+
+
+def decode_frame(encoded: bytes) -> Image:
+    """A JPEG's pixels, uint8 RGB [H, W, 3].
+
+    Raises:
+        BrokenFrameError: the bytes do not decode, or the picture has more than 64 million pixels.
+    """
+    try:
+        with PilImage.open(io.BytesIO(encoded)) as header:  # reads no pixels yet
+            width, height = header.size
+    except (OSError, ValueError, SyntaxError, PilImage.DecompressionBombError) as error:
+        raise BrokenFrameError(f"{len(encoded)} bytes are no picture: {error}") from error
+    if width * height > MAX_FRAME_PIXELS:
+        raise BrokenFrameError(
+            f"a frame of {width}x{height} px; at most {MAX_FRAME_PIXELS:,} pixels are decoded"
+        )
+    pixels = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR_RGB)
+    if pixels is None:
+        raise BrokenFrameError(f"{len(encoded)} bytes of a {width}x{height} px frame do not decode")
+    return pixels.astype(np.uint8, copy=False)
 
 
 def spread(num_items: int, num_wanted: int) -> list[int]:

@@ -66,6 +66,7 @@ CAPTIONS = pa.schema(
         pa.field("num_prompt_tokens", pa.int32()),
         pa.field("num_output_tokens", pa.int32()),
         pa.field("finish_reason", pa.string()),
+        pa.field("caption_key", pa.string(), nullable=False),
     ]
 )
 """One row per generated caption; `status` is ok or rejected, and a rejected one says why."""

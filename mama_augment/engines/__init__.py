@@ -1,0 +1,81 @@
+"""Caption engines: one protocol (`base`), and one module for each way to run a model."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+
+from mama_augment.engines.base import CaptionEngine
+from mama_augment.schema import InputError
+
+ENGINES = ("auto", "vllm", "transformers", "openai")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineConfig:
+    """How a model is run. None of it is meant to change what a caption says."""
+
+    name: str
+    """`vllm`, `transformers` or `openai`; `auto` has been settled."""
+    model: str
+    """A local directory; for `openai` the name that the server knows the model by."""
+    batch_size: int = 16
+    """transformers: captions generated together; halved when memory runs out."""
+    max_in_flight: int = 256
+    """vllm and openai: captions being generated at once."""
+    tensor_parallel: int = 1
+    """vllm: GPUs that share one model."""
+    gpu_memory_share: float = 0.9
+    """vllm: share of a GPU's memory for weights and cache; lower it for several engines a GPU."""
+    base_url: str = "http://localhost:8000/v1"
+    """openai: where the server answers."""
+    timeout_seconds: float = 300.0
+    """openai: how long one request may take."""
+
+    def __post_init__(self) -> None:
+        for option, value in (
+            ("--batch-size", self.batch_size),
+            ("--max-in-flight", self.max_in_flight),
+            ("--tensor-parallel", self.tensor_parallel),
+        ):
+            if value < 1:
+                raise InputError(f"{option} is {value}; at least 1 is needed")
+        if not 0 < self.gpu_memory_share <= 1:
+            raise InputError(
+                f"--gpu-memory-share is {self.gpu_memory_share}; allowed: above 0, up to 1"
+            )
+
+
+def settle(name: str) -> str:
+    """The engine that `--engine` means here: vLLM where it is installed, else transformers.
+
+    Raises:
+        InputError: there is no such engine, or vLLM was asked for and is not installed.
+    """
+    if name not in ENGINES:
+        raise InputError(f"--engine is {name!r}; allowed: {', '.join(ENGINES)}")
+    has_vllm = importlib.util.find_spec("vllm") is not None
+    if name == "auto":
+        return "vllm" if has_vllm else "transformers"
+    if name == "vllm" and not has_vllm:
+        raise InputError(
+            "--engine vllm: vLLM is not installed here. `pip install 'mama-video[vllm]'`, or use "
+            "--engine transformers"
+        )
+    return name
+
+
+def make_engine(config: EngineConfig) -> CaptionEngine:
+    """Start the engine that `config` names; heavy imports happen here."""
+    if config.name == "vllm":
+        from mama_augment.engines.vllm import VllmEngine
+
+        return VllmEngine(config)
+    if config.name == "openai":
+        from mama_augment.engines.openai import OpenAIEngine
+
+        return OpenAIEngine(config)
+    assert config.name == "transformers", config.name
+    from mama_augment.engines.transformers import TransformersEngine
+
+    return TransformersEngine(config)

@@ -1,0 +1,178 @@
+"""The command `caption`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mama_augment.schema import InputError
+
+if TYPE_CHECKING:
+    from mama_augment.engines.models import Model
+
+
+def caption(
+    clips: Annotated[str, typer.Argument(help="Output directory of `mama-augment keyframes`.")],
+    out: Annotated[str, typer.Option("--out", help="Output directory or URI.")],
+    model: Annotated[
+        str,
+        typer.Option(
+            "--model",
+            help="llava (LLaVA-1.5-7B), llava-13b, llava-next, llava-onevision, qwen2.5-vl, "
+            "qwen3-vl, internvl; a hub id (owner/name); a local directory; llava-shapes (bundled, "
+            "tiny, knows only the generated shapes world).",
+        ),
+    ] = "llava",
+    grid: Annotated[
+        str, typer.Option("--grid", help="Rows x columns of key frames in the picture.")
+    ] = "3x4",
+    prompt: Annotated[
+        str,
+        typer.Option(
+            "--prompt",
+            help="process or order (the paper's), a text, or a file; a text may be a Jinja "
+            "template over the clip's columns.",
+        ),
+    ] = "process",
+    num_captions: Annotated[
+        int, typer.Option("--num-captions", "-n", help="Captions per clip.")
+    ] = 1,
+    temperature: Annotated[
+        float, typer.Option("--temperature", help="0 takes the likeliest word every time.")
+    ] = 0.2,
+    top_p: Annotated[
+        float, typer.Option("--top-p", help="Draw among the words that make up this share.")
+    ] = 1.0,
+    max_tokens: Annotated[
+        int, typer.Option("--max-tokens", help="Longer captions are cut, and rejected.")
+    ] = 128,
+    seed: Annotated[int, typer.Option("--seed", help="Another seed draws other captions.")] = 0,
+    engine: Annotated[
+        str,
+        typer.Option(
+            "--engine",
+            help="vllm, transformers or openai (a server); auto: vllm where it is installed.",
+        ),
+    ] = "auto",
+    batch_size: Annotated[
+        int, typer.Option("--batch-size", help="transformers: captions generated together.")
+    ] = 16,
+    max_in_flight: Annotated[
+        int, typer.Option("--max-in-flight", help="vllm, openai: captions generated at once.")
+    ] = 256,
+    tensor_parallel: Annotated[
+        int, typer.Option("--tensor-parallel", help="vllm: GPUs that share one model.")
+    ] = 1,
+    gpu_memory_share: Annotated[
+        float, typer.Option("--gpu-memory-share", help="vllm: share of a GPU that it may fill.")
+    ] = 0.9,
+    base_url: Annotated[
+        str, typer.Option("--base-url", help="openai: the server's address.")
+    ] = "http://localhost:8000/v1",
+    picture_px: Annotated[
+        int | None,
+        typer.Option(
+            "--picture-px",
+            help="Side of the grid in pixels; by default what the model takes (336 for LLaVA-1.5 "
+            "and for a server).",
+            show_default=False,
+        ),
+    ] = None,
+    reuse: Annotated[
+        str | None,
+        typer.Option(
+            "--reuse",
+            help="Captions directory to copy from what fits: same frames, grid, prompt, model, "
+            "sampling and seed.",
+            show_default=False,
+        ),
+    ] = None,
+    workers: Annotated[
+        int, typer.Option("--workers", help="Engines side by side; each holds the model.")
+    ] = 1,
+    runtime: Annotated[
+        str, typer.Option("--runtime", help="local (this machine) or ray.")
+    ] = "local",
+    ray_address: Annotated[
+        str | None,
+        typer.Option(
+            "--ray-address",
+            help="Join this Ray cluster; by default Ray is started here.",
+            show_default=False,
+        ),
+    ] = None,
+    allow_partial: Annotated[
+        bool, typer.Option("--allow-partial", help="Caption what there is of unfinished clips.")
+    ] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Try again what failed, and only that.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Discard what is in the output directory.")
+    ] = False,
+) -> None:
+    """Caption every clip: a grid of its key frames in, one text or more out."""
+    from mama_augment import prompts
+    from mama_augment.engines import EngineConfig, settle
+    from mama_augment.engines.base import SamplingConfig
+    from mama_augment.grid import GridLayout
+    from mama_augment.runtime import RuntimeConfig
+    from mama_augment.steps.caption import CaptionRun, open_job, run_caption
+    from mama_augment.steps.caption_requests import CaptionSettings
+    from mama_augment.summary import print_ledger, step_progress
+
+    engine_name = settle(engine)
+    layout = GridLayout.parse(grid)
+    sampling = SamplingConfig(temperature=temperature, top_p=top_p, max_tokens=max_tokens)
+    asked = prompts.resolve(prompt)
+    found = find_model(model, engine_name, picture_px)
+    settings = CaptionSettings(
+        model=found.name,
+        model_revision=found.revision,
+        size_px=found.size_px,
+        prompt=asked,
+        grid=layout,
+        sampling=sampling,
+        num_captions=num_captions,
+        seed=seed,
+    )
+    engine_config = EngineConfig(
+        name=engine_name,
+        model=found.directory,
+        batch_size=batch_size,
+        max_in_flight=max_in_flight,
+        tensor_parallel=tensor_parallel,
+        gpu_memory_share=gpu_memory_share,
+        base_url=base_url,
+    )
+    runs_on = RuntimeConfig(runtime=runtime, num_workers=workers, ray_address=ray_address)
+    run = CaptionRun(
+        overwrite=overwrite,
+        retry_failed=retry_failed,
+        allow_partial=allow_partial,
+        reuse_uri=reuse,
+    )
+    job = open_job(clips, out, settings, engine_config, runs_on, run)
+    with step_progress("caption", job.num_items, job.num_done) as progress:
+        ledger = run_caption(job, progress.advance)
+    print_ledger(
+        ledger, noun="captions", out=out, num_done=progress.num_done, seconds=progress.seconds
+    )
+    raise typer.Exit(ledger.exit_code)
+
+
+def find_model(value: str, engine_name: str, picture_px: int | None) -> Model:
+    """The model to use, with the picture size that the user asked for.
+
+    Raises:
+        InputError: see `mama_augment.engines.models.find`.
+    """
+    from dataclasses import replace
+
+    from mama_augment.engines import models
+
+    if picture_px is not None and picture_px < 1:
+        raise InputError(f"--picture-px is {picture_px}; at least 1 is needed")
+    found = models.served(value) if engine_name == "openai" else models.find(value)
+    return replace(found, size_px=(picture_px, picture_px)) if picture_px else found

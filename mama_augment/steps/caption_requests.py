@@ -1,0 +1,132 @@
+"""From a row of the clips table to what is asked of the engine; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from mama_augment.engines.base import CaptionRequest, Completion, SamplingConfig
+from mama_augment.grid import (
+    BrokenFrameError,
+    GridLayout,
+    Image,
+    compose_grid,
+    decode_frame,
+    spread,
+)
+from mama_augment.journal import caption_key, draw_seed, frames_digest
+from mama_augment.prompts import Prompt, PromptRowError
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaptionSettings:
+    """Everything that decides what a caption says; part of the step's config."""
+
+    model: str
+    model_revision: str
+    size_px: tuple[int, int]
+    prompt: Prompt
+    grid: GridLayout = field(default_factory=GridLayout)
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    num_captions: int = 1
+    seed: int = 0
+
+    def key_fields(self) -> dict[str, Any]:
+        """What `caption_key` mixes with the frames, the prompt and the caption's index."""
+        return {
+            "grid": str(self.grid),
+            "size_px": list(self.size_px),
+            "model_revision": self.model_revision,
+            "temperature": self.sampling.temperature,
+            "top_p": self.sampling.top_p,
+            "max_tokens": self.sampling.max_tokens,
+            "seed": self.seed,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clip:
+    """A row of the clips table, on its way to the engine."""
+
+    unit_id: str
+    position: int
+    clip_id: str
+    frames: list[bytes]
+    columns: Mapping[str, Any]
+    known: Mapping[str, Completion]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """What a clip asks of the engine, and what is settled without it."""
+
+    clip: Clip
+    prompt: str = ""
+    seed: int = 0
+    keys: list[str] = field(default_factory=list)
+    requests: list[tuple[CaptionRequest, int]] = field(default_factory=list)
+    """Each request with the index of its first caption."""
+    reject: tuple[str, str] | None = None
+    """(reason, message) for a clip that never reaches the engine."""
+
+
+def prepare(clip: Clip, settings: CaptionSettings) -> Prepared:
+    """A clip's requests: its key frames decoded and composed, its prompt rendered; pure."""
+    if not clip.frames:
+        return Prepared(clip=clip, reject=("no_frames", "the clip has no key frames"))
+    try:
+        prompt = settings.prompt.render(clip.columns)
+    except PromptRowError as error:
+        return Prepared(clip=clip, reject=("prompt_error", str(error)))
+    digest = frames_digest(clip.frames)
+    fields = settings.key_fields()
+    keys = [
+        caption_key(frames=digest, prompt=prompt, caption_index=i, settings=fields)
+        for i in range(settings.num_captions)
+    ]
+    seed = draw_seed(settings.seed, digest)
+    missing = [i for i, key in enumerate(keys) if key not in clip.known]
+    prepared = Prepared(clip=clip, prompt=prompt, seed=seed, keys=keys)
+    if not missing:
+        return prepared
+    try:
+        image = grid_of(clip.frames, settings)
+    except BrokenFrameError as error:
+        return Prepared(clip=clip, reject=("broken_frame", str(error)))
+    for first, number in _runs(missing):
+        request = CaptionRequest(
+            request_id=f"{clip.unit_id}:{clip.position}:{first}",
+            image=image,
+            prompt=prompt,
+            sampling=settings.sampling,
+            seed=seed + first,
+            n=number,
+        )
+        prepared.requests.append((request, first))
+    return prepared
+
+
+def grid_of(frames: Sequence[bytes], settings: CaptionSettings) -> Image:
+    """The grid of a clip's JPEGs, as the model will see it.
+
+    Raises:
+        BrokenFrameError: naming the frame.
+    """
+    layout = settings.grid
+    images = []
+    for index in spread(len(frames), layout.num_cells):
+        try:
+            images.append(decode_frame(frames[index]))
+        except BrokenFrameError as error:
+            raise BrokenFrameError(f"key frame {index}: {error}") from error
+    return compose_grid(images, layout.rows, layout.columns, settings.size_px)
+
+
+def _runs(indices: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """(first, number) of each stretch of consecutive indices; each is one request."""
+    start = 0
+    for i in range(1, len(indices) + 1):
+        if i == len(indices) or indices[i] != indices[i - 1] + 1:
+            yield indices[start], i - start
+            start = i

@@ -1,0 +1,259 @@
+"""Captions whole groups of units in one stream, and commits each unit as its last caption ends."""
+
+from __future__ import annotations
+
+import functools
+import json
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from mama_augment.captions import judge
+from mama_augment.engines import EngineConfig, make_engine
+from mama_augment.engines.base import (
+    CaptionEngine,
+    CaptionRequest,
+    Completion,
+    EngineError,
+    Result,
+)
+from mama_augment.journal import Journal
+from mama_augment.ledger import Reject
+from mama_augment.prefetch import prefetch
+from mama_augment.schema import CAPTIONS
+from mama_augment.steps.caption_requests import CaptionSettings, Clip, Prepared, prepare
+from mama_augment.store import StepDir
+
+PREPARE_THREADS = 2
+PREPARE_AHEAD = 64
+
+
+@dataclass(kw_only=True)
+class _Unit:
+    """A unit in flight: what is finished so far, by (position, caption_index)."""
+
+    journal: Journal
+    num_open: int
+    attempts: Mapping[str, int]
+    rows: dict[tuple[int, int], dict[str, Any]] = field(default_factory=dict)
+    rejects: dict[tuple[int, int], Reject] = field(default_factory=dict)
+
+
+class CaptionWorker:
+    """A UnitWorker whose units are groups of clip parts, so that the engine never waits.
+
+    Between the units of a group nothing drains: while the last captions of one are being
+    generated, the engine is already fed with the next. A committed unit of a group that is run
+    again (after its worker died) is not redone.
+    """
+
+    def __init__(
+        self,
+        *,
+        clips_uri: str,
+        out_uri: str,
+        settings: CaptionSettings,
+        engine: EngineConfig,
+        groups: Mapping[str, Sequence[str]],
+        reuse_uri: str | None = None,
+        on_caption: Callable[[], None] | None = None,
+    ) -> None:
+        self.clips = StepDir.open(clips_uri, step="keyframes")
+        self.out = StepDir.open(out_uri, step="caption")
+        self.settings = settings
+        self.engine_config = engine
+        self.groups = groups
+        self.on_caption = on_caption
+        self.reusable = _completions(StepDir.open(reuse_uri, step="caption")) if reuse_uri else {}
+        self._engine: CaptionEngine | None = None
+        self._lock = threading.Lock()
+        self._units: dict[str, _Unit] = {}
+        self._asked: dict[str, tuple[Prepared, CaptionRequest, int]] = {}
+
+    def run_unit(self, unit_id: str) -> int:
+        """Caption every unit of the group `unit_id`; returns the number of captions."""
+        unit_ids = self.groups[unit_id]
+        try:
+            requests = self._requests(unit_ids)
+            first = next(requests, None)
+            if first is not None:  # else everything was known already: no model is needed
+                if self._engine is None:
+                    self._engine = make_engine(self.engine_config)
+                for request_id, result in self._engine.generate(_chain(first, requests)):
+                    self._record_result(request_id, result)
+            assert not self._units, sorted(self._units)
+        finally:
+            for unit in self._units.values():
+                unit.journal.close()
+            self._units.clear()
+            self._asked.clear()
+        return sum(self.out.manifest.units[u] for u in unit_ids)
+
+    def close(self) -> None:
+        if self._engine is not None:
+            self._engine.close()
+            self._engine = None
+
+    def _requests(self, unit_ids: Iterable[str]) -> Iterator[CaptionRequest]:
+        """Requests of all units in order; what needs no engine is recorded on the way."""
+        clips = (clip for unit_id in unit_ids for clip in self._start_unit(unit_id))
+        for prepared in prefetch(
+            functools.partial(prepare, settings=self.settings),
+            clips,
+            num_threads=PREPARE_THREADS,
+            lookahead=PREPARE_AHEAD,
+        ):
+            with self._lock:
+                self._record_settled(prepared)
+                for request, first_index in prepared.requests:
+                    self._asked[request.request_id] = (prepared, request, first_index)
+            for request, _ in prepared.requests:
+                yield request
+
+    def _start_unit(self, unit_id: str) -> Iterator[Clip]:
+        frame_columns = ["clip_id", "frames"]
+        columns = None if self.settings.prompt.is_template else frame_columns
+        table = self.clips.read_unit(unit_id, columns)
+        journal = Journal(self.out.folder, unit_id)
+        known = self.reusable | self._committed(unit_id) | journal.read()
+        record = self.out.record(unit_id)
+        attempts = {r.id: r.attempts for r in self.out.read_rejects(record)} if record else {}
+        num_clips = table.num_rows if table is not None else 0
+        num_open = num_clips * self.settings.num_captions
+        with self._lock:
+            unit = _Unit(journal=journal, num_open=num_open, attempts=attempts)
+            self._units[unit_id] = unit
+            self._commit_if_done(unit_id)
+        for position in range(num_clips):
+            assert table is not None
+            row = table.slice(position, 1).to_pylist()[0]  # one row of pixels at a time
+            yield Clip(
+                unit_id=unit_id,
+                position=position,
+                clip_id=row["clip_id"],
+                frames=row.pop("frames"),
+                columns=row,
+                known=known,
+            )
+
+    def _committed(self, unit_id: str) -> dict[str, Completion]:
+        """Captions of a unit that is redone for the sake of its failures."""
+        record = self.out.record(unit_id)
+        if record is None:
+            return {}
+        table = self.out.read_data(record)
+        return {} if table is None else _completions_of(table)
+
+    def _record_settled(self, prepared: Prepared) -> None:
+        clip = prepared.clip
+        if prepared.reject is not None:
+            reason, message = prepared.reject
+            error = EngineError(reason=reason, message=message, verdict="rejected")
+            for index in range(self.settings.num_captions):
+                self._record(prepared, index, error)
+            return
+        for index, key in enumerate(prepared.keys):
+            if (completion := clip.known.get(key)) is not None:
+                self._record(prepared, index, completion)
+
+    def _record_result(self, request_id: str, result: Result) -> None:
+        with self._lock:
+            prepared, request, first = self._asked.pop(request_id)
+            journal = self._units[prepared.clip.unit_id].journal
+            for offset in range(request.n):
+                index = first + offset
+                if isinstance(result, EngineError):
+                    self._record(prepared, index, result)
+                else:
+                    journal.add(prepared.keys[index], result[offset])
+                    self._record(prepared, index, result[offset])
+
+    def _record(self, prepared: Prepared, index: int, outcome: Completion | EngineError) -> None:
+        """Note one caption's outcome, and commit its unit if that was the last."""
+        clip = prepared.clip
+        unit = self._units[clip.unit_id]
+        place = (clip.position, index)
+        assert place not in unit.rows and place not in unit.rejects, place  # noqa: PT018
+        if isinstance(outcome, EngineError):
+            unit.rejects[place] = self._reject(unit, f"{clip.clip_id}#{index}", outcome)
+        else:
+            unit.rows[place] = self._row(prepared, index, outcome)
+        unit.num_open -= 1
+        if self.on_caption is not None:
+            self.on_caption()
+        self._commit_if_done(clip.unit_id)
+
+    def _commit_if_done(self, unit_id: str) -> None:
+        unit = self._units[unit_id]
+        if unit.num_open:
+            return
+        rows = [unit.rows[place] for place in sorted(unit.rows)]
+        rejects = [unit.rejects[place] for place in sorted(unit.rejects)]
+        self.out.commit(unit_id, pa.Table.from_pylist(rows, CAPTIONS), rejects)
+        unit.journal.delete()
+        del self._units[unit_id]
+
+    def _reject(self, unit: _Unit, identity: str, error: EngineError) -> Reject:
+        before = unit.attempts.get(identity, 0) if error.verdict == "failed" else 0
+        return Reject(
+            id=identity,
+            step="caption",
+            verdict=error.verdict,
+            reason=error.reason,
+            message=error.message,
+            attempts=before + 1,
+        )
+
+    def _row(self, prepared: Prepared, index: int, completion: Completion) -> dict[str, Any]:
+        settings = self.settings
+        verdict = judge(
+            completion.text, prompt=prepared.prompt, finish_reason=completion.finish_reason
+        )
+        sampling = {
+            "temperature": settings.sampling.temperature,
+            "top_p": settings.sampling.top_p,
+            "max_tokens": settings.sampling.max_tokens,
+        }
+        return {
+            "clip_id": prepared.clip.clip_id,
+            "caption_index": index,
+            "text": verdict.text,
+            "raw_text": completion.text,
+            "status": verdict.status,
+            "reason": verdict.reason,
+            "model": settings.model,
+            "model_revision": settings.model_revision,
+            "prompt_name": settings.prompt.name,
+            "grid_rows": settings.grid.rows,
+            "grid_columns": settings.grid.columns,
+            "sampling": json.dumps(sampling, sort_keys=True),
+            "seed": prepared.seed + index,
+            "num_prompt_tokens": completion.num_prompt_tokens,
+            "num_output_tokens": completion.num_output_tokens,
+            "finish_reason": completion.finish_reason,
+            "caption_key": prepared.keys[index],
+        }
+
+
+def _completions(step_dir: StepDir) -> dict[str, Completion]:
+    """Every caption of a step directory by its key, rejected ones too: they were paid for."""
+    found: dict[str, Completion] = {}
+    for table in step_dir.tables():
+        found |= _completions_of(table)
+    return found
+
+
+def _completions_of(table: pa.Table) -> dict[str, Completion]:
+    columns = ["raw_text", "num_prompt_tokens", "num_output_tokens", "finish_reason"]
+    return {
+        row.pop("caption_key"): Completion(text=row.pop("raw_text"), **row)
+        for row in table.select([*columns, "caption_key"]).to_pylist()
+    }
+
+
+def _chain(first: CaptionRequest, rest: Iterator[CaptionRequest]) -> Iterator[CaptionRequest]:
+    yield first
+    yield from rest
