@@ -1,33 +1,24 @@
-"""A file of the shapes world to a grid, by the functions that the pipeline's steps use."""
+"""From a file to a grid by the functions that the pipeline's steps are made of."""
 
 from __future__ import annotations
 
 import io
 from pathlib import Path
 
-import av
 import numpy as np
 from PIL import Image as PilImage
 
-from mama_augment.grid import compose_grid
-from mama_augment.keyframes import choose_uniform
+from mama_augment.grid import GridLayout, compose_grid
+from mama_augment.keyframes import KeyFrameConfig
 from mama_augment.shapes.render import Image
-
-STRATEGIES = ("peaks", "uniform")
-NUM_KEY_FRAMES = 12
-JPEG_QUALITY = 90
+from mama_augment.video.clip import extract_clip
+from mama_augment.video.config import ClipConfig, Span
 
 
 def clip_grid(path: Path, size_px: tuple[int, int], strategy: str) -> Image:
-    """The 3 x 4 grid of a clip's key frames."""
-    with av.open(str(path)) as container:
-        frames = [f.to_ndarray(format="rgb24") for f in container.decode(video=0)]
-    chosen = [frames[i] for i in choose_uniform(len(frames), NUM_KEY_FRAMES)]
-    return compose_grid([_through_jpeg(frame) for frame in chosen], 3, 4, size_px)
-
-
-def _through_jpeg(frame: Image) -> Image:
-    """As the clips table stores it."""
-    buffer = io.BytesIO()
-    PilImage.fromarray(frame).save(buffer, "JPEG", quality=JPEG_QUALITY)
-    return np.asarray(PilImage.open(buffer))
+    """The grid of a clip's key frames, uint8 [height, width, 3], in the default layout."""
+    layout = GridLayout()
+    choice = KeyFrameConfig(num_frames=layout.num_cells, strategy=strategy)
+    found = extract_clip(str(path), Span(), ClipConfig(choice=choice))
+    frames = [np.asarray(PilImage.open(io.BytesIO(data))) for data in found.frames]
+    return compose_grid(frames, layout.rows, layout.columns, size_px)

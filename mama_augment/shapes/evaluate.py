@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mama_augment.shapes.clips import STRATEGIES, clip_grid
+from mama_augment.keyframes import STRATEGIES
+from mama_augment.shapes.clips import clip_grid
 from mama_augment.shapes.scene import ATTRIBUTES, Scene, is_held_out, parse_caption
 from mama_augment.shapes.world import WorldConfig, make_world, world_members
 
@@ -98,6 +99,17 @@ def caption_world(
     return captions
 
 
+def table(rows: Sequence[tuple[str, Accuracy]]) -> str:
+    """Markdown, in percent."""
+    names = (*ATTRIBUTES, "caption")
+    titles = ["scenes", "clips", *(name.replace("_", " ") for name in names)]
+    lines = [titles, ["---"] * len(titles)]
+    for title, found in rows:
+        shares = [f"{100 * getattr(found, name):.1f} %" for name in names]
+        lines.append([title, str(found.num_clips), *shares])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
 def main() -> None:
     """Make a world, caption it, print the table."""
     import torch
@@ -116,20 +128,23 @@ def main() -> None:
     config = WorldConfig(
         seed=options.seed, num_videos=options.num_videos, zipf_exponent=0, meta=0, val=0, test=0
     )
+    members = list(world_members(config))
+    scenes = [member.scene for member in members]
+    ids = [member.clip_id for member in members]
     with tempfile.TemporaryDirectory() as folder:
-        make_world(folder + "/world", config)
-        members = list(world_members(config))
-        scenes = [member.scene for member in members]
+        world = Path(folder) / "world"
+        make_world(world, config)
+        captioner = Captioner(options.model)
         started = time.perf_counter()
-        ids = [member.clip_id for member in members]
-        captions = caption_world(
-            Captioner(options.model), Path(folder) / "world", ids, options.strategy, options.prompt
-        )
+        captions = caption_world(captioner, world, ids, options.strategy, options.prompt)
         seconds = time.perf_counter() - started
-    for name, wanted in (("seen", False), ("held out", True)):
+    rows = []
+    for title, wanted in (("seen in training", False), ("unseen combination", True)):
         chosen = [i for i, scene in enumerate(scenes) if is_held_out(scene) == wanted]
-        print(name, accuracy([captions[i] for i in chosen], [scenes[i] for i in chosen]))
-    print(f"{len(captions) / seconds:.1f} clips a second, {options.strategy} key frames")
+        found = accuracy([captions[i] for i in chosen], [scenes[i] for i in chosen])
+        rows.append((title, found))
+    print(table(rows))
+    print(f"{len(captions) / seconds:.1f} clips a second; key frames: {options.strategy}")
     if options.errors:
         for clip_id, caption, scene in zip(ids, captions, scenes, strict=True):
             if caption != scene.caption:

@@ -39,10 +39,11 @@ def random_prompt(rng: np.random.Generator) -> str:
         return NAMED[rng.integers(len(NAMED))]
     if kind < 0.67:
         return OTHERS[rng.integers(len(OTHERS))]
-    words = rng.choice(WORDS, size=rng.integers(1, 24))
-    if rng.random() < 0.5:  # letters out of order: tokens that no other prompt has
-        words = np.array(["".join(rng.permutation(list(word))) for word in words])
-    return " ".join(words)
+    if rng.random() < 0.5:
+        return " ".join(rng.choice(WORDS, size=rng.integers(1, 20)))
+    words = rng.choice(WORDS, size=rng.integers(1, 7))
+    # Letters out of order: tokens that no other prompt has.
+    return " ".join("".join(rng.permutation(list(word))) for word in words)
 
 
 def prompt_corpus() -> list[str]:
