@@ -20,7 +20,7 @@ Array = npt.NDArray[np.float64]
 Segment = tuple[int, int]
 """A half-open range of frame indices that gives one key frame."""
 
-STRATEGIES = ("peaks", "uniform", "iframes")
+STRATEGIES = ("peaks", "packets", "iframes", "uniform", "auto")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,13 +10,19 @@ import numpy.typing as npt
 
 from mama_augment import keyframes
 from mama_augment.fetch_plan import Run, plan_fetch
+from mama_augment.packet_signal import choose_by_packets, find_packet_peaks
 from mama_augment.video.config import ClipConfig, ClipFrames, Span
 from mama_augment.video.decode import Decoder
 from mama_augment.video.errors import ClipError
 from mama_augment.video.packets import index_packets
 from mama_augment.video.picture import Image, Scaler, jpeg_bytes
+from mama_augment.video.reservoir import Candidate
 from mama_augment.video.scan import Scan, Scanner
 from mama_augment.video.source import OpenVideo, open_video
+
+DEFAULT_FPS = 25.0
+AUTO_GAP_SECONDS = 5.0
+"""`auto` trusts the container alone only if intra frames are never further apart."""
 
 
 def extract_clip(path: str, span: Span, config: ClipConfig) -> ClipFrames:
@@ -62,26 +68,43 @@ class _Clip:
         """Packet positions of the clip's frames in display order; all packets without times."""
         if not self.index.has_timeline:
             return np.arange(len(self.index))
+        info = self.video.info
+        seconds = self.index.pts * info.time_base_seconds - info.origin_seconds
         order = np.argsort(self.index.pts, kind="stable")
-        seconds = self.video.info.seconds
-        shown = self.index.is_shown
-        keep = [p for p in order if shown[p] and self.span.holds(seconds(int(self.index.pts[p])))]
-        return np.array(keep, np.int64)
+        return order[(self.index.is_shown & self.span.holds(seconds))[order]]
 
     def extract(self) -> ClipFrames:
         if not len(self.index):
             raise ClipError("unreadable", f"{self.video.path}: no picture data can be read")
-        strategy = self.config.choice.strategy
         self._check_length(len(self.positions))
-        if strategy == "peaks" or not self.index.has_timeline:
-            return self._by_scan(find_shots=strategy == "peaks")
+        strategy = self._strategy()
+        if strategy == "peaks":
+            return self._by_scan(find_shots=True)
+        if not self.index.has_timeline:
+            return self._by_scan(find_shots=False)
         chosen = self._choose_unseen(strategy)
         images = self._fetch(chosen)
         if len(images) < len(chosen):
             # The index promised frames that the decoder does not give: look at what there is.
-            return self._by_scan(find_shots=False)
+            return self._by_scan(find_shots=strategy == "packets")
         pts = {i: int(self.index.pts[self.positions[i]]) for i in chosen}
-        return self._row(images, pts, len(self.positions))
+        return self._row(strategy, images, pts, len(self.positions))
+
+    def _strategy(self) -> str:
+        """The strategy to use: `auto` and `packets` need a container that tells enough."""
+        strategy = self.config.choice.strategy
+        if strategy not in ("auto", "packets"):
+            return strategy
+        if not self.index.has_timeline:
+            return "peaks"
+        if strategy == "packets":
+            return strategy
+        keys = np.flatnonzero(self.index.is_key[self.positions])
+        fps = self.video.info.fps or DEFAULT_FPS
+        is_dense = len(keys) >= self.config.choice.num_frames and (
+            np.diff(keys).max(initial=1) <= AUTO_GAP_SECONDS * fps
+        )
+        return "packets" if is_dense and len(keys) < len(self.positions) else "peaks"
 
     def _check_length(self, num_frames: int) -> None:
         least = max(1, self.config.least_frames)
@@ -94,8 +117,22 @@ class _Clip:
 
     def _choose_unseen(self, strategy: str) -> list[int]:
         num_wanted = self.config.choice.num_frames
+        is_key = self.index.is_key[self.positions]
         if strategy == "iframes":
-            return keyframes.choose_iframes(self.index.is_key[self.positions], num_wanted)
+            return keyframes.choose_iframes(is_key, num_wanted)
+        if strategy == "packets":
+            pts = self.index.pts
+            peaks = find_packet_peaks(
+                self.index.size_bytes[self.positions],
+                is_key,
+                (pts >= np.maximum.accumulate(pts))[self.positions],
+                least_distance=self.config.choice.least_shot_frames,
+            )
+            shots = keyframes.split_at_peaks(peaks, len(self.positions), num_wanted)
+            keys = np.flatnonzero(self.index.is_key)
+            before = np.searchsorted(keys, self.positions, side="right") - 1
+            cost = self.positions - keys[np.maximum(before, 0)] + 1 if len(keys) else self.positions
+            return choose_by_packets(shots, is_key, cost, num_wanted)
         return keyframes.choose_uniform(len(self.positions), num_wanted)
 
     def _fetch(self, chosen: list[int]) -> dict[int, Image]:
@@ -120,9 +157,13 @@ class _Clip:
         scores = np.array([scan.candidates[i].score for i in indices.tolist()])
         picked = keyframes.choose_candidates(segments, indices, scores)
         missed = [m for m, p in zip(keyframes.middles(segments), picked, strict=True) if p is None]
-        images = {i: scan.candidates[i].image for i in picked if i is not None}
+        images = {i: self._image(scan.candidates[i]) for i in picked if i is not None}
         images |= self._fetch_seen(missed, scan) if missed else {}
-        return self._row(images, {i: scan.pts[i] for i in images}, num_frames)
+        strategy = "peaks" if find_shots else "uniform"
+        return self._row(strategy, images, {i: scan.pts[i] for i in images}, num_frames)
+
+    def _image(self, candidate: Candidate) -> Image:
+        return self.scaler.rgb(candidate.frame) if candidate.image is None else candidate.image
 
     def _scan(self) -> Scan:
         scanner = Scanner(
@@ -140,19 +181,20 @@ class _Clip:
             runs = plan_fetch(self.index.pts, self.index.is_key, [first, last])
             runs = [Run(first=runs[0].first, last=last)]
         seconds = self.video.info.seconds
+        is_whole = self.span == Span()
         for ordinal, frame in enumerate(self.decoder.runs(self.index, runs, None)):
             pts = self._pts(frame, ordinal)
-            if self.span.holds(seconds(pts)):
+            if is_whole or self.span.holds(seconds(pts)):
                 yield pts, frame
 
     def _pts(self, frame: av.VideoFrame, ordinal: int) -> int:
-        if frame.pts is not None:
+        if self.index.has_timeline and frame.pts is not None:
             return int(frame.pts)
-        if frame.dts is not None:
-            return int(frame.dts)
         info = self.video.info
-        seconds = ordinal / (info.fps or 25.0) + info.origin_seconds
-        return round(seconds / info.time_base)
+        ticks = self.index.ticks_without_timeline(ordinal)
+        if ticks is None:
+            ticks = round(ordinal / (info.fps or DEFAULT_FPS) / info.time_base_seconds)
+        return ticks + round(info.origin_seconds / info.time_base_seconds)
 
     def _fetch_seen(self, missed: list[int], scan: Scan) -> dict[int, Image]:
         """Frames that the scan saw and let go: fetched by time, or by a second pass."""
@@ -171,7 +213,9 @@ class _Clip:
             if i in wanted
         }
 
-    def _row(self, images: dict[int, Image], pts: dict[int, int], num_frames: int) -> ClipFrames:
+    def _row(
+        self, strategy: str, images: dict[int, Image], pts: dict[int, int], num_frames: int
+    ) -> ClipFrames:
         indices = sorted(images)
         width, height = self.scaler.display_size
         return ClipFrames(
@@ -179,7 +223,7 @@ class _Clip:
             height_px=height,
             fps=self.video.info.fps,
             num_frames=num_frames,
-            strategy=self.config.choice.strategy,
+            strategy=strategy,
             frame_index=indices,
             frame_seconds=[round(self.video.info.seconds(pts[i]), 6) for i in indices],
             frames=[jpeg_bytes(images[i], self.config.picture.jpeg_quality) for i in indices],

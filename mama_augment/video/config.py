@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
+from typing import Any
 
 from mama_augment.keyframes import KeyFrameConfig
 from mama_augment.schema import InputError
@@ -65,10 +67,12 @@ class Span:
     start_seconds: float | None = None
     end_seconds: float | None = None
 
-    def holds(self, seconds: float) -> bool:
+    def holds(self, seconds: Any) -> Any:
+        """Whether a time, or each of an array of times, lies in the span."""
         # Manifests round their times, often to milliseconds; a frame at the boundary is meant.
-        after_start = self.start_seconds is None or seconds >= self.start_seconds - 5e-4
-        return after_start and (self.end_seconds is None or seconds < self.end_seconds - 5e-4)
+        start = -math.inf if self.start_seconds is None else self.start_seconds - 5e-4
+        end = math.inf if self.end_seconds is None else self.end_seconds - 5e-4
+        return (seconds >= start) & (seconds < end)
 
 
 @dataclass(frozen=True, kw_only=True)

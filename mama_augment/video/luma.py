@@ -9,22 +9,38 @@ import numpy.typing as npt
 SAMPLE_ROWS, SAMPLE_COLUMNS = 27, 48
 """The small luma plane: enough to tell shots apart, little enough to cost nothing."""
 SAMPLE_SIZE = SAMPLE_ROWS * SAMPLE_COLUMNS
-SHARPNESS_ROWS = 32
-PLANAR_PREFIXES = ("yuv4", "yuvj4", "nv12", "gray8")
+SHARPNESS_ROWS = 24
+PLANAR_8_BIT = frozenset(
+    [f"{range_}{layout}p" for range_ in ("yuv", "yuvj") for layout in (420, 422, 444, 440, 411)]
+    + ["nv12", "nv21", "gray"]
+)
+"""Formats whose first plane is 8-bit luma."""
+PLANAR_WIDE = {
+    f"yuv{layout}p{bits}le": bits - 8
+    for layout in (420, 422, 444)
+    for bits in (9, 10, 12, 14, 16)
+}
+"""Formats whose first plane is luma in two bytes, and the bits beyond eight."""
 
 Samples = npt.NDArray[np.uint8]
 
 
-def luma(frame: av.VideoFrame) -> npt.NDArray[np.uint8] | npt.NDArray[np.uint16]:
-    """The luma plane [height, width] in levels of 0 to 255, in place where the format allows."""
-    name = frame.format.name
-    if name.startswith(PLANAR_PREFIXES):
-        bits = frame.format.components[0].bits
+def luma(frame: av.VideoFrame) -> npt.NDArray[np.uint8]:
+    """The luma plane [height, width] in levels of 0 to 255, in place if it has 8 bits."""
+    if frame.format.name in PLANAR_8_BIT:
         plane = frame.planes[0]
-        if bits == 8 and frame.format.components[0].plane == 0:
-            rows = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)
-            return rows[:, : plane.width]
-    return frame.reformat(format="gray8", threads=1).to_ndarray()
+        line_bytes = plane.line_size
+        rows = np.frombuffer(plane, np.uint8, line_bytes * frame.height)
+        return rows.reshape(-1, line_bytes)[:, : frame.width]
+    extra_bits = PLANAR_WIDE.get(frame.format.name)
+    if extra_bits is not None:
+        plane = frame.planes[0]
+        line_bytes = plane.line_size
+        wide = np.frombuffer(plane, np.uint16, line_bytes // 2 * frame.height)
+        # Half of the rows and columns: this is a copy, and enough to measure by.
+        part = wide.reshape(-1, line_bytes // 2)[::2, : frame.width : 2]
+        return (part >> extra_bits).astype(np.uint8)
+    return np.asarray(frame.reformat(format="gray", threads=1).to_ndarray(), np.uint8)
 
 
 def sample_luma(frame: av.VideoFrame) -> Samples:
@@ -38,7 +54,7 @@ def sample_luma(frame: av.VideoFrame) -> Samples:
     else:
         rows = np.arange(SAMPLE_ROWS) * height // SAMPLE_ROWS
         grid = plane[rows][:, np.arange(SAMPLE_COLUMNS) * width // SAMPLE_COLUMNS]
-    return grid.astype(np.uint8).reshape(-1)
+    return grid.reshape(-1)
 
 
 def sharpness(frame: av.VideoFrame) -> float:
@@ -119,10 +135,11 @@ class FlashFreeChange:
     def local_peaks(self, start: int, end: int, least: float) -> list[int]:
         """Frames in [start, end) that change more than their neighbours do."""
         peaks = []
-        for index in range(max(1, start), end):
+        large = np.flatnonzero(np.array(self._change[start:end]) > least)
+        for index in (large + start).tolist():
             change = self._change[index]
             if (
-                change > least
+                index
                 and change >= max(self._change[index - 3 : index], default=0.0)
                 and change > max(self._change[index + 1 : index + 4], default=0.0)
                 and self.excess(index) > least

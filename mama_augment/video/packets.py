@@ -22,39 +22,44 @@ class PacketIndex:
     """Per packet, in decode order: arrays of equal length N. `kept` holds the packets, if few."""
 
     pts: npt.NDArray[np.int64]
+    dts: npt.NDArray[np.int64]
     size_bytes: npt.NDArray[np.int64]
     is_key: npt.NDArray[np.bool_]
     is_shown: npt.NDArray[np.bool_]
     """False where an edit list (or the codec) makes the decoder drop the frame."""
     kept: list[av.Packet] | None = field(repr=False)
-    ended_well: bool
-    """False when the demuxer stopped at an error."""
+    has_timeline: bool
+    """Whether every shown frame has its own time stamp, so that frames can be addressed."""
 
     def __len__(self) -> int:
         return len(self.pts)
 
-    @property
-    def has_timeline(self) -> bool:
-        """Whether every shown frame has its own time stamp, so that frames can be addressed."""
-        shown = self.pts[self.is_shown]
-        return bool(len(shown) and (shown != NO_TIME).all() and len(np.unique(shown)) == len(shown))
+    def ticks_without_timeline(self, ordinal: int) -> int | None:
+        """Time of the n-th frame from the first, where only decoding times are known.
+
+        Reordering delays all frames alike: the n-th frame shown has the n-th decoding time.
+        """
+        if ordinal >= len(self.dts) or NO_TIME in (self.dts[ordinal], self.dts[0]):
+            return None
+        return int(self.dts[ordinal] - self.dts[0])
 
 
 def index_packets(video: OpenVideo) -> PacketIndex:
     """Demux the whole stream once."""
     pts: list[int] = []
+    dts: list[int] = []
     sizes: list[int] = []
     keys: list[bool] = []
     shown: list[bool] = []
     kept: list[av.Packet] | None = []
     kept_bytes = 0
-    ended_well = True
     try:
         for packet in video.container.demux(video.stream):
             size = packet.size
             if not size:
                 continue
             pts.append(NO_TIME if packet.pts is None else packet.pts)
+            dts.append(NO_TIME if packet.dts is None else packet.dts)
             sizes.append(size)
             keys.append(packet.is_keyframe)
             shown.append(not packet.is_discard)
@@ -64,15 +69,25 @@ def index_packets(video: OpenVideo) -> PacketIndex:
                 if kept_bytes > KEEP_BYTES:
                     kept = None
     except (av.error.FFmpegError, OSError):
-        ended_well = False
+        pass  # a damaged end: what came before it counts
+    pts_N = np.array(pts, np.int64)
     return PacketIndex(
-        pts=np.array(pts, np.int64),
+        pts=pts_N,
+        dts=np.array(dts, np.int64),
         size_bytes=np.array(sizes, np.int64),
         is_key=np.array(keys, bool),
         is_shown=np.array(shown, bool),
         kept=kept,
-        ended_well=ended_well,
+        has_timeline=_has_timeline(pts_N[np.array(shown, bool)], video),
     )
+
+
+def _has_timeline(shown_pts: npt.NDArray[np.int64], video: OpenVideo) -> bool:
+    is_avi = video.container.format.name == "avi"
+    if is_avi and video.stream.codec_context.has_b_frames:
+        return False  # AVI stores no times; those of reordered frames are made up
+    has_all = len(shown_pts) > 0 and bool((shown_pts != NO_TIME).all())
+    return has_all and len(np.unique(shown_pts)) == len(shown_pts)
 
 
 def read_packets(video: OpenVideo, index: PacketIndex) -> Iterator[av.Packet]:

@@ -16,27 +16,19 @@ import numpy as np
 import numpy.typing as npt
 
 from mama_augment.video.luma import SAMPLE_SIZE, FlashFreeChange, sample_luma, sharpness
-from mama_augment.video.picture import Image, Scaler
+from mama_augment.video.picture import Scaler
+from mama_augment.video.reservoir import Candidate, Reservoir, frame_bytes
 
-BLOCK_BYTES = 24 * 2**20
+BLOCK_BYTES = 16 * 2**20
 """Decoded frames held at once: small pictures are measured in large blocks, which is cheaper."""
 SETTLE_FRAMES = 2
 """A candidate behind a change is this much later: transitions and flashes are over by then."""
 LOOKAHEAD_FRAMES = FlashFreeChange.lookahead_frames + SETTLE_FRAMES + 1
 STRETCHES_PER_KEY_FRAME = 3
-PROBES_PER_STRETCH = 3
+PROBES_PER_STRETCH = 2
 CHANGES_PER_KEY_FRAME = 2
 LEAST_CHANGE = 2.0
 """Smaller changes (luma levels above ordinary motion) get no candidate of their own."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Candidate:
-    """A frame that is kept at output size."""
-
-    image: Image
-    score: float
-    """Sharper and stiller is higher."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,16 +45,16 @@ class Scanner:
     """Scans one clip."""
 
     def __init__(self, scaler: Scaler, *, expected_frames: int, num_wanted: int) -> None:
-        self._scaler = scaler
         self._stretch = max(1, expected_frames // (STRETCHES_PER_KEY_FRAME * num_wanted))
         self._max_changes = CHANGES_PER_KEY_FRAME * num_wanted
         self._signal = FlashFreeChange()
+        self._reservoir = Reservoir(scaler)
         self._pts: list[int] = []
         self._held: list[av.VideoFrame] = []
         self._first_held = 0
-        self._probes: list[tuple[int, av.VideoFrame]] = []
-        self._even: dict[int, Candidate] = {}
-        self._behind_changes: list[tuple[float, int, Candidate]] = []
+        self._probes: list[tuple[float, int, av.VideoFrame]] = []
+        self._behind: tuple[float, int, av.VideoFrame] | None = None
+        self._strongest: list[tuple[float, int]] = []
 
     def run(self, frames: Iterable[tuple[int, av.VideoFrame]]) -> Scan:
         """Scan (pts, frame) pairs in display order."""
@@ -70,8 +62,7 @@ class Scanner:
         samples: list[npt.NDArray[np.uint8]] = []
         for pts, frame in frames:
             if not block_frames:
-                frame_bytes = max(1, sum(plane.buffer_size for plane in frame.planes))
-                block_frames = min(64, max(LOOKAHEAD_FRAMES, BLOCK_BYTES // frame_bytes))
+                block_frames = min(64, max(LOOKAHEAD_FRAMES, BLOCK_BYTES // frame_bytes(frame)))
             self._pts.append(pts)
             self._held.append(frame)
             samples.append(sample_luma(frame))
@@ -80,9 +71,9 @@ class Scanner:
                 samples = []
         self._measure(samples, is_last=True)
         self._end_stretch()
-        behind = {index: candidate for _, index, candidate in self._behind_changes}
+        self._keep_behind()
         return Scan(
-            pts=self._pts, change_N=self._signal.change_N, candidates={**behind, **self._even}
+            pts=self._pts, change_N=self._signal.change_N, candidates=self._reservoir.candidates
         )
 
     def _measure(self, samples: list[npt.NDArray[np.uint8]], *, is_last: bool) -> None:
@@ -91,40 +82,60 @@ class Scanner:
         self._signal.extend(block, is_last=is_last)
         num_frames = len(self._pts)
         done = num_frames if is_last else max(0, num_frames - LOOKAHEAD_FRAMES)
-        for index in self._signal.local_peaks(self._first_held, done, LEAST_CHANGE):
-            self._keep_behind(index, min(index + SETTLE_FRAMES, num_frames - 1))
-        for index in range(self._first_held, done):
-            self._keep_even(index)
+        events = [(index, True) for index in self._probe_indices(self._first_held, done)]
+        peaks = self._signal.local_peaks(self._first_held, done, LEAST_CHANGE)
+        events += [(index, False) for index in peaks]
+        for index, is_probe in sorted(events):
+            if is_probe:
+                self._see_probe(index)
+            else:
+                self._see_change(index, min(index + SETTLE_FRAMES, num_frames - 1))
         del self._held[: done - self._first_held]
         self._first_held = done
 
-    def _keep_behind(self, change_index: int, index: int) -> None:
+    def _see_change(self, change_index: int, index: int) -> None:
+        """A new shot, perhaps: keep a frame of it until an even candidate lies in it, too."""
+        self._keep_behind()
         strength = self._signal.excess(change_index)
-        kept = self._behind_changes
-        if len(kept) < self._max_changes or strength > kept[0][0]:
-            candidate = self._candidate(index, self._held[index - self._first_held])
-            (heapq.heappushpop if len(kept) == self._max_changes else heapq.heappush)(
-                kept, (strength, index, candidate)
-            )
+        frame = self._held[index - self._first_held]
+        self._behind = (strength, index, frame)
 
-    def _keep_even(self, index: int) -> None:
-        """Hold the probes of the running stretch; the best of them stays when it ends."""
-        offset = index % self._stretch
-        if offset == 0:
-            self._end_stretch()
+    def _keep_behind(self) -> None:
+        """The shot since the last change got no even candidate: keep its own."""
+        if self._behind is None:
+            return
+        strength, index, frame = self._behind
+        self._behind = None
+        if len(self._strongest) == self._max_changes:
+            if strength <= self._strongest[0][0]:
+                return
+            self._reservoir.drop(heapq.heappop(self._strongest)[1])
+        heapq.heappush(self._strongest, (strength, index))
+        self._reservoir.keep(index, frame, self._score(index, frame))
+
+    def _probe_indices(self, start: int, end: int) -> list[int]:
+        """Where to look for a candidate: PROBES_PER_STRETCH in every stretch, evenly."""
         step = max(1, self._stretch // PROBES_PER_STRETCH)
-        if offset % step == step // 2 and len(self._probes) < PROBES_PER_STRETCH:
-            self._probes.append((index, self._held[index - self._first_held]))
+        offsets = range(step // 2, min(self._stretch, step * PROBES_PER_STRETCH), step)
+        first = start - start % self._stretch
+        stretches = range(first, end, self._stretch)
+        return [at + offset for at in stretches for offset in offsets if start <= at + offset < end]
+
+    def _see_probe(self, index: int) -> None:
+        """Hold the probes of the running stretch; the best of them stays when it ends."""
+        if self._probes and index // self._stretch != self._probes[-1][1] // self._stretch:
+            self._end_stretch()
+        frame = self._held[index - self._first_held]
+        self._probes.append((self._score(index, frame), index, frame))
 
     def _end_stretch(self) -> None:
         if not self._probes:
             return
-        index, frame = max(self._probes, key=lambda probe: self._score(*probe))
-        self._even[index] = self._candidate(index, frame)
+        score, index, frame = max(self._probes, key=lambda probe: probe[0])
+        self._reservoir.keep(index, frame, score)
+        if self._behind is not None and index >= self._behind[1]:
+            self._behind = None
         self._probes = []
-
-    def _candidate(self, index: int, frame: av.VideoFrame) -> Candidate:
-        return Candidate(image=self._scaler.rgb(frame), score=self._score(index, frame))
 
     def _score(self, index: int, frame: av.VideoFrame) -> float:
         return sharpness(frame) / (1.0 + self._signal.at(index))

@@ -29,13 +29,13 @@ class VideoInfo:
     height_px: int
     pixel_aspect: Fraction
     fps: float | None
-    time_base: Fraction
+    time_base_seconds: float
     origin_seconds: float
     """The container's own time that players show as 0."""
 
     def seconds(self, pts: int) -> float:
         """A time stamp as players show it."""
-        return float(pts * self.time_base) - self.origin_seconds
+        return pts * self.time_base_seconds - self.origin_seconds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +126,6 @@ def _info(stream: av.video.stream.VideoStream) -> VideoInfo:
         height_px=context.height,
         pixel_aspect=aspect if aspect else Fraction(1),
         fps=float(rate) if rate else None,
-        time_base=time_base,
+        time_base_seconds=float(time_base),
         origin_seconds=origin,
     )
