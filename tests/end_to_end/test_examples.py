@@ -1,0 +1,46 @@
+"""The scripts in examples/ run as a person runs them, and show what they say they show."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def run_example(name: str, *arguments: str) -> str:
+    command = [sys.executable, str(REPOSITORY / "examples" / name), *arguments]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def test_frames_to_grid(tmp_path: Path) -> None:
+    from mama_augment.shapes.world import WorldConfig, make_world
+
+    make_world(tmp_path / "world", WorldConfig(num_videos=1, meta=0, val=0, test=0))
+    video = tmp_path / "world/videos/train-00000.mp4"
+    output = run_example("frames_to_grid.py", str(video), str(tmp_path / "grid.png"))
+    assert "12 key frames" in output
+    grid = np.asarray(Image.open(tmp_path / "grid.png"))
+    assert grid.shape == (576, 768, 3)
+    cells = grid.reshape(3, 192, 4, 192, 3).swapaxes(1, 2)
+    assert (cells.std(axis=(2, 3, 4)) > 5).all(), "a cell of the grid is empty"
+
+
+def test_thin_the_head() -> None:
+    lines = run_example("thin_the_head.py").splitlines()
+    kept = {line[:15].strip(): int(line.split()[-2]) for line in lines if line.endswith("kept")}
+    assert kept["glass blowing"] == 3
+    assert kept["cooking"] < 1000
+
+
+def test_margin_by_angle() -> None:
+    rows = [line.split() for line in run_example("margin_by_angle.py").splitlines() if "°" in line]
+    pulls = {row[0]: (float(row[1]), float(row[2])) for row in rows if len(row) == 3}
+    assert pulls["2°"][1] == 0.0
+    assert all(with_margin <= without for without, with_margin in pulls.values())
