@@ -1,0 +1,189 @@
+"""Whole runs on small shards: completion, checkpoints, resuming, what is skipped and said."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mama_train import checkpoint
+from mama_train.config import TrainConfig
+from mama_train.data import Clips
+from mama_train.evaluate import evaluate
+from mama_train.history import read_history
+from mama_train.loop import NonFiniteLossError, train
+from mama_train.models.build import build_from_checkpoint
+from mama_train.report import training_sections, write_report
+from mama_train.shards import read_concepts, read_index
+from mama_train.watch import Watch
+
+from .shards_helper import write_shards
+
+SIZES = {"train": 32, "meta": 16, "val": 16, "test": 16}
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_shards(tmp_path_factory.mktemp("shards"), SIZES)
+
+
+def config(shards: Path, out: Path, **changes: Any) -> TrainConfig:
+    fields: dict[str, Any] = {
+        "shards": str(shards),
+        "out": str(out),
+        "steps": 8,
+        "batch_size": 8,
+        "tensorboard": False,
+        "num_frames": 3,
+        "eval_every": 4,
+        "save_every": 4,
+    }
+    return TrainConfig(**fields | changes)
+
+
+def steps_of(run: Path) -> list[dict[str, Any]]:
+    return [r for r in read_history(run) if r["kind"] == "step"]
+
+
+def test_a_run_leaves_a_checkpoint_that_reloads_to_the_same_numbers(
+    shards: Path, tmp_path: Path
+) -> None:
+    result = train(config(shards, tmp_path / "run"))
+    stored = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert stored == result.metrics
+    assert stored["weights"] == "mlp-meta"
+    model, tokenizer = build_from_checkpoint(checkpoint.find_checkpoint(str(tmp_path / "run")))
+    index = read_index(str(shards), "test")
+    clips = Clips(index, model.frame_spec, tokenizer, {}, cache=False)
+    assert evaluate(model, clips, read_concepts(str(shards))) == stored["test"]
+    steps = steps_of(tmp_path / "run")
+    assert [r["step"] for r in steps] == list(range(1, 9))
+    assert all(r["meta_norm"] > 0 for r in steps)
+
+
+def test_training_learns(shards: Path, tmp_path: Path) -> None:
+    result = train(config(shards, tmp_path / "run", steps=60, meta_every=4, lr=2e-3, batch_size=16))
+    assert result.metrics["test"]["text_to_video"]["R@1"] > 25  # chance is 6 %
+    html = write_report(tmp_path / "run").read_text()
+    for title, fragment in training_sections(tmp_path / "run"):
+        assert title in html
+        assert "http://" not in fragment.replace("http://www.w3.org", "")
+    assert html.count("<svg") == 5
+    assert "<script" not in html
+
+
+class StopAfter(Watch):
+    """Presses Ctrl-C after a step."""
+
+    def __init__(self, step: int) -> None:
+        self.at = step
+
+    def step(self, row: dict[str, Any], num_samples: int) -> None:
+        if row["step"] == self.at:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("changes", [{}, {"ema_decay": 0.9, "meta_every": 2, "lagged": True}])
+def test_interrupted_and_resumed_is_the_undisturbed_run(
+    shards: Path, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    train(config(shards, tmp_path / "whole", **changes))
+    parts = config(shards, tmp_path / "parts", **changes)
+    with pytest.raises(KeyboardInterrupt):
+        train(parts, watch=StopAfter(6))
+    train(parts, resume=True)
+    assert read_history(tmp_path / "parts") == read_history(tmp_path / "whole")
+    metrics = [json.loads((tmp_path / r / "metrics.json").read_text()) for r in ("parts", "whole")]
+    assert metrics[0]["test"] == metrics[1]["test"]
+
+
+def test_without_a_step_saved_since_resuming_redoes_it(shards: Path, tmp_path: Path) -> None:
+    """As after a SIGKILL: rows of lost steps are dropped and written again."""
+    run = tmp_path / "run"
+    train(config(shards, run))
+    whole = read_history(run)
+    last = checkpoint.find_checkpoint(str(run), which="last")
+    assert json.loads((last / "run.json").read_text())["progress"]["step"] == 8
+    with (run / "history.jsonl").open("a") as stream:
+        stream.write(json.dumps({"kind": "step", "step": 9, "loss": 1.0}) + '\n{"kind": "st')
+    train(config(shards, run), resume=True)
+    assert read_history(run) == whole
+
+
+def test_the_test_split_does_not_touch_training(shards: Path, tmp_path: Path) -> None:
+    """Leaking test clips into training fails here: other test clips, same training."""
+    other = write_shards(tmp_path / "other", SIZES | {"test": 7})
+    for name, where in (("a", shards), ("b", other)):
+        train(config(where, tmp_path / name))
+    assert read_history(tmp_path / "a") == read_history(tmp_path / "b")
+
+
+def test_missing_splits_are_said(tmp_path: Path) -> None:
+    shards = write_shards(tmp_path / "shards", {"train": 5}, captions_per_clip=1)
+    result = train(config(shards, tmp_path / "run", batch_size=32, steps=2))
+    assert result.metrics["weights"] == "none"
+    notes = " ".join(result.metrics["notes"])
+    assert all(word in notes for word in ("no meta split", "no val split", "no test split"))
+    assert result.metrics["test"] is None
+    write_report(tmp_path / "run")
+
+
+def test_sources_choose_the_captions(shards: Path, tmp_path: Path) -> None:
+    index = read_index(str(shards), "train")
+    assert (index.num_captions, index.only("human").num_captions) == (64, 32)
+    train(config(shards, tmp_path / "run", sources="human", steps=4))
+    only_human = write_shards(tmp_path / "human", {"train": 4}, captions_per_clip=1)
+    with pytest.raises(ValueError, match="generated"):
+        train(config(only_human, tmp_path / "none", sources="generated"))
+
+
+def test_a_used_run_folder_is_refused(shards: Path, tmp_path: Path) -> None:
+    train(config(shards, tmp_path / "run", steps=2))
+    with pytest.raises(ValueError, match="--resume"):
+        train(config(shards, tmp_path / "run", steps=2))
+    with pytest.raises(ValueError, match=r"margin was 0\.2, now 0\.1"):
+        train(config(shards, tmp_path / "run", steps=2, margin=0.1), resume=True)
+    train(config(shards, tmp_path / "run", steps=3), overwrite=True)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("x")
+    with pytest.raises(ValueError, match="is no run"):
+        train(config(shards, tmp_path / "mine"), overwrite=True)
+    assert (tmp_path / "mine" / "thesis.tex").exists()
+
+
+@pytest.mark.parametrize(
+    "weights", ["none", "focal", "self-paced", "inverse-frequency", "mlp-joint"]
+)
+def test_every_weighting_trains(shards: Path, tmp_path: Path, weights: Any) -> None:
+    result = train(config(shards, tmp_path / "run", weights=weights, steps=3))
+    assert result.metrics["weights"] == weights
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"rows_per_pass": 3},
+        {"gradient_checkpointing": True},
+        {"meta_every": 3, "meta_batch_size": 4, "lagged": True},
+    ],
+)
+def test_memory_and_speed_options_train(
+    shards: Path, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    train(config(shards, tmp_path / "plain", steps=3))
+    train(config(shards, tmp_path / "run", steps=3, **changes))
+    first, other = (steps_of(tmp_path / name) for name in ("plain", "run"))
+    assert other[0]["loss"] == pytest.approx(first[0]["loss"], rel=1e-5)
+    if "meta_every" not in changes:
+        assert other[2]["loss"] == pytest.approx(first[2]["loss"], rel=1e-3)
+
+
+def test_nan_stops_with_the_clip_ids(shards: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with pytest.raises(NonFiniteLossError, match=r"nonfinite\.json"):
+        train(config(shards, run, lr=1e30, clip_norm=1e30, steps=8, weights="none"))
+    found = json.loads((run / "nonfinite.json").read_text())
+    assert set(found["bad_clips"]) <= set(found["batch"])
+    assert found["batch"][0].startswith("train-")
