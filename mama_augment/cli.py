@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mama_augment.cli_balance import balance
+from mama_augment.cli_balance import balance, report
 from mama_augment.cli_caption import caption
 from mama_augment.cli_keyframes import keyframes
 from mama_augment.schema import InputError
@@ -23,6 +23,7 @@ app = typer.Typer(
 app.command()(keyframes)
 app.command()(caption)
 app.command()(balance)
+app.command()(report)
 
 
 @app.callback()

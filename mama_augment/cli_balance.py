@@ -84,3 +84,19 @@ def balance(
         clips, captions or [], out, step, RuntimeConfig(num_workers=workers), overwrite=overwrite
     )
     raise typer.Exit(ledger.exit_code)
+
+
+def report(
+    directories: Annotated[
+        list[str],
+        typer.Argument(help="Outputs of keyframes, caption (any number) and balance, any order."),
+    ],
+    out: Annotated[str, typer.Option("--out", help="The HTML file to write.")] = "report.html",
+) -> None:
+    """Write one self-contained HTML page about a training set: flow, concepts, samples, ledger."""
+    from mama_augment.report.build import build_report, sort_directories
+    from mama_augment.summary import console
+
+    clips, captions, shards = sort_directories(directories)
+    path = build_report(out, clips, captions, shards)
+    console.print(f"report: {path}", highlight=False, soft_wrap=True)

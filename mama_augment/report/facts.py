@@ -1,0 +1,134 @@
+"""The numbers of a report, read from the steps' own files."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mama_augment.ledger import Ledger, Reject
+from mama_augment.schema import SPLITS
+from mama_augment.shard_stats import CONCEPTS_NAME, STATS_NAME
+from mama_augment.store import StepDir
+
+NUM_EXAMPLES = 3
+MAX_EXAMPLE_CHARACTERS = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reason:
+    """Why items left a step, with a few of them."""
+
+    step: str
+    verdict: str
+    reason: str
+    num_items: int
+    examples: tuple[tuple[str, str], ...]
+    """(id, message) pairs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """Everything countable that a report shows."""
+
+    clips_dir: StepDir
+    captions_dirs: tuple[StepDir, ...]
+    shards_dir: StepDir
+    ledgers: tuple[tuple[str, Ledger], ...]
+    """(directory, ledger) of each step, in order."""
+    reasons: tuple[Reason, ...]
+    num_videos: int
+    num_given_texts: int
+    stats: dict[str, Any]
+    concepts: list[dict[str, Any]]
+
+    @property
+    def clip_funnel(self) -> list[tuple[str, int]]:
+        clips = self.ledgers[0][1]
+        rows = sum(self.stats["splits"][split]["num_rows"] for split in SPLITS)
+        return [
+            ("videos with key frames", self.num_videos),
+            ("clips in", clips.num_in),
+            ("clips with key frames", clips.num_ok),
+            ("clips in the shards", rows),
+        ]
+
+    @property
+    def text_funnel(self) -> list[tuple[str, int]]:
+        captions = [ledger for _, ledger in self.ledgers if ledger.step == "caption"]
+        shards = self.ledgers[-1][1]
+        return [
+            ("texts that came with the videos", self.num_given_texts),
+            ("captions asked of the model", sum(ledger.num_in for ledger in captions)),
+            ("captions accepted", sum(ledger.num_ok for ledger in captions)),
+            ("texts and captions in the shards", shards.num_ok),
+        ]
+
+
+def collect(clips: str, captions: Sequence[str], shards: str) -> Facts:
+    """Read every step's ledger, rejects and statistics.
+
+    Raises:
+        InputError: a directory is not the output of the step it is given for.
+    """
+    clips_dir = StepDir.open(clips, step="keyframes")
+    captions_dirs = tuple(StepDir.open(uri, step="caption") for uri in captions)
+    shards_dir = StepDir.open(shards, step="balance")
+    steps = [(clips, clips_dir), *zip(captions, captions_dirs, strict=True), (shards, shards_dir)]
+    videos: set[str] = set()
+    num_texts = 0
+    for table in clips_dir.tables(["video_uri", "texts"]):
+        videos.update(table["video_uri"].to_pylist())
+        num_texts += sum(map(len, table["texts"].to_pylist()))
+    return Facts(
+        clips_dir=clips_dir,
+        captions_dirs=captions_dirs,
+        shards_dir=shards_dir,
+        ledgers=tuple((uri, step_dir.ledger()) for uri, step_dir in steps),
+        reasons=tuple(reason for _, step_dir in steps for reason in reasons_of(step_dir)),
+        num_videos=len(videos),
+        num_given_texts=num_texts,
+        stats=json.loads(shards_dir.folder.read_bytes(STATS_NAME)),
+        concepts=json.loads(shards_dir.folder.read_bytes(CONCEPTS_NAME)),
+    )
+
+
+def reasons_of(step_dir: StepDir) -> list[Reason]:
+    """Every reason of a step, the most frequent first."""
+    counts: Counter[tuple[str, str]] = Counter()
+    examples: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
+    for reject in _rejects(step_dir):
+        key = reject.verdict, reject.reason
+        counts[key] += 1
+        if len(examples[key]) < NUM_EXAMPLES:
+            examples[key].append((reject.id, reject.message[:MAX_EXAMPLE_CHARACTERS]))
+    return [
+        Reason(
+            step=step_dir.step,
+            verdict=key[0],
+            reason=key[1],
+            num_items=number,
+            examples=tuple(examples[key]),
+        )
+        for key, number in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    ]
+
+
+def _rejects(step_dir: StepDir) -> Iterator[Reject]:
+    """Rejects of every unit, rejected rows of a captions table among them."""
+    columns = ["clip_id", "caption_index", "status", "reason", "raw_text"]
+    for record in step_dir.records().values():
+        yield from step_dir.read_rejects(record)
+        if step_dir.step != "caption" or (table := step_dir.read_data(record, columns)) is None:
+            continue
+        for row in table.to_pylist():
+            if row["status"] == "rejected":
+                yield Reject(
+                    id=f"{row['clip_id']}#{row['caption_index']}",
+                    step=step_dir.step,
+                    verdict="rejected",
+                    reason=row["reason"] or "unknown",
+                    message=row["raw_text"] or "(the model said nothing)",
+                )
