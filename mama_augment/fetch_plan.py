@@ -37,8 +37,7 @@ def plan_fetch(
         while before > 0 and pts[position] < pts[keys[before]]:
             before -= 1
         first = int(keys[before]) if before >= 0 else 0
-        if runs and first <= runs[-1].last + 1:
-            runs[-1] = Run(first=min(first, runs[-1].first), last=position)
-        else:
-            runs.append(Run(first=first, last=position))
+        while runs and first <= runs[-1].last + 1:
+            first = min(first, runs.pop().first)
+        runs.append(Run(first=first, last=position))
     return runs

@@ -177,9 +177,10 @@ class _Clip:
         """The clip's frames in display order with their time stamps."""
         runs = [Run(first=0, last=len(self.index) - 1)]
         if self.index.has_timeline:
-            first, last = int(self.positions.min()), int(self.positions.max())
-            runs = plan_fetch(self.index.pts, self.index.is_key, [first, last])
-            runs = [Run(first=runs[0].first, last=last)]
+            # The frame shown first may lead the key frame that is decoded before it.
+            first = [int(self.positions[0]), int(self.positions.min())]
+            start = plan_fetch(self.index.pts, self.index.is_key, first)[0].first
+            runs = [Run(first=start, last=int(self.positions.max()))]
         seconds = self.video.info.seconds
         is_whole = self.span == Span()
         for ordinal, frame in enumerate(self.decoder.runs(self.index, runs, None)):

@@ -106,8 +106,13 @@ def _choose_stream(container: av.container.InputContainer) -> av.video.stream.Vi
     streams = [s for s in container.streams.video if not s.disposition & covers]
     if not streams:
         raise ClipError("no_video", f"{container.name}: no video stream")
-    best = container.streams.best("video")
-    return best if best in streams else streams[0]
+    return max(streams, key=_preference)
+
+
+def _preference(stream: av.video.stream.VideoStream) -> tuple[bool, int]:
+    is_default = bool(stream.disposition & av.stream.Disposition.default)
+    context = stream.codec_context
+    return is_default, context.width * context.height if context else 0
 
 
 def _info(stream: av.video.stream.VideoStream) -> VideoInfo:
