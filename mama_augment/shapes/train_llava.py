@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mama_augment.shapes.cells import NUM_CELLS, PoolConfig, make_pool, pool_scene, tile
+from mama_augment.shapes.cells import NUM_CELLS, PoolConfig, make_pool
+from mama_augment.shapes.pool import Pool
 from mama_augment.shapes.prompting import prompt_corpus, random_prompt
-from mama_augment.shapes.scene import COLOURS, SHAPES, Scene, is_held_out
+from mama_augment.shapes.scene import COLOURS, SHAPES
 from mama_augment.shapes.tiny_llava import (
     TinyLlavaConfig,
     build_model,
@@ -39,15 +41,6 @@ CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 IGNORED = -100
 """Label of a token that the loss skips."""
-
-REVERSED = {
-    "moves left": "moves right",
-    "moves right": "moves left",
-    "moves up": "moves down",
-    "moves down": "moves up",
-    "grows": "shrinks",
-    "shrinks": "grows",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,72 +65,6 @@ class TrainConfig:
     caption_tower_rate: float = 3e-4
     weight_decay: float = 0.05
     warmup_steps: int = 100
-
-
-class Pool:
-    """Filmed takes on disk, and the grids drawn from them."""
-
-    def __init__(self, config: PoolConfig, directory: Path) -> None:
-        self.cells = np.load(directory / "cells.npy", mmap_mode="r")
-        self.states = np.load(directory / "states.npy")
-        self.scenes = [pool_scene(config, i) for i in range(config.num_takes)]
-        self.colours = np.array([COLOURS.index(scene.colour) for scene in self.scenes])
-        self.shapes = np.array([SHAPES.index(scene.shape) for scene in self.scenes])
-
-    def mixed_grid(self, rng: np.random.Generator) -> tuple[npt.NDArray[np.uint8], Any, Any]:
-        """A grid of twelve cells from twelve takes; labels [12, 2] and places [12, 3]."""
-        takes = rng.integers(len(self.scenes), size=NUM_CELLS)
-        picks = rng.integers(self.states.shape[1], size=NUM_CELLS)
-        cells = np.stack([self.cells[t, k] for t, k in zip(takes, picks, strict=True)])
-        labels = np.stack([self.colours[takes], self.shapes[takes]], axis=1)
-        return tile(cells), labels, self.states[takes, picks, :3]
-
-    def clip_grid(self, rng: np.random.Generator) -> tuple[npt.NDArray[np.uint8], Scene]:
-        """A grid of one take's cells in order, and the scene that it then shows.
-
-        Half are mirrored and half run backwards, which swaps the motions' names; a result that
-        is held out is not used.
-        """
-        index = int(rng.integers(len(self.scenes)))
-        cells = self.cells[index, key_frames(self.states.shape[1], rng)]
-        scene = self.scenes[index]
-        if rng.random() < 0.5 and not is_held_out(mirrored(scene)):
-            cells, scene = cells[:, :, ::-1], mirrored(scene)
-        if rng.random() < 0.5 and not is_held_out(backwards(scene)):
-            cells, scene = cells[::-1], backwards(scene)
-        return tile(cells), scene
-
-
-def key_frames(num_kept: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
-    """Twelve of the kept frames, sorted: now evenly, now at random, at least four per half."""
-    if rng.random() < 0.3:
-        shift = rng.random()
-        return ((np.arange(NUM_CELLS) + shift) * num_kept / NUM_CELLS).astype(np.int64)
-    while True:
-        picks = np.sort(rng.choice(num_kept, NUM_CELLS, replace=False))
-        if 4 <= int((picks < num_kept // 2).sum()) <= NUM_CELLS - 4:
-            return picks
-
-
-def mirrored(scene: Scene) -> Scene:
-    """The scene seen in a mirror: left and right change places."""
-    swap = {"moves left": "moves right", "moves right": "moves left"}
-    return Scene(
-        colour=scene.colour,
-        shape=scene.shape,
-        first_motion=swap.get(scene.first_motion, scene.first_motion),
-        second_motion=swap.get(scene.second_motion, scene.second_motion),
-    )
-
-
-def backwards(scene: Scene) -> Scene:
-    """The scene with time reversed: each motion undone, the second one first."""
-    return Scene(
-        colour=scene.colour,
-        shape=scene.shape,
-        first_motion=REVERSED[scene.second_motion],
-        second_motion=REVERSED[scene.first_motion],
-    )
 
 
 def to_pixels(grids: list[npt.NDArray[np.uint8]]) -> Tensor:
@@ -189,8 +116,18 @@ def optimize(loss: Tensor, optimizer: torch.optim.Optimizer) -> None:
     optimizer.step()
 
 
+def tower_batch(pool: Pool, size: int, rng: np.random.Generator) -> tuple[Tensor, ...]:
+    """Pixels [B, 3, H, W], labels [B, 12, 2] (colour, shape) and places [B, 12, 3]."""
+    grids, labels, places = zip(*(pool.mixed_grid(rng) for _ in range(size)), strict=True)
+    return (
+        to_pixels(list(grids)),
+        torch.from_numpy(np.stack(labels)),
+        torch.from_numpy(np.stack(places)),
+    )
+
+
 def train_tower(model: Any, pool: Pool, config: TrainConfig) -> None:
-    """Stage 2: what is in each cell."""
+    """Teach the vision tower what is in each cell."""
     tower = model.model.vision_tower
     heads = CellHeads(tower.config.hidden_size)
     optimizer = torch.optim.AdamW(
@@ -198,14 +135,8 @@ def train_tower(model: Any, pool: Pool, config: TrainConfig) -> None:
         weight_decay=config.weight_decay,
     )
 
-    def make(rng: np.random.Generator) -> Any:
-        grids, labels, places = zip(
-            *(pool.mixed_grid(rng) for _ in range(config.tower_batch)), strict=True
-        )
-        targets = torch.from_numpy(np.stack(labels)), torch.from_numpy(np.stack(places))
-        return to_pixels(list(grids)), *targets
-
     started = time.perf_counter()
+    make = partial(tower_batch, pool, config.tower_batch)
     for step, batch in enumerate(ahead(make, config.seed, config.tower_steps)):
         pixels, labels, places = batch
         schedule(optimizer, step, config.tower_decay_steps, config.warmup_steps)
@@ -230,18 +161,35 @@ def train_tower(model: Any, pool: Pool, config: TrainConfig) -> None:
             )
 
 
-def encode(tokenizer: Any, num_image_tokens: int, prompt: str, caption: str) -> tuple[Any, Any]:
+def caption_batch(
+    pool: Pool, tokenizer: Any, size: int, rng: np.random.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Pixels [B, 3, H, W], token ids [B, L] and labels [B, L], padded on the right."""
+    drawn = [pool.clip_grid(rng) for _ in range(size)]
+    rows = [encode(tokenizer, random_prompt(rng), scene.caption) for _, scene in drawn]
+    length = max(len(ids) for ids, _ in rows)
+    ids = torch.full((size, length), tokenizer.pad_token_id)
+    labels = torch.full((size, length), IGNORED)
+    for i, (row_ids, row_labels) in enumerate(rows):
+        ids[i, : len(row_ids)] = torch.tensor(row_ids)
+        labels[i, : len(row_ids)] = torch.tensor(row_labels)
+    return to_pixels([grid for grid, _ in drawn]), ids, labels
+
+
+def encode(tokenizer: Any, prompt: str, caption: str) -> tuple[list[int], list[int]]:
     """Token ids of one conversation, and its labels: only the answer is learned."""
     question = tokenizer(f"USER: <image>\n{prompt} ASSISTANT:").input_ids
     answer = tokenizer(f" {caption}", add_special_tokens=False).input_ids
     at = question.index(tokenizer.convert_tokens_to_ids("<image>"))
-    question = question[:at] + [question[at]] * num_image_tokens + question[at + 1 :]
+    question = (
+        question[:at] + [question[at]] * TinyLlavaConfig().num_image_tokens + question[at + 1 :]
+    )
     answer = [*answer, tokenizer.eos_token_id]
     return question + answer, [IGNORED] * len(question) + answer
 
 
 def train_captions(model: Any, tokenizer: Any, pool: Pool, config: TrainConfig) -> None:
-    """Stage 3: captions of real clips, under many prompts."""
+    """Teach the whole model to caption grids of real clips, under many prompts."""
     tower = list(model.model.vision_tower.parameters())
     ids = {id(p) for p in tower}
     rest = [p for p in model.parameters() if id(p) not in ids]
@@ -254,21 +202,8 @@ def train_captions(model: Any, tokenizer: Any, pool: Pool, config: TrainConfig) 
         betas=(0.9, 0.98),
     )
 
-    def make(rng: np.random.Generator) -> Any:
-        drawn = [pool.clip_grid(rng) for _ in range(config.caption_batch)]
-        rows = [
-            encode(tokenizer, model.config.image_seq_length, random_prompt(rng), scene.caption)
-            for _, scene in drawn
-        ]
-        length = max(len(ids) for ids, _ in rows)
-        ids = torch.full((len(rows), length), tokenizer.pad_token_id)
-        labels = torch.full((len(rows), length), IGNORED)
-        for i, (row_ids, row_labels) in enumerate(rows):
-            ids[i, : len(row_ids)] = torch.tensor(row_ids)
-            labels[i, : len(row_ids)] = torch.tensor(row_labels)
-        return to_pixels([grid for grid, _ in drawn]), ids, labels
-
     started = time.perf_counter()
+    make = partial(caption_batch, pool, tokenizer, config.caption_batch)
     for step, batch in enumerate(ahead(make, config.seed + 1, config.caption_steps)):
         pixels, ids, labels = batch
         schedule(optimizer, step, config.caption_steps, config.warmup_steps)
