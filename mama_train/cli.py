@@ -102,6 +102,55 @@ def run(
     run_training(config, resume=resume, overwrite=overwrite)
 
 
+Checkpoint = Annotated[str, typer.Argument(help="A checkpoint, or a run (its best is taken).")]
+Shards = Annotated[str, typer.Argument(help="The output of `mama-augment balance`.")]
+Split = Annotated[str, typer.Option(help="train, meta, val or test.")]
+Frames = Annotated[int | None, typer.Option(help="Frames per clip; as in training when not given.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda ...")]
+
+
+@app.command("eval")
+def evaluate(
+    checkpoint: Checkpoint,
+    shards: Shards,
+    split: Split = "test",
+    num_frames: Frames = None,
+    device: Device = "auto",
+    out: Annotated[str | None, typer.Option(help="Write the metrics to this JSON file.")] = None,
+) -> None:
+    """Measure retrieval of CHECKPOINT on a split of SHARDS."""
+    from mama_train.commands import run_eval
+
+    run_eval(checkpoint, shards, split, num_frames=num_frames, device=device, out=out)
+
+
+@app.command()
+def embed(
+    checkpoint: Checkpoint,
+    shards: Shards,
+    out: Annotated[str, typer.Option(help="The Parquet file to write.")],
+    split: Split = "test",
+    num_frames: Frames = None,
+    device: Device = "auto",
+) -> None:
+    """Write the embeddings of a split's clips and captions to a Parquet file."""
+    from mama_train.commands import run_embed
+
+    run_embed(checkpoint, shards, split, num_frames=num_frames, device=device, out=out)
+
+
+@app.command()
+def export(
+    checkpoint: Checkpoint,
+    out: Annotated[str, typer.Option(help="The folder to write.")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Write into a used one.")] = False,
+) -> None:
+    """Write a checkpoint's model alone, as a folder in Hugging Face layout."""
+    from mama_train.commands import run_export
+
+    run_export(checkpoint, out=out, overwrite=overwrite)
+
+
 def main() -> None:
     """Entry point: a user's mistake becomes one clear message and exit code 2."""
     try:

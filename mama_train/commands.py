@@ -8,10 +8,18 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from mama_augment.schema import SPLITS, InputError
 from mama_train import ranks
+from mama_train.checkpoint import find_checkpoint, save_model
 from mama_train.config import TrainConfig
+from mama_train.data import Clips
+from mama_train.evaluate import embedding_table, evaluate
+from mama_train.history import write_json
 from mama_train.loop import train
+from mama_train.models.base import DualEncoder
+from mama_train.models.build import build_from_checkpoint
 from mama_train.report import write_report
+from mama_train.shards import read_concepts, read_index
 from mama_train.watch import TensorBoard, Terminal, Watch, Watches, WeightsAndBiases
 
 
@@ -46,25 +54,11 @@ class _LateWatch(Watches):
 
 def print_summary(metrics: dict[str, Any], *, out: str, report: Path | None) -> None:
     """Retrieval on the test split (val where there is none), speed, and where things lie."""
-    split = next((s for s in ("test", "val") if metrics.get(s)), None)
-    table = Table(title="mama-train run", title_justify="left")
-    columns = ("split", "direction", "R@1 %", "R@5 %", "R@10 %", "MdR", "MnR", "queries")
-    for column in columns:
-        table.add_column(column, justify="left" if column in columns[:2] else "right")
-    if split is not None:
-        for direction in ("text_to_video", "video_to_text"):
-            found = metrics[split][direction]
-            table.add_row(
-                split,
-                direction.replace("_", " "),
-                *(f"{found[k]:.1f}" for k in ("R@1", "R@5", "R@10")),
-                f"{found['MdR']:g}",
-                f"{found['MnR']:.1f}",
-                f"{found['num_queries']:,}",
-            )
+    found = {s: metrics[s] for s in ("test", "val") if metrics.get(s)}
     console = Console()
-    if split is not None:
-        console.print(table)
+    if found:
+        first = dict([next(iter(found.items()))])
+        console.print(retrieval_table("mama-train run", first))
     console.print(
         f"{metrics['num_steps']:,} steps in {metrics['seconds']:.1f} s, "
         f"{metrics['samples_per_second']:,.0f} samples/s; weights {metrics['weights']}; "
@@ -74,3 +68,87 @@ def print_summary(metrics: dict[str, Any], *, out: str, report: Path | None) -> 
     console.print(f"model   {out}/checkpoints/best", highlight=False, soft_wrap=True)
     if report is not None:
         console.print(f"report  {report}", highlight=False, soft_wrap=True)
+
+
+def retrieval_table(
+    title: str, metrics: dict[str, dict[str, Any]], *, dual_softmax: bool = False
+) -> Table:
+    """Both directions of each split's metrics."""
+    table = Table(title=title, title_justify="left")
+    columns = ("split", "direction", "R@1 %", "R@5 %", "R@10 %", "MdR", "MnR", "queries")
+    for column in columns:
+        table.add_column(column, justify="left" if column in columns[:2] else "right")
+    directions = ["text_to_video", "video_to_text"]
+    if dual_softmax:
+        directions += [f"{d}_dual_softmax" for d in directions]
+    for split, of_split in metrics.items():
+        for direction in directions:
+            found = of_split[direction]
+            table.add_row(
+                split,
+                direction.replace("_", " "),
+                *(f"{found[k]:.1f}" for k in ("R@1", "R@5", "R@10")),
+                f"{found['MdR']:g}",
+                f"{found['MnR']:.1f}",
+                f"{found['num_queries']:,}",
+            )
+    return table
+
+
+def open_checkpoint(
+    path: str, shards: str, split: str, *, num_frames: int | None, device: str
+) -> tuple[DualEncoder, Clips]:
+    """A checkpoint's model and a split of shards, decoded as that model wants.
+
+    Raises:
+        InputError: no checkpoint there, or the split has no captions.
+    """
+    model, tokenizer = build_from_checkpoint(find_checkpoint(path), num_frames=num_frames)
+    index = read_index(shards, split)
+    if index.num_captions == 0:
+        raise InputError(f"{shards!r} holds no {split} split; allowed: {', '.join(SPLITS)}")
+    model.to(TrainConfig(shards=shards, device=device).torch_device()).eval()
+    return model, Clips(index, model.frame_spec, tokenizer, {}, cache=False)
+
+
+def run_eval(
+    path: str, shards: str, split: str, *, num_frames: int | None, device: str, out: str | None
+) -> None:
+    """Print (and with `out` write) the retrieval metrics of a checkpoint on a split."""
+    model, clips = open_checkpoint(path, shards, split, num_frames=num_frames, device=device)
+    metrics = evaluate(model, clips, read_concepts(shards))
+    table = retrieval_table("mama-train eval", {split: metrics}, dual_softmax=True)
+    Console().print(table)
+    if out is not None:
+        write_json(Path(out), metrics)
+        Console().print(f"metrics  {out}", highlight=False, soft_wrap=True)
+
+
+def run_embed(
+    path: str, shards: str, split: str, *, num_frames: int | None, device: str, out: str
+) -> None:
+    """Write one Parquet row per clip and per caption with its embedding."""
+    import pyarrow.parquet as pq
+
+    model, clips = open_checkpoint(path, shards, split, num_frames=num_frames, device=device)
+    table = embedding_table(model, clips)
+    target = Path(out)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.tmp")
+    pq.write_table(table, temporary, compression="zstd")
+    temporary.replace(target)
+    Console().print(
+        f"{table.num_rows:,} embeddings of {model.embed_dim} dimensions  {out}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def run_export(path: str, *, out: str, overwrite: bool) -> None:
+    """Write a checkpoint's model alone: weights, config, tokenizer."""
+    target = Path(out)
+    if target.exists() and any(target.iterdir()) and not overwrite:
+        raise InputError(f"{out!r} is not empty; give another --out or --overwrite")
+    model, tokenizer = build_from_checkpoint(find_checkpoint(path))
+    save_model(target, model, tokenizer)
+    Console().print(f"model  {out}", highlight=False, soft_wrap=True)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import torch
 from torch import Tensor
 
@@ -99,6 +100,27 @@ def evaluate(
     model.train(was_training)
     similarity_TV = (text_CD @ video_RD.T).numpy()
     return measure(similarity_TV, texts, concepts)
+
+
+def embedding_table(model: DualEncoder, clips: Clips) -> pa.Table:
+    """One row per clip, then one per caption: kind (video | text), clip_id, text (null for
+    videos), embedding (float32 list, unit length)."""
+    index = clips.rows.index
+    texts = split_texts(clips, index)
+    video_RD = embed_videos(model, clips, index.num_clips)
+    text_CD = embed_texts(model, clips, texts.texts)
+    vectors = torch.cat([video_RD, text_CD]).numpy()
+    num_videos, num_texts = len(video_RD), len(text_CD)
+    return pa.table(
+        {
+            "kind": ["video"] * num_videos + ["text"] * num_texts,
+            "clip_id": texts.clip_ids + [texts.clip_ids[r] for r in texts.rows],
+            "text": pa.array([None] * num_videos + texts.texts, pa.string()),
+            "embedding": pa.FixedSizeListArray.from_arrays(
+                pa.array(vectors.reshape(-1)), vectors.shape[1]
+            ),
+        }
+    )
 
 
 def measure(

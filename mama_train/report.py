@@ -53,7 +53,7 @@ def training_sections(run_dir: str | Path) -> list[Section]:
     """
     run = Path(run_dir)
     metrics = json.loads((run / "metrics.json").read_text())
-    config = json.loads((run / "config.json").read_text())
+    config = json.loads((run / "config.json").read_text())["config"]
     rows = read_history(run)
     steps = [r for r in rows if r["kind"] == "step"]
     evals = [r for r in rows if r["kind"] == "eval"]

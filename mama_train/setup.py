@@ -22,7 +22,13 @@ from mama_train.models.base import DualEncoder
 from mama_train.models.build import build
 from mama_train.models.layers import Encoder
 from mama_train.optim import MovingAverage, make_optimizer
-from mama_train.shards import SplitIndex, all_texts, read_concepts, read_index
+from mama_train.shards import (
+    SplitIndex,
+    all_texts,
+    fingerprint,
+    read_concepts,
+    read_index,
+)
 from mama_train.text import TextTokenizer
 from mama_train.weighting import WeightKind, WeightNet
 
@@ -79,7 +85,7 @@ def prepare(config: TrainConfig, *, resume: bool = False, overwrite: bool = Fals
     index = {split: read_index(config.shards, split) for split in ("train", "meta", "val", "test")}
     visited = index["train"].only(config.sources)
     _check_train(config, index["train"], visited)
-    earlier = _open_run(config, resume=resume, overwrite=overwrite)
+    earlier = _find_run(config, resume=resume, overwrite=overwrite)
     notes: list[str] = []
     weights = _weights_in_use(config, index["meta"], notes)
     model, tokenizer, new = build(
@@ -87,6 +93,8 @@ def prepare(config: TrainConfig, *, resume: bool = False, overwrite: bool = Fals
     )
     if new:
         notes.append(f"the given weights lack {', '.join(new)}; these start anew")
+    _check_limits(config, model)
+    _start_run(config, keep=earlier is not None)
     concepts = read_concepts(config.shards)
     loader = _loader_factory(config, model, tokenizer, concepts)
     train = loader(visited, config.batch_size)
@@ -97,7 +105,7 @@ def prepare(config: TrainConfig, *, resume: bool = False, overwrite: bool = Fals
         progress, _ = checkpoint.load_progress(earlier)
         checkpoint.restore(earlier, trainee)
         notes.append(f"resumed at step {progress.step}")
-    setup = Setup(
+    return Setup(
         config=config,
         device=device,
         trainee=trainee,
@@ -114,8 +122,6 @@ def prepare(config: TrainConfig, *, resume: bool = False, overwrite: bool = Fals
         steps_per_epoch=steps_per_epoch,
         notes=notes,
     )
-    _check_limits(config, model)
-    return setup
 
 
 def _check_train(config: TrainConfig, all_sources: SplitIndex, visited: SplitIndex) -> None:
@@ -210,30 +216,37 @@ def _check_limits(config: TrainConfig, model: DualEncoder) -> None:
         )
 
 
-def _open_run(config: TrainConfig, *, resume: bool, overwrite: bool) -> Path | None:
-    """Start the run folder, or find the checkpoint to resume from."""
+def _find_run(config: TrainConfig, *, resume: bool, overwrite: bool) -> Path | None:
+    """The checkpoint to resume from, or None to start; refuses a folder that is in use."""
     run = config.run_folder()
     settings = run / "config.json"
-    found: Path | None = None
     if settings.is_file() and resume:
-        changed = config.changed_since(TrainConfig.from_json(json.loads(settings.read_text())))
+        before = json.loads(settings.read_text())
+        changed = config.changed_since(TrainConfig.from_json(before["config"]))
+        if before["shards"] != fingerprint(config.shards):
+            changed.append(f"the files in {config.shards!r} are others now")
         if changed:
             raise InputError(f"cannot resume {str(run)!r}: {'; '.join(changed)}")
         if (run / "checkpoints" / "last").exists():
-            found = checkpoint.find_checkpoint(str(run), which="last")
-    elif run.exists() and any(run.iterdir()):
-        if not (overwrite and settings.is_file()):
-            way_out = (
-                "--resume continues it, --overwrite replaces it"
-                if settings.is_file()
-                else ("it is no run; give a new --out")
-            )
-            raise InputError(f"{str(run)!r} is not empty: {way_out}")
-        if ranks.is_first():
+            return checkpoint.find_checkpoint(str(run), which="last")
+    elif settings.is_file() and not overwrite:
+        raise InputError(
+            f"{str(run)!r} holds a run: --resume continues it, --overwrite replaces it, or give "
+            "another --out"
+        )
+    elif run.exists() and not settings.is_file() and any(run.iterdir()):
+        raise InputError(f"{str(run)!r} is not empty and is no run; give another --out")
+    return None
+
+
+def _start_run(config: TrainConfig, *, keep: bool) -> None:
+    """Make the run folder, empty unless it is to be kept."""
+    run = config.run_folder()
+    ranks.barrier()
+    if ranks.is_first() and not keep:
+        if run.exists():
             shutil.rmtree(run)
+        run.mkdir(parents=True)
+        content = {"config": config.to_json(), "shards": fingerprint(config.shards)}
+        write_json(run / "config.json", content)
     ranks.barrier()
-    if ranks.is_first():
-        run.mkdir(parents=True, exist_ok=True)
-        write_json(settings, config.to_json())
-    ranks.barrier()
-    return found

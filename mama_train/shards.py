@@ -14,7 +14,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from mama_augment.schema import InputError
+from mama_augment import store
+from mama_augment.schema import SPLITS, InputError
 from mama_augment.store import MANIFEST_NAME, Folder, StepDir
 from mama_train.config import Sources
 
@@ -110,6 +111,12 @@ def split_files(folder: Folder, split: str) -> list[str]:
         files = [r.data_file for r in step.records().values() if r.data_file]
         return sorted(f for f in files if f.startswith(f"{split}/"))
     return [f for f in folder.sizes_bytes(split) if f.endswith(".parquet")]
+
+
+def fingerprint(uri: str) -> str:
+    """Changes when files of the shards are added, removed or of another size."""
+    folder = Folder(uri)
+    return store.fingerprint({split: folder.sizes_bytes(split) for split in SPLITS})
 
 
 class ClipRows:

@@ -36,7 +36,7 @@ def tiny_model(seed: int = 0, dtype: torch.dtype = torch.float64, **changes: Any
     # Away from the zeros of initialisation, so that no term of a gradient vanishes by accident.
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter += 0.05 * torch.randn_like(parameter)
+            parameter.add_(torch.randn_like(parameter), alpha=0.05)
     return model.to(dtype)
 
 

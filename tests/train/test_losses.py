@@ -11,7 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from mama_train.losses import MarginLoss, contrastive_loss_B, margin_cosine, same_pairs_BB
+from mama_train.losses import (
+    MarginKind,
+    MarginLoss,
+    contrastive_loss_B,
+    margin_cosine,
+    same_pairs_BB,
+)
 
 
 def unit_rows(angles: list[float]) -> Tensor:
@@ -52,7 +58,9 @@ def test_subtracting_the_margin_helps_the_positive_pair() -> None:
     assert losses["none"] < losses["additive"]
 
 
-def gradient_on_the_angle(angle: Tensor, mu: float, scale: float, rest: float, kind: str) -> Tensor:
+def gradient_on_the_angle(
+    angle: Tensor, mu: float, scale: float, rest: float, kind: MarginKind
+) -> Tensor:
     """|d loss / d λ_ii| when the negatives of the row sum to `rest`."""
     angle = angle.clone().requires_grad_()
     positive = scale * margin_cosine(angle.cos(), kind=kind, margin=mu)

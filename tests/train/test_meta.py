@@ -163,5 +163,5 @@ def test_descending_theta_lowers_the_loss_on_the_meta_set() -> None:
     size = sum(float((g * g).sum()) for g in outcome.theta_gradient)
     with torch.no_grad():
         for parameter, grad in zip(net.parameters(), outcome.theta_gradient, strict=True):
-            parameter -= 0.1 * grad
+            parameter.sub_(grad, alpha=0.1)
     assert meta_loss_after_a_virtual_step() - before == pytest.approx(-0.1 * size, rel=0.05)

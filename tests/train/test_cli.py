@@ -1,0 +1,99 @@
+"""The command line: summaries, exit codes, messages without tracebacks."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from mama_train.cli import main
+
+from .shards_helper import write_shards
+
+SIZES = {"train": 12, "meta": 6, "val": 6, "test": 6}
+QUICK = ("--steps", "2", "--batch-size", "4", "--set", "num_frames=2", "--set", "tensorboard=false")
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_shards(tmp_path_factory.mktemp("shards"), SIZES)
+
+
+@pytest.fixture(scope="module")
+def run(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "first"
+    assert call("run", str(shards), "--out", str(out), *QUICK) == 0
+    return out
+
+
+def call(*words: str) -> int:
+    """The exit code of `mama-train WORDS`."""
+    before, sys.argv = sys.argv, ["mama-train", *words]
+    try:
+        main()
+    except SystemExit as error:
+        return int(error.code or 0)
+    finally:
+        sys.argv = before
+    return 0
+
+
+def test_run_writes_a_report(run: Path) -> None:
+    assert (run / "report.html").stat().st_size > 10_000
+
+
+def test_eval_of_the_run_prints_its_metrics(
+    run: Path, shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "metrics.json"
+    assert call("eval", str(run), str(shards), "--out", str(out)) == 0
+    assert "text to video" in capsys.readouterr().out
+    assert '"R@1"' in out.read_text()
+
+
+def test_export_then_eval_is_the_same_model(run: Path, shards: Path, tmp_path: Path) -> None:
+    assert call("export", str(run), "--out", str(tmp_path / "model")) == 0
+    for name, model in (("a", run), ("b", tmp_path / "model")):
+        assert call("eval", str(model), str(shards), "--out", str(tmp_path / name)) == 0
+    assert (tmp_path / "a").read_text() == (tmp_path / "b").read_text()
+    assert call("export", str(run), "--out", str(tmp_path / "model")) == 2
+
+
+def test_embed_writes_unit_vectors(run: Path, shards: Path, tmp_path: Path) -> None:
+    out = tmp_path / "embeddings.parquet"
+    assert call("embed", str(run), str(shards), "--out", str(out)) == 0
+    table = pq.read_table(out)
+    assert table["kind"].to_pylist() == ["video"] * 6 + ["text"] * 6
+    vector = table["embedding"][0].as_py()
+    assert sum(x * x for x in vector) == pytest.approx(1, abs=1e-5)
+    assert table["text"][0].as_py() is None
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("run", "/nowhere/shards"), "/nowhere/shards"),
+        (("run", "SHARDS", "--margin", "4"), "4.0"),
+        (("run", "SHARDS", "--weights", "magic"), "magic"),
+        (("run", "SHARDS", "--model", "gigantic"), "gigantic"),
+        (("run", "SHARDS", "--set", "depth=3"), "depth=3"),
+        (("run", "SHARDS", "--set", "normalised=perhaps"), "normalised=perhaps"),
+        (("eval", "/nowhere/run", "SHARDS"), "/nowhere/run"),
+    ],
+)
+def test_mistakes_exit_with_2_and_name_the_value(
+    words: tuple[str, ...],
+    expected: str,
+    shards: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    given = [str(shards) if w == "SHARDS" else w for w in words]
+    extra = ["--out", str(tmp_path / "out")] if words[0] == "run" else []
+    assert call(*given, *extra) == 2
+    message = capsys.readouterr().err
+    assert expected in message
+    assert "Traceback" not in message
+    assert not (tmp_path / "out").exists()
