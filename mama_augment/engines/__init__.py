@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from dataclasses import dataclass
 
 from mama_augment.engines.base import CaptionEngine
@@ -68,6 +69,8 @@ def settle(name: str) -> str:
 def make_engine(config: EngineConfig) -> CaptionEngine:
     """Start the engine that `config` names; heavy imports happen here."""
     if config.name == "vllm":
+        # Read when vLLM is imported; without it, hundreds of lines per start.
+        os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
         from mama_augment.engines.vllm import VllmEngine
 
         return VllmEngine(config)

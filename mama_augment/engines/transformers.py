@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import functools
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -12,8 +12,8 @@ from PIL import Image as PilImage
 
 from mama_augment.engines import EngineConfig
 from mama_augment.engines.base import CaptionRequest, Completion, EngineError, Result
+from mama_augment.engines.chat import ChatText, context_length, load_processor
 from mama_augment.prefetch import prefetch
-from mama_augment.schema import InputError
 
 if TYPE_CHECKING:
     from transformers import BatchFeature
@@ -38,10 +38,15 @@ class TransformersEngine:
     """
 
     def __init__(self, config: EngineConfig) -> None:
-        from transformers import AutoModelForImageTextToText, AutoProcessor
+        from transformers import AutoModelForImageTextToText
 
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.processor = load_processor(config.model, AutoProcessor)
+        self._threads_before = torch.get_num_threads()
+        if self.device.type == "cpu" and "OMP_NUM_THREADS" not in os.environ:
+            # One core stays free for the pictures of the next batch: torch's threads spin while
+            # they wait for each other, so that one core too many costs more than one too few.
+            torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) - 1))
+        self.processor = load_processor(config.model)
         # Half precision is slower than single on most CPUs, and less exact.
         dtype: Any = "auto" if self.device.type == "cuda" else torch.float32
         self.model = AutoModelForImageTextToText.from_pretrained(config.model, dtype=dtype)
@@ -53,12 +58,11 @@ class TransformersEngine:
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.eos_token
         self.stop_ids = _stop_ids(self.model, tokenizer)
-        self.chat_text = functools.lru_cache(maxsize=4096)(
-            functools.partial(chat_text, self.processor)
-        )
+        self.chat_text = ChatText(self.processor)
 
     def close(self) -> None:
         del self.model
+        torch.set_num_threads(self._threads_before)
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
@@ -200,37 +204,6 @@ class SeededDraw:
         )
         noise = -torch.log(-torch.log(uniform.clamp(1e-20, 1 - 1e-7)))
         return logits + noise.to(logits.device)
-
-
-def load_processor(directory: str, auto_processor: Any) -> Any:
-    """A model's processor with its chat template.
-
-    Raises:
-        InputError: there is no chat template, so nobody knows how to put the question.
-    """
-    processor = auto_processor.from_pretrained(directory)
-    if not getattr(processor, "chat_template", None):
-        raise InputError(
-            f"the processor in {directory!r} has no chat template; add the model's own as "
-            "chat_template.jinja"
-        )
-    return processor
-
-
-def chat_text(processor: Any, prompt: str) -> str:
-    """A prompt about one picture in the model's own chat format."""
-    content = [{"type": "image"}, {"type": "text", "text": prompt}]
-    return str(
-        processor.apply_chat_template(
-            [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
-        )
-    )
-
-
-def context_length(model_config: Any) -> int:
-    """Tokens that a model's positions reach."""
-    text_config = model_config.get_text_config()
-    return int(getattr(text_config, "max_position_embeddings", 0) or 2**31)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
