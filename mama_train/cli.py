@@ -151,6 +151,18 @@ def export(
     run_export(checkpoint, out=out, overwrite=overwrite)
 
 
+@app.command()
+def compare(
+    file: Annotated[str, typer.Argument(help="TOML or JSON: shards, seeds, baseline, arms.")],
+    out: Annotated[str, typer.Option(help="Folder of the runs and the result.")] = "comparison",
+    jobs: Annotated[int, typer.Option(help="Runs at a time, each in its own process.")] = 1,
+) -> None:
+    """Train several configurations x seeds and compare them on the test split."""
+    from mama_train.commands import run_compare
+
+    run_compare(file, out=out, jobs=jobs)
+
+
 def main() -> None:
     """Entry point: a user's mistake becomes one clear message and exit code 2."""
     try:

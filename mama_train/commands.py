@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from rich.table import Table
 from mama_augment.schema import SPLITS, InputError
 from mama_train import ranks
 from mama_train.checkpoint import find_checkpoint, save_model
+from mama_train.compare import read_comparison, run_comparison, summarise
+from mama_train.compare_report import terminal_table, write_comparison
 from mama_train.config import TrainConfig
 from mama_train.data import Clips
 from mama_train.evaluate import embedding_table, evaluate
@@ -152,3 +155,28 @@ def run_export(path: str, *, out: str, overwrite: bool) -> None:
     model, tokenizer = build_from_checkpoint(find_checkpoint(path))
     save_model(target, model, tokenizer)
     Console().print(f"model  {out}", highlight=False, soft_wrap=True)
+
+
+def run_compare(file: str, *, out: str, jobs: int) -> None:
+    """Run every arm with every seed; print and write the table."""
+    comparison = read_comparison(file)
+    folder = Path(out)
+    console = Console()
+
+    def on_run(arm: str, seed: int, metrics: dict[str, Any]) -> None:
+        found = (metrics["test"] or {}).get("text_to_video", {}).get("R@1")
+        shown = "no test split" if found is None else f"t→v R@1 {found:.1f} %"
+        console.print(f"{arm}, seed {seed}: {shown}, {metrics['seconds']:.0f} s", highlight=False)
+
+    results = run_comparison(comparison, folder, jobs=jobs, on_run=on_run)
+    summary = summarise(results, comparison.baseline)
+    if not all(summary.values()):
+        raise InputError(f"{comparison.shards!r} holds no test split to compare on")
+    words: dict[str, Any] = {"num_seeds": len(comparison.seeds), "baseline": comparison.baseline}
+    console.print(terminal_table(summary, **words))
+    write_comparison(folder / "comparison.html", summary, **words)
+    write_json(
+        folder / "comparison.json",
+        {a: {m: asdict(e) for m, e in of_arm.items()} for a, of_arm in summary.items()},
+    )
+    console.print(f"report  {folder / 'comparison.html'}", highlight=False, soft_wrap=True)
