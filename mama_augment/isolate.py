@@ -7,27 +7,28 @@ socket, and is replaced after a number of calls, because decoders leak.
 
 from __future__ import annotations
 
-import importlib
 import os
-import pickle
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
+CHILD_MODULE = "mama_augment.isolate_child"
 POLL_SECONDS = 0.05
 MEGABYTE = 2**20
 
 
+START_SECONDS = 120.0
+"""A child that has not imported its function by then never will."""
+
+
 class IsolationError(Exception):
-    """A call that did not come back; `reason` is timeout, out_of_memory or crashed."""
+    """A call without an answer; `reason` is timeout, out_of_memory or crashed."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(reason, message)
@@ -57,10 +58,11 @@ class IsolatedFunction:
         self._num_calls = 0
 
     def __call__(self, *args: Any) -> Any:
-        """The function's answer, or the exception that it raised.
+        """The function's answer, or an exception of this package that it raised.
 
         Raises:
-            IsolationError: the child was killed by a limit, or died.
+            IsolationError: the child was killed by a limit or died, or the function raised
+                something unexpected.
         """
         if self._num_calls >= self._config.num_calls_per_process:
             self.close()
@@ -86,7 +88,8 @@ class IsolatedFunction:
             # Fewer heaps: with one per thread, freed frames of one video stay with its threads.
             environment = {**os.environ, "MALLOC_ARENA_MAX": "2"}
             self._child = subprocess.Popen(
-                [sys.executable, "-m", __spec__.name, str(theirs.fileno()), self._target],
+                # -P: modules that happen to lie in the current directory are none of ours.
+                [sys.executable, "-P", "-m", CHILD_MODULE, str(theirs.fileno()), self._target],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -95,6 +98,13 @@ class IsolatedFunction:
             )
         self._connection = Connection(ours.detach())
         self._num_calls = 0
+        try:
+            if not self._connection.poll(START_SECONDS):
+                raise RuntimeError(f"{self._target} could not be imported in {START_SECONDS:g} s")
+            self._connection.recv()
+        except EOFError as error:
+            # Not the fault of what the call is about: stop, rather than fail every call.
+            raise RuntimeError(self._died().message) from error
 
     def _wait(self) -> None:
         """Until an answer is there; kills the child that passes a limit."""
@@ -140,45 +150,3 @@ def resident_bytes(pid: int) -> int:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, IndexError):
         return 0
-
-
-def serve(connection: Connection, function: Callable[..., Any]) -> None:
-    """The child's loop: until the other side goes away."""
-    while True:
-        try:
-            args = connection.recv()
-        except EOFError:
-            return
-        try:
-            answer = (True, function(*args))
-        except Exception as error:
-            answer = (False, _picklable(error))
-        connection.send(answer)
-
-
-def _picklable(error: Exception) -> Exception:
-    try:
-        pickle.loads(pickle.dumps(error))
-        return error
-    except Exception:
-        return RuntimeError(f"{type(error).__name__}: {error}")
-
-
-def _die_with(parent_pid: int) -> None:
-    """Leave when the parent was killed, even in the middle of a long call."""
-    while os.getppid() == parent_pid:
-        time.sleep(1.0)
-    os._exit(1)
-
-
-def _main() -> None:
-    descriptor, target = sys.argv[1:]
-    threading.Thread(target=_die_with, args=(os.getppid(),), daemon=True).start()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    module, _, name = target.partition(":")
-    function = getattr(importlib.import_module(module), name)
-    serve(Connection(int(descriptor)), function)
-
-
-if __name__ == "__main__":
-    _main()

@@ -14,6 +14,7 @@ from mama_augment.packet_signal import choose_by_packets, find_packet_peaks
 from mama_augment.video.config import ClipConfig, ClipFrames, Span
 from mama_augment.video.decode import Decoder
 from mama_augment.video.errors import ClipError
+from mama_augment.video.local_file import local_file
 from mama_augment.video.packets import index_packets
 from mama_augment.video.picture import Image, Scaler, jpeg_bytes
 from mama_augment.video.reservoir import Candidate
@@ -25,8 +26,8 @@ AUTO_GAP_SECONDS = 5.0
 """`auto` trusts the container alone only if intra frames are never further apart."""
 
 
-def extract_clip(path: str, span: Span, config: ClipConfig) -> ClipFrames:
-    """The key frames of a clip.
+def extract_clip(uri: str, span: Span, config: ClipConfig) -> ClipFrames:
+    """The key frames of a clip of a local path or a URI.
 
     A file that shows damage is decoded again by one thread: with several, what the decoder makes
     up for missing data depends on their timing.
@@ -35,23 +36,28 @@ def extract_clip(path: str, span: Span, config: ClipConfig) -> ClipFrames:
         ClipError: the clip gives no key frames, with the reason.
     """
     num_threads = config.limits.num_threads
-    extraction, num_errors = _extract(path, span, config, num_threads)
-    if num_errors and num_threads > 1:
-        extraction, _ = _extract(path, span, config, 1)
+    with local_file(uri) as path:
+        extraction, num_errors = _extract(path, span, config, num_threads)
+        if num_errors and num_threads > 1:
+            extraction, _ = _extract(path, span, config, 1)
     if isinstance(extraction, ClipError):
-        raise extraction
+        raise ClipError(extraction.reason, extraction.message.replace(path, uri))
     return extraction
 
 
 def _extract(
     path: str, span: Span, config: ClipConfig, num_threads: int
 ) -> tuple[ClipFrames | ClipError, int]:
-    with open_video(path, config.limits, num_threads=num_threads) as video:
-        clip = _Clip(video, span, config)
-        try:
-            return clip.extract(), clip.decoder.num_errors
-        except ClipError as error:
-            return error, clip.decoder.num_errors
+    num_errors = 0
+    try:
+        with open_video(path, config.limits, num_threads=num_threads) as video:
+            clip = _Clip(video, span, config)
+            try:
+                return clip.extract(), clip.decoder.num_errors
+            finally:
+                num_errors = clip.decoder.num_errors
+    except ClipError as error:
+        return error, num_errors
 
 
 class _Clip:

@@ -16,9 +16,7 @@ PLANAR_8_BIT = frozenset(
 )
 """Formats whose first plane is 8-bit luma."""
 PLANAR_WIDE = {
-    f"yuv{layout}p{bits}le": bits - 8
-    for layout in (420, 422, 444)
-    for bits in (9, 10, 12, 14, 16)
+    f"yuv{layout}p{bits}le": bits - 8 for layout in (420, 422, 444) for bits in (9, 10, 12, 14, 16)
 }
 """Formats whose first plane is luma in two bytes, and the bits beyond eight."""
 

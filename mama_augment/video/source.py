@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -79,11 +80,13 @@ def open_video(path: str, limits: LimitsConfig, *, num_threads: int) -> Iterator
 def check_file(path: str) -> None:
     """Tell what is no readable regular file from what is a damaged video."""
     try:
-        if os.path.isdir(path):
+        # Before opening: a pipe would wait for its writer for ever.
+        mode = os.stat(path).st_mode
+        if stat.S_ISDIR(mode):
             raise ClipError("unreadable", f"{path}: is a directory")
+        if not stat.S_ISREG(mode):
+            raise ClipError("unreadable", f"{path}: is no regular file")
         with open(path, "rb") as file:
-            if not os.path.isfile(path):
-                raise ClipError("unreadable", f"{path}: is no regular file")
             if not file.read(1):
                 raise ClipError("unreadable", f"{path}: the file is empty")
     except OSError as error:
