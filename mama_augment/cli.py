@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mama_augment.cli_balance import balance, report
+from mama_augment.cli_balance import balance, plan, report
 from mama_augment.cli_caption import caption
 from mama_augment.cli_keyframes import keyframes
 from mama_augment.schema import InputError
@@ -22,6 +22,7 @@ app = typer.Typer(
 
 app.command()(keyframes)
 app.command()(caption)
+app.command()(plan)
 app.command()(balance)
 app.command()(report)
 

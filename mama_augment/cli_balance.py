@@ -1,4 +1,4 @@
-"""The command `balance`."""
+"""The commands `plan`, `balance` and `report`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,76 @@ from typing import Annotated
 
 import typer
 
+from mama_augment.budget import TARGETS, BudgetConfig
 from mama_augment.plan import BalanceConfig, parse_cap
+
+Concepts = Annotated[
+    str, typer.Option("--concepts", help="topics, vocabulary, embedding or given.")
+]
+NumConcepts = Annotated[
+    int | None, typer.Option("--num-concepts", help="Topics (8), clusters or mined phrases.")
+]
+Vocabulary = Annotated[
+    str | None,
+    typer.Option("--vocabulary", help="Phrase file, one per line; without it, mined."),
+]
+ConceptColumn = Annotated[
+    str | None, typer.Option("--concept-column", help="Clips column of labels or vectors.")
+]
+ConceptModel = Annotated[
+    str | None,
+    typer.Option("--concept-model", help="Reuse the `concept_model` folder of other shards."),
+]
+
+
+def plan(
+    clips: Annotated[str, typer.Argument(help="Output of `keyframes`.")],
+    budget: Annotated[int, typer.Option("--budget", help="Captions to spend.")],
+    captions: Annotated[
+        list[str] | None,
+        typer.Argument(help="Outputs of `caption` that are there already; usually none."),
+    ] = None,
+    out: Annotated[str, typer.Option("--out", help="The plan to write.")] = "plan.parquet",
+    target: Annotated[
+        str,
+        typer.Option("--target", help=f"Wanted shape of the histogram: {', '.join(TARGETS)}."),
+    ] = BudgetConfig.target,
+    cap: Annotated[
+        float | None, typer.Option("--cap", help="capped: no concept is raised above it.")
+    ] = None,
+    max_per_clip: Annotated[
+        int, typer.Option("--max-per-clip", help="New captions of one clip.")
+    ] = BudgetConfig.max_per_clip,
+    concepts: Concepts = "topics",
+    num_concepts: NumConcepts = None,
+    vocabulary: Vocabulary = None,
+    concept_column: ConceptColumn = None,
+    concept_model: ConceptModel = None,
+    seed: Annotated[int, typer.Option("--seed", help="Of the order of equals, and topics.")] = 0,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only print the forecast; write nothing.")
+    ] = False,
+) -> None:
+    """Spend a budget of captions where concepts are rare; `caption --plan` follows the plan."""
+    from mama_augment.concepts import ConceptConfig
+    from mama_augment.summary_balance import plan_with_summary
+
+    plan_with_summary(
+        clips,
+        captions or [],
+        ConceptConfig(
+            assigner=concepts,
+            num_concepts=num_concepts,
+            vocabulary=vocabulary,
+            column=concept_column,
+            model=concept_model,
+            seed=seed,
+        ),
+        BudgetConfig(
+            num_captions=budget, target=target, cap=cap, max_per_clip=max_per_clip, seed=seed
+        ),
+        None if dry_run else out,
+    )
 
 
 def balance(
@@ -16,23 +85,11 @@ def balance(
         typer.Argument(help="Outputs of `caption`; without any, only the texts given."),
     ] = None,
     out: Annotated[str, typer.Option("--out", help="Directory for the shards.")] = "shards",
-    concepts: Annotated[
-        str, typer.Option("--concepts", help="topics, vocabulary, embedding or given.")
-    ] = "topics",
-    num_concepts: Annotated[
-        int | None, typer.Option("--num-concepts", help="Topics (8), clusters or mined phrases.")
-    ] = None,
-    vocabulary: Annotated[
-        str | None,
-        typer.Option("--vocabulary", help="Phrase file, one per line; without it, mined."),
-    ] = None,
-    concept_column: Annotated[
-        str | None, typer.Option("--concept-column", help="Clips column of labels or vectors.")
-    ] = None,
-    concept_model: Annotated[
-        str | None,
-        typer.Option("--concept-model", help="Reuse the `concept_model` folder of other shards."),
-    ] = None,
+    concepts: Concepts = "topics",
+    num_concepts: NumConcepts = None,
+    vocabulary: Vocabulary = None,
+    concept_column: ConceptColumn = None,
+    concept_model: ConceptModel = None,
     cap: Annotated[
         str,
         typer.Option("--cap", help="Texts per concept to thin towards: auto, none or a number."),

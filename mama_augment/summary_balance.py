@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -9,11 +10,15 @@ from typing import Any
 
 from rich.table import Table
 
+from mama_augment.budget import BudgetConfig
+from mama_augment.concepts import ConceptConfig
+from mama_augment.concepts.histogram import spread
 from mama_augment.ledger import Ledger
 from mama_augment.runtime import RuntimeConfig
 from mama_augment.schema import SPLITS
 from mama_augment.shard_stats import STATS_NAME
 from mama_augment.steps.balance import BalanceStep, run_step
+from mama_augment.steps.plan import CaptionPlan, make_caption_plan, write_plan
 from mama_augment.store import StepDir
 from mama_augment.summary import (
     StepProgress,
@@ -22,6 +27,8 @@ from mama_augment.summary import (
     print_ledger,
     step_progress,
 )
+
+SPREAD_COLUMNS = ("visits", "effective number", "Gini", "head/tail ratio")
 
 
 def run_with_summary(
@@ -62,6 +69,62 @@ def run_with_summary(
     return ledger
 
 
+def plan_with_summary(
+    clips: str,
+    captions: Sequence[str],
+    concepts: ConceptConfig,
+    budget: BudgetConfig,
+    out: str | None,
+) -> None:
+    """Plan captions, print the forecast, and write the plan unless `out` is None."""
+    with error_console.status("reading") as status:
+        plan = make_caption_plan(clips, captions, concepts, budget, on_phase=status.update)
+    table = Table(title="forecast of visits per concept", title_justify="left")
+    for column in ("", *SPREAD_COLUMNS):
+        table.add_column(column, justify="right" if column else "left")
+    table.add_row(
+        "texts there are",
+        *_spread_cells(dataclasses.asdict(spread(plan.counts_before)), plan.counts_before.sum()),
+    )
+    table.add_row(
+        "with planned captions",
+        *_spread_cells(dataclasses.asdict(spread(plan.counts_after)), plan.counts_after.sum()),
+    )
+    console.print(table)
+    print_gains(plan)
+    num_clips = sum(n > 0 for n in plan.table["num_captions"].to_pylist())
+    console.print(
+        f"{plan.num_planned:,} captions for {num_clips:,} of {plan.table.num_rows:,} clips",
+        highlight=False,
+    )
+    if plan.num_unspent:
+        error_console.print(
+            f"[yellow]warning:[/yellow] {plan.num_unspent:,} captions of the budget have no use: "
+            "every clip that could take one has --max-per-clip, or every concept has --cap",
+            highlight=False,
+            soft_wrap=True,
+        )
+    if out is not None:
+        write_plan(plan, out)
+        console.print(
+            f"plan: {out}; follow it with `mama-augment caption --plan {out}`",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+def print_gains(plan: CaptionPlan, num_rows: int = 10) -> None:
+    """The concepts that gain most, and how much."""
+    gains = plan.counts_after - plan.counts_before
+    order = sorted(range(len(gains)), key=lambda i: (-int(gains[i]), i))[:num_rows]
+    for i in order:
+        if gains[i]:
+            console.print(
+                f"  {plan.names[i]}: {plan.counts_before[i]:,} → {plan.counts_after[i]:,}",
+                highlight=False,
+            )
+
+
 def print_stats(stats: dict[str, Any]) -> None:
     """Splits, the spread of concepts before and after, and what needs a person's attention."""
     splits = ", ".join(
@@ -71,22 +134,25 @@ def print_stats(stats: dict[str, Any]) -> None:
     )
     console.print(splits, highlight=False, soft_wrap=True)
     table = Table(title="concepts among training visits", title_justify="left")
-    for column in ("", "visits", "effective number", "Gini", "head/tail ratio"):
+    for column in ("", *SPREAD_COLUMNS):
         table.add_column(column, justify="right" if column else "left")
     labels = {"given": "texts given", "before": "with generated", "after": "balanced"}
     for name, label in labels.items():
         row = stats["train_visits"][name]
-        ratio = row["head_tail_ratio"]
-        table.add_row(
-            label,
-            f"{row['num_visits']:,}",
-            f"{row['effective_number']:.2f} of {row['num_concepts']}",
-            f"{row['gini']:.3f}",
-            "no tail" if ratio is None else f"{ratio:,.1f}",
-        )
+        table.add_row(label, *_spread_cells(row, row["num_visits"]))
     console.print(table)
     if stats["rejects"]:
         reasons = ", ".join(f"{reason} {n:,}" for reason, n in stats["rejects"].items())
         console.print(f"not kept: {reasons}", highlight=False, soft_wrap=True)
     for warning in stats["warnings"]:
         error_console.print(f"[yellow]warning:[/yellow] {warning}", highlight=False, soft_wrap=True)
+
+
+def _spread_cells(row: dict[str, Any], num_visits: int) -> tuple[str, ...]:
+    ratio = row["head_tail_ratio"]
+    return (
+        f"{num_visits:,}",
+        f"{row['effective_number']:.2f} of {row['num_concepts']}",
+        f"{row['gini']:.3f}",
+        "no tail" if ratio is None else f"{ratio:,.1f}",
+    )

@@ -54,6 +54,8 @@ class Topics:
         return [", ".join(self.vocabulary[i] for i in row) for row in order]
 
     def assign(self, batch: TextBatch) -> list[list[int]]:
+        if not self.vocabulary:
+            return [[] for _ in batch.texts]
         assigned: list[list[int]] = []
         for start in range(0, len(batch.texts), MINIBATCH):
             counts = _count(batch.texts[start : start + MINIBATCH], self._index)

@@ -29,8 +29,8 @@ from mama_augment.schema import SPLITS, InputError
 from mama_augment.selection import (
     assign_concepts,
     candidates,
+    fit_batch,
     settle_split,
-    text_batch,
     thin,
 )
 from mama_augment.shard_stats import STATS_NAME, ShardStats, write_sidecars
@@ -172,7 +172,7 @@ def make_plan(
 
 def _batches(corpus: Corpus) -> Iterator[TextBatch]:
     for clips in corpus.clips("joined"):
-        yield text_batch(clips)
+        yield fit_batch(clips)
 
 
 def _assign_and_draw(corpus: Corpus, assigner: ConceptAssigner, sizes: SplitSizes) -> DrawnSplits:
