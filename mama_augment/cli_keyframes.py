@@ -8,7 +8,7 @@ import typer
 
 from mama_augment.keyframes import STRATEGIES, KeyFrameConfig
 from mama_augment.runtime import RuntimeConfig
-from mama_augment.video.config import ClipConfig, LimitsConfig, PictureConfig
+from mama_augment.video.config import ClipConfig, LimitsConfig, PictureConfig, WorkConfig
 
 
 def keyframes(
@@ -68,6 +68,10 @@ def keyframes(
     max_pixels: Annotated[
         int, typer.Option("--max-pixels", help="Larger pictures (width x height) are rejected.")
     ] = LimitsConfig.max_pixels,
+    clips_per_unit: Annotated[
+        int,
+        typer.Option("--clips-per-unit", help="Clips per output file: what a kill may cost."),
+    ] = WorkConfig.clips_per_unit,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Try again what failed, and only that.")
     ] = False,
@@ -91,7 +95,8 @@ def keyframes(
                 memory_limit_mb=memory_limit_mb,
             ),
             least_frames=least_frames,
-        )
+        ),
+        work=WorkConfig(clips_per_unit=clips_per_unit),
     )
     clips = find_clips(videos, video_root=video_root)
     step_dir = open_step(out, clips, step, overwrite=overwrite)

@@ -14,9 +14,9 @@ from mama_augment.isolate import IsolatedFunction, IsolationConfig, IsolationErr
 from mama_augment.ledger import Reject
 from mama_augment.records import Manifest, fingerprint, versions
 from mama_augment.runtime import OnUnitDone, RuntimeConfig, run_units
-from mama_augment.schema import CLIPS, InputError
+from mama_augment.schema import CLIPS
 from mama_augment.store import StepDir
-from mama_augment.video.config import ClipConfig, ClipFrames, Span
+from mama_augment.video.config import ClipConfig, ClipFrames, Span, WorkConfig
 from mama_augment.video.errors import ClipError, verdict_of
 
 STEP = "keyframes"
@@ -25,39 +25,30 @@ EXTRACT = "mama_augment.video.clip:extract_clip"
 
 @dataclass(frozen=True, kw_only=True)
 class KeyFramesStep:
-    """What the step does with every clip. `isolation` is about this machine, not the output."""
+    """What the step does with every clip."""
 
     clip: ClipConfig = field(default_factory=ClipConfig)
-    clips_per_unit: int = 32
-    num_attempts: int = 2
-    """A clip whose process dies or passes a limit is tried this often before it has failed."""
-    clips_per_process: int = 500
-    """A decoding process is replaced after so many clips, because decoders leak."""
-
-    def __post_init__(self) -> None:
-        for name in ("clips_per_unit", "num_attempts", "clips_per_process"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}; at least 1 is needed")
+    work: WorkConfig = field(default_factory=WorkConfig)
 
     def manifest_config(self) -> dict[str, Any]:
         """What decides the output; time and memory limits only decide what fails."""
         config = dataclasses.asdict(self.clip)
         for name in ("time_limit_seconds", "memory_limit_mb", "num_threads"):
             del config["limits"][name]
-        return {**config, "clips_per_unit": self.clips_per_unit}
+        return {**config, "clips_per_unit": self.work.clips_per_unit}
 
     def isolation(self) -> IsolationConfig:
         limits = self.clip.limits
         return IsolationConfig(
             time_limit_seconds=limits.time_limit_seconds,
             memory_limit_mb=limits.memory_limit_mb,
-            num_calls_per_process=self.clips_per_process,
+            num_calls_per_process=self.work.clips_per_process,
         )
 
 
 def open_step(out: str, clips: pa.Table, step: KeyFramesStep, *, overwrite: bool) -> StepDir:
     """Start or resume the output directory for a clip list (`inputs.find_clips`)."""
-    num_clips, size = clips.num_rows, step.clips_per_unit
+    num_clips, size = clips.num_rows, step.work.clips_per_unit
     num_units = -(-num_clips // size)
     units = {f"{n:06d}": min(size, num_clips - n * size) for n in range(num_units)}
     manifest = Manifest(
@@ -93,7 +84,7 @@ class KeyFramesWorker:
         self._first_row = dict(
             zip(
                 step_dir.manifest.units,
-                range(0, clips.num_rows, step.clips_per_unit),
+                range(0, clips.num_rows, step.work.clips_per_unit),
                 strict=True,
             )
         )
@@ -112,8 +103,16 @@ class KeyFramesWorker:
                 rejects.append(result)
             else:
                 rows.append(result)
-        self._step_dir.commit(unit_id, pa.concat_tables(rows) if rows else None, rejects)
+        self._step_dir.commit(unit_id, self._table(rows) if rows else None, rejects)
         return num_items
+
+    def _table(self, rows: list[pa.Table]) -> pa.Table:
+        """One table whose bytes do not show how its rows came together.
+
+        Rows of an earlier run carry the metadata of the file that they were read from.
+        """
+        columns = pa.concat_tables(rows).combine_chunks().columns
+        return pa.Table.from_arrays(columns, schema=clips_schema(self._clips.schema))
 
     def _earlier(self, unit_id: str) -> tuple[dict[str, pa.Table | Reject], dict[str, Reject]]:
         """By clip: results of a committed unit that stand, and failures to try again."""
@@ -135,8 +134,8 @@ class KeyFramesWorker:
         row = clip.select(["clip_id", "video_uri", "start_seconds", "end_seconds"]).to_pylist()[0]
         span = Span(start_seconds=row["start_seconds"], end_seconds=row["end_seconds"])
         num_attempts = failure.attempts if failure else 0
-        for attempt in range(self._step.num_attempts):
-            is_last = attempt + 1 == self._step.num_attempts
+        for attempt in range(self._step.work.num_attempts):
+            is_last = attempt + 1 == self._step.work.num_attempts
             num_attempts += 1
             try:
                 found = self._extract(row["video_uri"], span, self._step.clip)
@@ -159,6 +158,11 @@ class KeyFramesWorker:
         self._extract.close()
 
 
+def clips_schema(clip_list: pa.Schema) -> pa.Schema:
+    """The clips table, then the further columns of a clip list."""
+    return pa.schema([*CLIPS, *(field for field in clip_list if field.name not in CLIPS.names)])
+
+
 def clip_row(clip: pa.Table, found: ClipFrames) -> pa.Table:
     """One row of the clips table: what the input gave and what was found."""
     columns = {
@@ -166,6 +170,5 @@ def clip_row(clip: pa.Table, found: ClipFrames) -> pa.Table:
         **{name: [value] for name, value in dataclasses.asdict(found).items()},
         "num_key_frames": [len(found.frames)],
     }
-    extra = [clip.schema.field(n) for n in clip.column_names if n not in CLIPS.names]
-    schema = pa.schema([*CLIPS, *extra])
+    schema = clips_schema(clip.schema)
     return pa.table({field.name: columns[field.name] for field in schema}, schema)

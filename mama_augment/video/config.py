@@ -61,6 +61,24 @@ class ClipConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class WorkConfig:
+    """How the work is cut and how often it is tried."""
+
+    clips_per_unit: int = 32
+    """Clips per output file, and what a kill costs at most (per worker)."""
+    num_attempts: int = 2
+    """A clip whose process dies or passes a limit is tried this often before it has failed."""
+    clips_per_process: int = 500
+    """A decoding process is replaced after so many clips, because decoders leak."""
+
+    def __post_init__(self) -> None:
+        for name in ("clips_per_unit", "num_attempts", "clips_per_process"):
+            if getattr(self, name) < 1:
+                option = name.replace("_", "-")
+                raise InputError(f"--{option} is {getattr(self, name)}; at least 1 is needed")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Span:
     """Which frames belong to the clip: [start, end) on the video's clock; None: its own ends."""
 

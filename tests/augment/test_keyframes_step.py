@@ -1,0 +1,186 @@
+"""The whole step: rows, accounting, resume, equal bytes however it runs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from typer.testing import CliRunner, Result
+
+from mama_augment.cli import app
+from mama_augment.schema import CLIPS
+from mama_augment.store import StepDir
+from tests.augment.numbered import read_number, write_numbered
+
+NUM_CLIPS = 10
+MAIN = "from mama_augment.cli import main; main()"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten short videos and one that is none."""
+    folder = tmp_path_factory.mktemp("videos")
+    for number in range(NUM_CLIPS):
+        write_numbered(folder / f"{number}.mp4", 20 + number, size=(96, 64))
+    (folder / "broken.mp4").write_bytes(b"no video at all" * 100)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _small_units(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+def run(*arguments: Any) -> Result:
+    options = ["--num-frames", "5", "--clips-per-unit", "2"]
+    return CliRunner().invoke(app, ["keyframes", *map(str, arguments), *options])
+
+
+def files_of(out: Path) -> dict[str, bytes]:
+    """Everything in a step directory but its manifest."""
+    return {
+        path.relative_to(out).as_posix(): path.read_bytes()
+        for path in sorted(out.rglob("*"))
+        if path.is_file() and path.name != "manifest.json"
+    }
+
+
+def test_rows_are_what_the_format_says(folder: Path, tmp_path: Path) -> None:
+    result = run(folder, "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    step_dir = StepDir.open(str(tmp_path / "out"), step="keyframes")
+    table = pa.concat_tables(step_dir.tables())
+    assert table.schema.equals(CLIPS)
+    assert table.num_rows == NUM_CLIPS
+    for row in table.to_pylist():
+        number = int(Path(row["video_uri"]).stem)
+        assert row["num_frames"] == 20 + number
+        assert row["num_key_frames"] == len(row["frames"]) == 5
+        assert [read_number(jpeg) for jpeg in row["frames"]] == row["frame_index"]
+        assert np.allclose(row["frame_seconds"], np.array(row["frame_index"]) / 25)
+        assert (row["width_px"], row["height_px"], row["strategy"]) == (96, 64, "peaks")
+    ledger = step_dir.ledger(deep=True)
+    assert ledger.holds
+    assert (ledger.num_in, ledger.num_ok, ledger.num_rejected) == (11, 10, 1)
+    (reject,) = [r for rec in step_dir.records().values() for r in step_dir.read_rejects(rec)]
+    assert (reject.verdict, reject.reason, reject.attempts) == ("rejected", "unreadable", 1)
+    assert "broken.mp4" in reject.message
+
+
+def test_workers_change_nothing(folder: Path, tmp_path: Path) -> None:
+    for num_workers in (1, 2):
+        out = tmp_path / str(num_workers)
+        assert run(folder, "--out", out, "--workers", num_workers).exit_code == 0
+    assert files_of(tmp_path / "1") == files_of(tmp_path / "2")
+
+
+@pytest.mark.slow
+def test_ray_changes_nothing(folder: Path, tmp_path: Path) -> None:
+    assert run(folder, "--out", tmp_path / "local").exit_code == 0
+    assert run(folder, "--out", tmp_path / "ray", "--runtime", "ray").exit_code == 0
+    assert files_of(tmp_path / "local") == files_of(tmp_path / "ray")
+
+
+def test_columns_of_the_manifest_keep_their_type_in_every_file(
+    folder: Path, tmp_path: Path
+) -> None:
+    rows = [f"{folder}/{n}.mp4,text {n},{'x' if n == 9 else ''},{n if n else ''}" for n in range(4)]
+    (tmp_path / "m.csv").write_text("\n".join(["video,text,mood,stars", *rows]))
+    assert run(tmp_path / "m.csv", "--out", tmp_path / "out").exit_code == 0
+    tables = list(StepDir.open(str(tmp_path / "out")).tables())
+    assert len(tables) == 2
+    assert tables[0].schema.equals(tables[1].schema)
+    table = pa.concat_tables(tables)
+    assert table["stars"].to_pylist() == [None, 1, 2, 3]
+    assert [texts[0]["text"] for texts in table["texts"].to_pylist()] == [
+        f"text {n}" for n in range(4)
+    ]
+
+
+def test_killed_at_any_time_the_rerun_gives_the_same_files(folder: Path, tmp_path: Path) -> None:
+    assert run(folder, "--out", tmp_path / "whole").exit_code == 0
+    command = [sys.executable, "-c", MAIN, "keyframes", str(folder), "--out"]
+    options = ["--num-frames", "5", "--clips-per-unit", "2"]
+    for num_units in (1, 3):
+        out = tmp_path / f"killed-{num_units}"
+        process = subprocess.Popen([*command, str(out), *options], stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 60
+        while len(list(out.glob("units/*.json"))) < num_units:
+            assert time.monotonic() < deadline
+            assert process.poll() is None, "finished before it could be killed"
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        before = {name: data for name, data in files_of(out).items() if name.startswith("units")}
+        assert run(folder, "--out", out).exit_code == 0
+        assert files_of(out) == files_of(tmp_path / "whole")
+        assert before.items() <= files_of(out).items()
+
+
+def test_retry_failed_redoes_only_what_failed_in_input_order(folder: Path, tmp_path: Path) -> None:
+    videos = tmp_path / "videos"
+    shutil.copytree(folder, videos)
+    rows = [f"{videos}/{n}.mp4" for n in range(NUM_CLIPS)]
+    (tmp_path / "m.csv").write_text("\n".join(["video", *rows]))
+    assert run(tmp_path / "m.csv", "--out", tmp_path / "whole").exit_code == 0
+    (videos / "3.mp4").rename(videos / "hidden")
+    out = tmp_path / "out"
+    result = run(tmp_path / "m.csv", "--out", out)
+    assert result.exit_code == 1
+    assert "--retry-failed" in result.output
+    step_dir = StepDir.open(str(out))
+    record = step_dir.record("000001")
+    assert record is not None
+    (reject,) = step_dir.read_rejects(record)
+    assert (reject.verdict, reject.reason, reject.attempts) == ("failed", "missing", 2)
+    # Only the failed clip is looked at again: the other one of its unit may even be gone.
+    (videos / "hidden").rename(videos / "3.mp4")
+    (videos / "2.mp4").unlink()
+    assert run(tmp_path / "m.csv", "--out", out).exit_code == 1, "a plain rerun retries nothing"
+    assert run(tmp_path / "m.csv", "--out", out, "--retry-failed").exit_code == 0
+    assert files_of(out) == files_of(tmp_path / "whole")
+
+
+def test_a_clip_over_the_time_limit_fails_alone(folder: Path, tmp_path: Path) -> None:
+    videos = tmp_path / "videos"
+    videos.mkdir()
+    shutil.copy(folder / "1.mp4", videos / "small.mp4")
+    write_numbered(
+        videos / "long.mp4", 600, size=(1280, 720), options={"preset": "ultrafast", "crf": "40"}
+    )
+    result = run(videos, "--out", tmp_path / "out", "--time-limit-seconds", "0.2")
+    assert result.exit_code == 1, result.output
+    step_dir = StepDir.open(str(tmp_path / "out"))
+    (record,) = step_dir.records().values()
+    assert (record.num_ok, record.num_failed) == (1, 1)
+    assert [(r.reason, r.attempts) for r in step_dir.read_rejects(record)] == [("timeout", 2)]
+
+
+def test_another_config_is_refused_and_named(folder: Path, tmp_path: Path) -> None:
+    from mama_augment.schema import InputError
+
+    assert run(folder, "--out", tmp_path / "out").exit_code == 0
+    result = run(folder, "--out", tmp_path / "out", "--strategy", "uniform")
+    assert isinstance(result.exception, InputError)
+    assert "choice" in str(result.exception)
+    assert run(folder, "--out", tmp_path / "out", "--workers", "1").exit_code == 0
+
+
+def test_the_main_process_never_loads_a_decoder(folder: Path, tmp_path: Path) -> None:
+    program = (
+        "import sys\n"
+        "from typer.testing import CliRunner\n"
+        "from mama_augment.cli import app\n"
+        f"r = CliRunner().invoke(app, ['keyframes', {str(folder)!r}, '--out', {str(tmp_path)!r}])\n"
+        "assert r.exit_code == 0, r.output\n"
+        "assert not {'av', 'decord', 'cv2', 'torch'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
