@@ -19,7 +19,7 @@ _GROUPS = (
 )
 _TILINGS = r"(?:grid|collage|montage|mosaic)"
 _SHOWS = r"(?:shows?|depicts?|captures?|features?|displays?|illustrates?|contains?)"
-_UP_TO_TWO_WORDS = r"(?:[a-z0-9-]+\s+){0,2}?"
+_UP_TO_TWO_WORDS = r"(?:(?!(?:is|are|was|shows?)\b)[a-z0-9-]+\s+){0,2}?"
 _PLACES = (
     r"(?:(?:top|upper|bottom|lower|middle|cent(?:er|re|ral)|left|right|first|second|third|last|"
     r"final|next)(?:-|\s+))+"

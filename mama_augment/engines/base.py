@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -81,7 +81,9 @@ class CaptionEngine(Protocol):
     seed `request.seed + i`. Only the death of the engine raises.
     """
 
-    def generate(self, requests: Iterable[CaptionRequest]) -> Iterator[tuple[str, Result]]: ...
+    def generate(
+        self, requests: Iterable[CaptionRequest]
+    ) -> Generator[tuple[str, Result], None, None]: ...
 
     def close(self) -> None:
         """Release the model, its memory and its processes."""

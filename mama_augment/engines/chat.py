@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from mama_augment.schema import InputError
 
 MAX_CONTEXT_TOKENS = 8192
 """Models for long documents reach 128 k; memory reserved for that would be missing elsewhere."""
+
+
+@contextmanager
+def quiet_loading() -> Iterator[None]:
+    """No progress bars and no advice while transformers loads files; the command has its own."""
+    from transformers.utils import logging
+
+    verbosity, had_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if had_bars:
+            logging.enable_progress_bar()
 
 
 def load_processor(directory: str) -> Any:
@@ -19,7 +37,8 @@ def load_processor(directory: str) -> Any:
     """
     from transformers import AutoProcessor
 
-    processor = AutoProcessor.from_pretrained(directory)
+    with quiet_loading():
+        processor = AutoProcessor.from_pretrained(directory)
     if not getattr(processor, "chat_template", None):
         raise InputError(
             f"the processor in {directory!r} has no chat template; add the model's own as "

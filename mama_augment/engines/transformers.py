@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from PIL import Image as PilImage
 
 from mama_augment.engines import EngineConfig
 from mama_augment.engines.base import CaptionRequest, Completion, EngineError, Result
-from mama_augment.engines.chat import ChatText, context_length, load_processor
+from mama_augment.engines.chat import ChatText, context_length, load_processor, quiet_loading
 from mama_augment.prefetch import prefetch
 
 if TYPE_CHECKING:
@@ -49,7 +49,8 @@ class TransformersEngine:
         self.processor = load_processor(config.model)
         # Half precision is slower than single on most CPUs, and less exact.
         dtype: Any = "auto" if self.device.type == "cuda" else torch.float32
-        self.model = AutoModelForImageTextToText.from_pretrained(config.model, dtype=dtype)
+        with quiet_loading():
+            self.model = AutoModelForImageTextToText.from_pretrained(config.model, dtype=dtype)
         self.model.to(self.device).eval()
         self.batch_size = config.batch_size
         self.max_context = context_length(self.model.config)
@@ -66,7 +67,9 @@ class TransformersEngine:
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
-    def generate(self, requests: Iterable[CaptionRequest]) -> Iterator[tuple[str, Result]]:
+    def generate(
+        self, requests: Iterable[CaptionRequest]
+    ) -> Generator[tuple[str, Result], None, None]:
         """See CaptionEngine; captions of one request may span batches."""
         unfinished: dict[str, list[Completion | EngineError]] = {}
         for batch in prefetch(self._prepare, self._batches(requests), num_threads=1, lookahead=1):
@@ -124,7 +127,7 @@ class TransformersEngine:
                     torch.cuda.empty_cache()
                 if len(batch.requests) == 1:
                     return [EngineError(reason="out_of_memory", message=str(error))]
-                self.batch_size = max(1, min(self.batch_size, len(batch.requests)) // 2)
+                self.batch_size = min(self.batch_size, (len(batch.requests) + 1) // 2)
                 return self._halves(batch)
             if len(batch.requests) > 1:
                 return self._halves(batch)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import queue
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,7 +80,9 @@ class VllmEngine:
     def close(self) -> None:
         self.engine.engine_core.shutdown()
 
-    def generate(self, requests: Iterable[CaptionRequest]) -> Iterator[tuple[str, Result]]:
+    def generate(
+        self, requests: Iterable[CaptionRequest]
+    ) -> Generator[tuple[str, Result], None, None]:
         """See CaptionEngine."""
         feeder = _Feeder(self._render, requests)
         in_flight: dict[str, CaptionRequest] = {}

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from mama_augment import store
-from mama_augment.engines import EngineConfig
+from mama_augment.engines import EngineConfig, make_engine
+from mama_augment.engines.supervised import StartEngine
 from mama_augment.journal import FOLDER as JOURNAL_FOLDER
 from mama_augment.ledger import Ledger
 from mama_augment.runtime import RuntimeConfig, run_units
@@ -54,6 +55,7 @@ def open_job(
     engine: EngineConfig,
     runtime: RuntimeConfig,
     run: CaptionRun,
+    start_engine: StartEngine = make_engine,
 ) -> CaptionJob:
     """Start or resume the captions directory of a clips directory.
 
@@ -74,6 +76,7 @@ def open_job(
         out_uri=out_uri,
         settings=settings,
         engine=engine,
+        start_engine=start_engine,
         groups=groups,
         reuse_uri=run.reuse_uri,
     )

@@ -6,6 +6,7 @@ import functools
 import json
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,13 +14,8 @@ import pyarrow as pa
 
 from mama_augment.captions import judge
 from mama_augment.engines import EngineConfig, make_engine
-from mama_augment.engines.base import (
-    CaptionEngine,
-    CaptionRequest,
-    Completion,
-    EngineError,
-    Result,
-)
+from mama_augment.engines.base import CaptionRequest, Completion, EngineError, Result
+from mama_augment.engines.supervised import StartEngine, SupervisedEngine
 from mama_augment.journal import Journal
 from mama_augment.ledger import Reject
 from mama_augment.prefetch import prefetch
@@ -57,6 +53,7 @@ class CaptionWorker:
         out_uri: str,
         settings: CaptionSettings,
         engine: EngineConfig,
+        start_engine: StartEngine = make_engine,
         groups: Mapping[str, Sequence[str]],
         reuse_uri: str | None = None,
         on_caption: Callable[[], None] | None = None,
@@ -64,11 +61,10 @@ class CaptionWorker:
         self.clips = StepDir.open(clips_uri, step="keyframes")
         self.out = StepDir.open(out_uri, step="caption")
         self.settings = settings
-        self.engine_config = engine
         self.groups = groups
         self.on_caption = on_caption
         self.reusable = _completions(StepDir.open(reuse_uri, step="caption")) if reuse_uri else {}
-        self._engine: CaptionEngine | None = None
+        self._engine = SupervisedEngine(engine, start_engine)  # starts on first use
         self._lock = threading.Lock()
         self._units: dict[str, _Unit] = {}
         self._asked: dict[str, tuple[Prepared, CaptionRequest, int]] = {}
@@ -76,14 +72,16 @@ class CaptionWorker:
     def run_unit(self, unit_id: str) -> int:
         """Caption every unit of the group `unit_id`; returns the number of captions."""
         unit_ids = self.groups[unit_id]
+        records = self.out.records()
+        todo = [u for u in unit_ids if u not in records or records[u].num_failed]
         try:
-            requests = self._requests(unit_ids)
+            requests = self._requests(todo)
             first = next(requests, None)
             if first is not None:  # else everything was known already: no model is needed
-                if self._engine is None:
-                    self._engine = make_engine(self.engine_config)
-                for request_id, result in self._engine.generate(_chain(first, requests)):
-                    self._record_result(request_id, result)
+                # Closed at once when recording fails (a full disk): its threads must not go on.
+                with closing(self._engine.generate(_chain(first, requests))) as results:
+                    for request_id, result in results:
+                        self._record_result(request_id, result)
             assert not self._units, sorted(self._units)
         finally:
             for unit in self._units.values():
@@ -93,9 +91,7 @@ class CaptionWorker:
         return sum(self.out.manifest.units[u] for u in unit_ids)
 
     def close(self) -> None:
-        if self._engine is not None:
-            self._engine.close()
-            self._engine = None
+        self._engine.close()
 
     def _requests(self, unit_ids: Iterable[str]) -> Iterator[CaptionRequest]:
         """Requests of all units in order; what needs no engine is recorded on the way."""
