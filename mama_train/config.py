@@ -48,7 +48,7 @@ class TrainConfig:
     epochs: int = 10
     batch_size: int = 32
     num_workers: int = 0
-    window_clips: int = 4096
+    window_clips: int = 1024
     margin: float = 0.2
     margin_kind: MarginKind = "subtractive"
     below: BelowKind = "clamp"

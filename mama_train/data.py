@@ -87,6 +87,7 @@ class Clips(Dataset[Batch]):
         self.spec = spec
         self.tokenizer = tokenizer
         self.frequency = frequency
+        self._rank, self._num_ranks = ranks.rank(), ranks.world()
         self._cache: dict[int, NDArray[np.uint8]] | None = {} if cache else None
         self._captions: dict[int, tuple[str, list[Caption]]] | None = {} if cache else None
 
@@ -114,7 +115,7 @@ class Clips(Dataset[Batch]):
             clip_id, of_clip = self.texts(row)
             clip_ids.append(clip_id)
             captions.append(of_clip[caption])
-        mine = ranks.share(len(visits))
+        mine = ranks.rows_of(len(visits), self._rank, self._num_ranks)
         own_rows = visits[mine, 0].tolist()
         texts = [c.text for c in captions]
         ids, mask = self.tokenizer.encode(texts[mine])
@@ -141,11 +142,11 @@ class Clips(Dataset[Batch]):
 class LoaderConfig:
     """batch_size counts the rows of all processes together. num_workers: decoding processes per
     training process; none when the decoded split fits into memory. window_clips: clips that are
-    shuffled together while streaming."""
+    shuffled together while streaming; each decoding process holds their JPEG files in memory."""
 
     batch_size: int = 32
     num_workers: int = 0
-    window_clips: int = 4096
+    window_clips: int = 1024
     visit: VisitKind = "caption"
     human_share: float | None = None
     seed: int = 0
@@ -162,11 +163,21 @@ class Loader:
         tokenizer: TextTokenizer,
         frequency: dict[int, int],
         config: LoaderConfig,
+        *,
+        cache_bytes: int = CACHE_BYTES,
     ) -> None:
+        """`cache_bytes`: a split whose decoded frames are smaller is kept in memory."""
         self.index = index
         self.config = config
-        self.in_memory = decoded_bytes(index, spec) <= CACHE_BYTES
-        self.clips = Clips(index, spec, tokenizer, frequency, cache=self.in_memory)
+        self.in_memory = decoded_bytes(index, spec) <= cache_bytes
+        self.clips = Clips(
+            index,
+            spec,
+            tokenizer,
+            frequency,
+            cache=self.in_memory,
+            num_groups_kept=groups_in_window(index, config.window_clips) + 2,
+        )
 
     def plan(self, epoch: int) -> VisitPlan:
         kept: Any = slice(None)
@@ -211,6 +222,12 @@ class Loader:
 
 def decoded_bytes(index: SplitIndex, spec: FrameSpec) -> int:
     return index.num_clips * spec.num_frames * spec.size_px**2 * 3
+
+
+def groups_in_window(index: SplitIndex, window_clips: int) -> int:
+    """The most row groups that a window of the visit plan can hold."""
+    smallest_first = np.cumsum(sorted(rows for _, _, rows in index.groups))
+    return int(np.searchsorted(smallest_first, window_clips)) + 1
 
 
 def concept_frequency(concepts: Sequence[dict[str, Any]]) -> dict[int, int]:

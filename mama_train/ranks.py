@@ -34,8 +34,12 @@ def is_first() -> bool:
 
 def share(num_rows: int, *, of_rank: int | None = None) -> slice:
     """This rank's contiguous rows of a global batch; sizes differ by at most one."""
-    r = rank() if of_rank is None else of_rank
-    return slice(num_rows * r // world(), num_rows * (r + 1) // world())
+    return rows_of(num_rows, rank() if of_rank is None else of_rank, world())
+
+
+def rows_of(num_rows: int, of_rank: int, num_ranks: int) -> slice:
+    """`share` for when there is no process group to ask, as in a decoding worker."""
+    return slice(num_rows * of_rank // num_ranks, num_rows * (of_rank + 1) // num_ranks)
 
 
 def gather(local: Tensor, num_rows: int) -> Tensor:

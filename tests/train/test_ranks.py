@@ -1,0 +1,54 @@
+"""Two processes train to the same parameters as one with the same global batch."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from .shards_helper import write_shards
+
+WORKER = Path(__file__).with_name("rank_worker.py")
+
+
+def parameters(shards: Path, out: Path, world: int, settings: dict[str, Any]) -> list[Any]:
+    """Each rank's parameters after five steps."""
+    out.mkdir()
+    work = [
+        subprocess.Popen(
+            [
+                sys.executable,
+                str(WORKER),
+                *map(str, (shards, out, rank, world, out / "rendezvous", json.dumps(settings))),
+            ]
+        )
+        for rank in range(world)
+    ]
+    assert [p.wait(timeout=300) for p in work] == [0] * world
+    return [torch.load(out / f"rank{rank}.pt", weights_only=True) for rank in range(world)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("more", [{}, {"rows_per_pass": 2, "normalised": False, "lagged": True}])
+def test_two_processes_equal_one(tmp_path: Path, more: dict[str, Any]) -> None:
+    shards = write_shards(tmp_path / "shards", {"train": 20, "meta": 9})
+    settings = {
+        "batch_size": 7,
+        "meta_batch_size": 5,
+        "steps": 5,
+        "num_frames": 2,
+        "warmup": 0.0,
+        **more,
+    }
+    (one,) = parameters(shards, tmp_path / "one", 1, settings)
+    two = parameters(shards, tmp_path / "two", 2, settings)
+    for name, expected in one.items():
+        assert torch.equal(two[0][name], two[1][name]), name
+        torch.testing.assert_close(two[0][name], expected, rtol=0, atol=1e-8, msg=name)
+    start = torch.zeros_like(one["net.out.weight"])
+    assert not torch.equal(one["net.out.weight"], start)
