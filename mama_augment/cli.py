@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mama_augment.cli_balance import balance, plan, report
+from mama_augment.cli_balance import balance, plan, report, validate
 from mama_augment.cli_caption import caption
 from mama_augment.cli_keyframes import keyframes
 from mama_augment.schema import InputError
@@ -25,6 +25,7 @@ app.command()(caption)
 app.command()(plan)
 app.command()(balance)
 app.command()(report)
+app.command()(validate)
 
 
 @app.callback()

@@ -1,4 +1,4 @@
-"""The commands `plan`, `balance` and `report`."""
+"""The commands `plan`, `balance`, `report` and `validate`."""
 
 from __future__ import annotations
 
@@ -100,6 +100,10 @@ def balance(
     max_captions_per_clip: Annotated[
         int | None, typer.Option("--max-captions-per-clip", help="Rarest concepts first.")
     ] = None,
+    max_same_text: Annotated[
+        int | None,
+        typer.Option("--max-same-text", help="Keep N of the clips with near-identical texts."),
+    ] = None,
     meta_size: Annotated[
         int | None, typer.Option("--meta-size", help="Rows; by default 5 % of the trusted clips.")
     ] = None,
@@ -132,6 +136,7 @@ def balance(
             cap=parse_cap(cap),
             unmatched=unmatched,
             max_captions_per_clip=max_captions_per_clip,
+            max_same_text=max_same_text,
             seed=seed,
         ),
         sizes=SplitSizes(meta=meta_size, val=val_size, test=test_size),
@@ -157,3 +162,33 @@ def report(
     clips, captions, shards = sort_directories(directories)
     path = build_report(out, clips, captions, shards)
     console.print(f"report: {path}", highlight=False, soft_wrap=True)
+
+
+def validate(
+    shards: Annotated[str, typer.Argument(help="Output of `balance`.")],
+    clips: Annotated[
+        str | None,
+        typer.Option("--clips", help="Output of `keyframes`: compare splits by video too."),
+    ] = None,
+    num_decoded: Annotated[
+        int, typer.Option("--num-decoded", help="About how many rows have their frames decoded.")
+    ] = 200,
+) -> None:
+    """Check shards before training: files, schema, rows, pictures, and that splits are apart."""
+    from mama_augment.summary import console, error_console
+    from mama_augment.validate import validate as check
+
+    result = check(shards, clips=clips, num_decoded=num_decoded)
+    rows = ", ".join(f"{split} {n:,}" for split, n in result.num_rows.items())
+    console.print(
+        f"rows: {rows}; captions: {result.num_captions:,}; frames decoded: "
+        f"{result.num_decoded_frames:,}; splits compared by {'video' if clips else 'clip'}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    for problem in result.problems:
+        error_console.print(f"[red]problem:[/red] {problem}", highlight=False, soft_wrap=True)
+    if result.num_problems > len(result.problems):
+        error_console.print(f"… and {result.num_problems - len(result.problems):,} more")
+    console.print("valid" if not result.num_problems else f"{result.num_problems:,} problems")
+    raise typer.Exit(1 if result.num_problems else 0)

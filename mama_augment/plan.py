@@ -32,6 +32,8 @@ class BalanceConfig:
     unmatched: str = "keep"
     """What becomes of texts that match no concept: `keep` or `drop`."""
     max_captions_per_clip: int | None = None
+    max_same_text: int | None = None
+    """Of near-identical texts of different clips, this many stay; None only counts them."""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -39,9 +41,11 @@ class BalanceConfig:
             raise InputError(f"--cap is {self.cap}; a number above 0, `auto` or `none` is needed")
         if self.unmatched not in UNMATCHED:
             raise InputError(f"--unmatched is {self.unmatched!r}; allowed: {', '.join(UNMATCHED)}")
-        limit = self.max_captions_per_clip
-        if limit is not None and limit < 1:
-            raise InputError(f"--max-captions-per-clip is {limit}; at least 1 is needed")
+        for name in ("max_captions_per_clip", "max_same_text"):
+            limit = getattr(self, name)
+            if limit is not None and limit < 1:
+                option = "--" + name.replace("_", "-")
+                raise InputError(f"{option} is {limit}; at least 1 is needed")
 
 
 def parse_cap(text: str) -> float | None:

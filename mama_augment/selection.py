@@ -22,6 +22,7 @@ REASONS = {
     "empty_text": "the text is blank",
     "duplicate": "the clip already has this text",
     "split_reserved": "its clip or video is held out, where only trusted texts serve",
+    "near_identical": "enough other clips have nearly the same text",
     "unmatched": "it matches no concept, and such texts are dropped on request",
     "head_dropped": "its concepts are frequent, and the draw did not keep it",
     "over_caption_limit": "the clip has enough captions of rarer concepts",

@@ -16,6 +16,7 @@ from mama_augment.concepts.histogram import spread
 from mama_augment.concepts.words import words
 from mama_augment.corpus import Clip
 from mama_augment.files import Folder
+from mama_augment.repeats import Repeats
 from mama_augment.schema import SPLITS
 from mama_augment.selection import count_visits
 
@@ -40,6 +41,7 @@ class ShardStats:
     captions: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     sources: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    repeats: Repeats = field(default_factory=Repeats)
     num_words: dict[str, Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
 
     def __post_init__(self) -> None:
@@ -84,6 +86,7 @@ class ShardStats:
                 self.warnings.append(
                     f"the {split} split has fewer rows than an even share of: {names}{more}"
                 )
+        self.warnings.extend(self.repeats.warnings())
         if not self.rows["train"]:
             self.warnings.append(
                 "the train split is empty: no clip outside the held-out splits has a text"
@@ -115,6 +118,7 @@ class ShardStats:
                 kind: {str(n): c for n, c in sorted(counts.items())}
                 for kind, counts in sorted(self.num_words.items())
             },
+            "near_identical": self.repeats.to_json(),
             "short_concepts": {split: list(ids) for split, ids in self.short.items()},
             "warnings": self.warnings,
         }

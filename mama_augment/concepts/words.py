@@ -12,11 +12,11 @@ _ASCII_WORD = re.compile(r"[a-z0-9_]+(?:'[a-z]+)*")
 _STOP_LIST = """
     a about above after again against all also am an and another any are aren't as at be because
     been before behind being below between both but by can can't cannot could couldn't did didn't do
-    does doesn't doing don't down during each few for from further had has have having he her here
+    does doesn't doing don't during each few for from further had has have having he her here
     hers herself him himself his how i if in into is isn't it it's its itself just me more most my
     myself near no nor not now of off on once one only onto or other our ours ourselves out over own
     same she should so some such than that that's the their theirs them themselves then there these
-    they this those through to too toward towards under until up upon us very was we were what when
+    they this those through to too toward towards under until upon us very was we were what when
     where which while who whom whose why will with within without would you your yours yourself
     video videos clip clips image images picture pictures scene scenes footage frame frames shows
     showing shown show seen see depicts depicting"""

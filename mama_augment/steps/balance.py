@@ -24,6 +24,7 @@ from mama_augment.corpus import Clip, ClipWriter, Corpus, gather
 from mama_augment.files import Folder
 from mama_augment.plan import BalanceConfig, auto_cap, concept_probabilities
 from mama_augment.records import Manifest, check_same, fingerprint, versions
+from mama_augment.repeats import Repeats
 from mama_augment.runtime import OnUnitDone, RuntimeConfig, run_units
 from mama_augment.schema import SPLITS, InputError
 from mama_augment.selection import (
@@ -148,9 +149,18 @@ def make_plan(
     drawn = _assign_and_draw(corpus, assigner, step.sizes)
     on_phase("balancing")
     stats = ShardStats(names=names, warnings=list(drawn.warnings), short=drawn.short_concepts)
+    repeats = stats.repeats = Repeats(limit=step.balance.max_same_text)
     for bucket, clips in enumerate(corpus.clips("assigned")):
         for clip in clips:
             settle_split(clip, drawn)
+            if clip.split == "train":
+                repeats.count(clip)
+        corpus.write("split", bucket, clips)
+    repeats.finish_counting()
+    for bucket, clips in enumerate(corpus.clips("split")):
+        for clip in clips:
+            if clip.split == "train":
+                repeats.thin(clip)
             stats.count_before(clip)
         corpus.write("settled", bucket, clips)
     cap = step.balance.cap or auto_cap(stats.before)

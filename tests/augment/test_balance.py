@@ -221,6 +221,27 @@ def test_the_caption_limit_keeps_the_rarer_concepts(tmp_path: Path) -> None:
     assert [c["text"] for c in both["captions"]] == ["a green cone"]
 
 
+def test_near_identical_texts_are_counted_flagged_and_dropped_on_request(tmp_path: Path) -> None:
+    same = ["A man is cooking.", "the man cooking", "a MAN, cooking!"]
+    rows = [clip(f"s{i:02d}", same[i % 3]) for i in range(30)]
+    rows += [clip(f"o{i}", f"cooking, a man number {i}") for i in range(10)]
+    clips = write_clips(tmp_path / "clips", rows)
+    run(clips, [], tmp_path / "all", balance={"cap": float("inf")})
+    stats = json.loads((tmp_path / "all/stats.json").read_text())
+    found = stats["near_identical"]
+    assert (found["num_texts"], found["num_distinct"], found["num_repeated"]) == (40, 11, 30)
+    assert found["most_frequent"][0]["num_texts"] == 30
+    assert any(
+        "30 of 40" in warning and "--max-same-text" in warning for warning in stats["warnings"]
+    )
+    step_dir = run(clips, [], tmp_path / "few", balance={"cap": float("inf"), "max_same_text": 4})
+    kept = [r["clip_id"] for r in rows_of(step_dir)]
+    assert sum(c.startswith("s") for c in kept) == 4
+    assert sum(c.startswith("o") for c in kept) == 10
+    assert Counter(r.reason for r in rejects_of(step_dir)) == {"near_identical": 26}
+    assert step_dir.ledger().exit_code == 0
+
+
 def test_same_seed_same_files_for_one_or_two_workers(tmp_path: Path) -> None:
     make(tmp_path, "one", shard_mb=1)
     make(tmp_path, "two", workers=2, shard_mb=1)
