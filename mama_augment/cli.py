@@ -9,7 +9,7 @@ import typer
 
 from mama_augment.cli_balance import balance, plan, report, validate
 from mama_augment.cli_caption import caption
-from mama_augment.cli_keyframes import keyframes
+from mama_augment.cli_keyframes import inspect, keyframes
 from mama_augment.schema import InputError
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ app = typer.Typer(
 )
 
 app.command()(keyframes)
+app.command()(inspect)
 app.command()(caption)
 app.command()(plan)
 app.command()(balance)

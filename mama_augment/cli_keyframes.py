@@ -72,6 +72,14 @@ def keyframes(
         int,
         typer.Option("--clips-per-unit", help="Clips per output file: what a kill may cost."),
     ] = WorkConfig.clips_per_unit,
+    decode_threads: Annotated[
+        int | None,
+        typer.Option(
+            "--decode-threads",
+            help="Threads of one decoder; by default what the workers leave of the processors.",
+            show_default=False,
+        ),
+    ] = None,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Try again what failed, and only that.")
     ] = False,
@@ -81,7 +89,12 @@ def keyframes(
 ) -> None:
     """Choose the key frames of every clip: VIDEOS in, one Parquet row of JPEGs per clip out."""
     from mama_augment.inputs import find_clips
-    from mama_augment.steps.keyframes import KeyFramesStep, open_step, run_step
+    from mama_augment.steps.keyframes import (
+        KeyFramesStep,
+        open_step,
+        run_step,
+        threads_per_worker,
+    )
     from mama_augment.summary import print_ledger, step_progress
 
     runs_on = RuntimeConfig(runtime=runtime, num_workers=workers, ray_address=ray_address)
@@ -93,6 +106,7 @@ def keyframes(
                 max_pixels=max_pixels,
                 time_limit_seconds=time_limit_seconds,
                 memory_limit_mb=memory_limit_mb,
+                num_threads=decode_threads or threads_per_worker(workers),
             ),
             least_frames=least_frames,
         ),
@@ -116,3 +130,39 @@ def keyframes(
         ledger, noun="clips", out=out, num_done=progress.num_done, seconds=progress.seconds
     )
     raise typer.Exit(ledger.exit_code)
+
+
+def inspect(
+    directory: Annotated[str, typer.Argument(help="The output directory of `keyframes`.")],
+    num_clips: Annotated[
+        int, typer.Option("--num-clips", min=1, help="How many clips to show, spread evenly.")
+    ] = 12,
+    sheet: Annotated[
+        str | None,
+        typer.Option(
+            "--sheet",
+            help="Where to write the contact sheet (PNG); by default contact_sheet.png in the "
+            "directory.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Look at key frames: a contact sheet (PNG), a table of clips, and why others have no row."""
+    from mama_augment.files import Folder
+    from mama_augment.inputs import split_uri
+    from mama_augment.report.clip_rows import clip_rows, reject_rows
+    from mama_augment.report.contact_sheet import pick_rows, sheet_png
+    from mama_augment.store import StepDir
+    from mama_augment.summary import console
+
+    step_dir = StepDir.open(directory, step="keyframes")
+    rows = pick_rows(step_dir, num_clips)
+    if rows:
+        folder, name = (directory, "contact_sheet.png") if sheet is None else split_uri(sheet)
+        Folder(folder).write_bytes(name, sheet_png(rows))
+        console.print(clip_rows(rows))
+        console.print(f"contact sheet: {folder}/{name}", soft_wrap=True, highlight=False)
+    else:
+        console.print("no clip has a row yet")
+    if (rejects := reject_rows(step_dir)) is not None:
+        console.print(rejects)

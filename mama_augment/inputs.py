@@ -33,7 +33,7 @@ def find_clips(videos: str, *, video_root: str | None = None) -> pa.Table:
     Raises:
         InputError: nothing is found, or the manifest is wrong.
     """
-    parent, name = _split(videos)
+    parent, name = split_uri(videos)
     kind = Folder(videos).fs.get_file_info(Folder(videos).path()).type
     if kind == pafs.FileType.Directory:
         return _from_folder(videos, pattern=None)
@@ -103,7 +103,8 @@ def _fixed_part(pattern: str) -> str:
     return "/".join(parts) or ("/" if pattern.startswith("/") else ".")
 
 
-def _split(path: str) -> tuple[str, str]:
+def split_uri(path: str) -> tuple[str, str]:
+    """The folder of a path or URI, and the name inside it."""
     parent, name = posixpath.split(path.rstrip("/"))
     return parent or ("/" if path.startswith("/") else "."), name
 

@@ -138,13 +138,14 @@ def choose_candidates(
 ) -> list[int | None]:
     """The best candidate of each segment: away from its edges if possible, then by score.
 
-    A frame next to a cut may still carry the other shot (blending, compression), so the outer
-    eighth of a segment is used only when nothing else is there. None: no candidate at all.
+    A frame next to a cut may still carry the other shot (blending, compression), and frames
+    near the edges crowd together: the outer quarters of a segment are used only when nothing
+    else is there. None: no candidate at all.
     """
     chosen: list[int | None] = []
     for start, end in segments:
         inside = (candidate_index >= start) & (candidate_index < end)
-        margin = (end - start) // 8
+        margin = (end - start) // 4
         calm = inside & (candidate_index >= start + margin) & (candidate_index < end - margin)
         positions = np.flatnonzero(calm if calm.any() else inside)
         best = positions[score[positions].argmax()] if len(positions) else None

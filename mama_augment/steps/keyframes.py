@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -44,6 +45,12 @@ class KeyFramesStep:
             memory_limit_mb=limits.memory_limit_mb,
             num_calls_per_process=self.work.clips_per_process,
         )
+
+
+def threads_per_worker(num_workers: int) -> int:
+    """Decoding threads that keep this machine's processors busy: 1 when the workers do."""
+    processors = len(os.sched_getaffinity(0))
+    return 1 if num_workers >= processors else processors // num_workers + 1
 
 
 def open_step(out: str, clips: pa.Table, step: KeyFramesStep, *, overwrite: bool) -> StepDir:

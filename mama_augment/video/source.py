@@ -19,6 +19,8 @@ from mama_augment.video.errors import ClipError
 av.logging.set_level(None)  # what matters of FFmpeg's complaints ends in a reject's message
 
 MICROSECONDS = 1_000_000
+MEGABYTE = 2**20
+OS_ERRORS = (errno.EACCES, errno.EMFILE, errno.ENFILE, errno.ELOOP, errno.ESTALE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,9 +101,20 @@ def _open_error(path: str, error: Exception) -> ClipError:
         return ClipError("missing", f"{path}: no such file")
     if number == errno.ENOMEM:
         return ClipError("out_of_memory", f"{path}: no memory to open it")
-    if number in (errno.EACCES, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ELOOP, errno.ESTALE):
+    if number in OS_ERRORS or (number == errno.EIO and not _can_be_read(path)):
         return ClipError("io_error", f"{path}: {os.strerror(number)}")
     return ClipError("unreadable", f"{path}: {getattr(error, 'strerror', None) or error}")
+
+
+def _can_be_read(path: str) -> bool:
+    """Whether the disk gives the file's bytes; demuxers say EIO of damaged content, too."""
+    try:
+        with open(path, "rb") as file:
+            while file.read(MEGABYTE):
+                pass
+    except OSError:
+        return False
+    return True
 
 
 def _choose_stream(container: av.container.InputContainer) -> av.video.stream.VideoStream:
