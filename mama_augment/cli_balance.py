@@ -109,6 +109,9 @@ def balance(
     ] = None,
     val_size: Annotated[int | None, typer.Option("--val-size", help="As --meta-size.")] = None,
     test_size: Annotated[int | None, typer.Option("--test-size", help="As --meta-size.")] = None,
+    stratify: Annotated[
+        str, typer.Option("--stratify", help="Concepts in val and test: uniform or proportional.")
+    ] = "uniform",
     shard_mb: Annotated[int, typer.Option("--shard-mb", help="About how large a shard is.")] = 256,
     seed: Annotated[int, typer.Option("--seed", help="Of draws, order and topics.")] = 0,
     workers: Annotated[int, typer.Option("--workers", help="Shards written at once.")] = 2,
@@ -139,7 +142,7 @@ def balance(
             max_same_text=max_same_text,
             seed=seed,
         ),
-        sizes=SplitSizes(meta=meta_size, val=val_size, test=test_size),
+        sizes=SplitSizes(meta=meta_size, val=val_size, test=test_size, stratify=stratify),
         shard_mb=shard_mb,
     )
     ledger = run_with_summary(

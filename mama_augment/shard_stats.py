@@ -93,7 +93,8 @@ class ShardStats:
             )
 
     def to_json(self) -> dict[str, Any]:
-        """The content of stats.json."""
+        """The content of stats.json; spreads are over the concepts that any train text is about."""
+        present = self.before > 0
         return {
             "num_clips": self.rows["in"],
             "splits": {
@@ -104,7 +105,7 @@ class ShardStats:
             "train_visits": {
                 name: {
                     "num_visits": int(counts.sum()),
-                    **dataclasses.asdict(spread(counts)),
+                    **dataclasses.asdict(spread(counts, present)),
                 }
                 for name, counts in (
                     ("given", self.given),

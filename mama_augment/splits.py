@@ -11,6 +11,7 @@ from mama_augment.schema import InputError
 
 HELD_OUT = ("test", "val", "meta")
 """Splits that training must not see, the first to be filled first."""
+STRATIFY = ("uniform", "proportional")
 AUTO_SHARE = 0.05
 AUTO_MAX_ROWS = 1_000
 
@@ -22,8 +23,13 @@ class SplitSizes:
     meta: int | None = None
     val: int | None = None
     test: int | None = None
+    stratify: str = "uniform"
+    """Concepts in val and test: `uniform`, or `proportional` to the trusted clips. Meta is always
+    uniform: an even meta set is what the weights of the rest are learned from."""
 
     def __post_init__(self) -> None:
+        if self.stratify not in STRATIFY:
+            raise InputError(f"--stratify is {self.stratify!r}; allowed: {', '.join(STRATIFY)}")
         for name in HELD_OUT:
             size = getattr(self, name)
             if size is not None and size < 0:
@@ -93,7 +99,9 @@ def draw_splits(
             if getattr(sizes, split) != 0:
                 warnings.append(_too_few(split, size, len(free)))
             continue
-        chosen, rows = _draw_one(free, size, num_concepts)
+        uniform = split == "meta" or sizes.stratify == "uniform"
+        # In the order of a hash, any first `size` clips are a fair sample.
+        chosen, rows = _draw_one(free, size, num_concepts) if uniform else (free[:size], [])
         split_of_clip |= {c.clip_id: split for c in chosen}
         split_of_video |= {c.video: split for c in chosen}
         even_share = size // max(1, num_concepts)

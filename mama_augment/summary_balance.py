@@ -82,14 +82,13 @@ def plan_with_summary(
     table = Table(title="forecast of visits per concept", title_justify="left")
     for column in ("", *SPREAD_COLUMNS):
         table.add_column(column, justify="right" if column else "left")
-    table.add_row(
-        "texts there are",
-        *_spread_cells(dataclasses.asdict(spread(plan.counts_before)), plan.counts_before.sum()),
-    )
-    table.add_row(
-        "with planned captions",
-        *_spread_cells(dataclasses.asdict(spread(plan.counts_after)), plan.counts_after.sum()),
-    )
+    present = plan.counts_after > 0
+    for label, counts in (
+        ("texts there are", plan.counts_before),
+        ("with planned captions", plan.counts_after),
+    ):
+        row = dataclasses.asdict(spread(counts, present))
+        table.add_row(label, *_spread_cells(row, int(counts.sum())))
     console.print(table)
     print_gains(plan)
     num_clips = sum(n > 0 for n in plan.table["num_captions"].to_pylist())

@@ -25,9 +25,14 @@ class Spread:
     """Mean count of the most frequent fifth over that of the rarest fifth; None if that is 0."""
 
 
-def spread(counts: Sequence[int] | Counts) -> Spread:
-    """Describe visit counts per concept; concepts without any visit count as rare ones."""
-    ascending = np.sort(np.asarray(counts, np.float64))
+def spread(counts: Sequence[int] | Counts, among: npt.NDArray[np.bool_] | None = None) -> Spread:
+    """Describe visit counts per concept; concepts without any visit count as rare ones.
+
+    Args:
+        among: the concepts to look at, such as those that any text is about; all by default.
+    """
+    values = np.asarray(counts, np.float64)
+    ascending = np.sort(values if among is None else values[among])
     num_fifth = max(1, len(ascending) // 5)
     tail, head = ascending[:num_fifth], ascending[-num_fifth:]
     has_tail = len(ascending) > 0 and tail.mean() > 0

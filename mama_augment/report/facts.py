@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow.compute as pc
+
 from mama_augment.ledger import Ledger, Reject
 from mama_augment.schema import SPLITS
 from mama_augment.shard_stats import CONCEPTS_NAME, STATS_NAME
@@ -30,6 +32,18 @@ class Reason:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Cost:
+    """What a run of the captioner took, in tokens."""
+
+    uri: str
+    model: str
+    prompt_name: str
+    num_captions: int
+    num_prompt_tokens: int
+    num_output_tokens: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Facts:
     """Everything countable that a report shows."""
 
@@ -39,6 +53,7 @@ class Facts:
     ledgers: tuple[tuple[str, Ledger], ...]
     """(directory, ledger) of each step, in order."""
     reasons: tuple[Reason, ...]
+    costs: tuple[Cost, ...]
     num_videos: int
     num_given_texts: int
     stats: dict[str, Any]
@@ -88,10 +103,33 @@ def collect(clips: str, captions: Sequence[str], shards: str) -> Facts:
         shards_dir=shards_dir,
         ledgers=tuple((uri, step_dir.ledger()) for uri, step_dir in steps),
         reasons=tuple(reason for _, step_dir in steps for reason in reasons_of(step_dir)),
+        costs=tuple(cost_of(uri, d) for uri, d in zip(captions, captions_dirs, strict=True)),
         num_videos=len(videos),
         num_given_texts=num_texts,
         stats=json.loads(shards_dir.folder.read_bytes(STATS_NAME)),
         concepts=json.loads(shards_dir.folder.read_bytes(CONCEPTS_NAME)),
+    )
+
+
+def cost_of(uri: str, captions_dir: StepDir) -> Cost:
+    """Tokens in and out, over every caption that the model made; unknown counts are left out."""
+    num_captions = num_prompt = num_output = 0
+    models: set[str] = set()
+    prompts: set[str] = set()
+    columns = ["model", "prompt_name", "num_prompt_tokens", "num_output_tokens"]
+    for table in captions_dir.tables(columns):
+        num_captions += table.num_rows
+        models.update(table["model"].to_pylist())
+        prompts.update(table["prompt_name"].to_pylist())
+        num_prompt += pc.sum(table["num_prompt_tokens"]).as_py() or 0
+        num_output += pc.sum(table["num_output_tokens"]).as_py() or 0
+    return Cost(
+        uri=uri,
+        model=", ".join(sorted(models)),
+        prompt_name=", ".join(sorted(prompts)),
+        num_captions=num_captions,
+        num_prompt_tokens=num_prompt,
+        num_output_tokens=num_output,
     )
 
 

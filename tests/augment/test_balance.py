@@ -335,3 +335,23 @@ def test_concepts_from_a_column(tmp_path: Path) -> None:
         assert row["captions"][0]["concept_ids"] == [int(row["clip_id"][1:]) % 2]
     with pytest.raises(InputError, match="no such column"):
         run(clips, [], tmp_path / "b", concepts=ConceptConfig(assigner="given", column="nope"))
+
+
+def test_the_dataset_card_loads_with_hugging_face_datasets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    datasets = pytest.importorskip("datasets", reason="the package `datasets` is not installed")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    step_dir = make(tmp_path, sizes=SplitSizes(meta=4, val=4, test=4))
+    loaded = datasets.load_dataset(str(tmp_path / "shards"), cache_dir=str(tmp_path / "cache"))
+    rows = rows_of(step_dir)
+    assert {split: table.num_rows for split, table in loaded.items()} == Counter(
+        row["split"] for row in rows
+    )
+    first = loaded["train"][0]
+    same = next(row for row in rows if row["clip_id"] == first["clip_id"])
+    assert first == same
+    by_folder = datasets.load_dataset(
+        "parquet", data_dir=str(tmp_path / "shards"), cache_dir=str(tmp_path / "cache2")
+    )
+    assert by_folder["train"].num_rows == loaded["train"].num_rows

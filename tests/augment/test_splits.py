@@ -1,0 +1,95 @@
+"""Held-out splits: uniform over concepts, apart by video, empty rather than short."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mama_augment.schema import InputError
+from mama_augment.splits import Candidate, DrawnSplits, SplitSizes, draw_splits
+
+
+def candidate(number: int, concepts: tuple[int, ...], video: str | None = None) -> Candidate:
+    return Candidate(number * 7919 % 1000, f"c{number}", video or f"v{number}", concepts)
+
+
+def draw(
+    candidates: list[Candidate], num_concepts: int, *, stratify: str = "uniform", **sizes: int
+) -> DrawnSplits:
+    wanted = SplitSizes(**({"meta": 0, "val": 0, "test": 0} | sizes), stratify=stratify)
+    return draw_splits(candidates, wanted, num_concepts=num_concepts, given_videos={})
+
+
+def test_rows_are_even_over_concepts_and_shortage_is_named() -> None:
+    pool = [candidate(i, (0,)) for i in range(100)]
+    pool += [candidate(100 + i, (1,)) for i in range(20)]
+    pool += [candidate(120 + i, (2,)) for i in range(3)]
+    drawn = draw(pool, 3, meta=30)
+    concept_of = {c.clip_id: c.concept_ids[0] for c in pool}
+    counts = Counter(concept_of[clip_id] for clip_id in drawn.split_of_clip)
+    assert counts[2] == 3
+    assert sorted([counts[0], counts[1]]) == [13, 14]
+    assert drawn.short_concepts == {"meta": (2,)}
+
+
+def test_a_proportional_split_is_a_fair_sample_and_meta_stays_even() -> None:
+    pool = [candidate(i, (0,) if i % 10 else (1,)) for i in range(1000)]
+    drawn = draw(pool, 2, stratify="proportional", test=200, meta=40)
+    concept_of = {c.clip_id: c.concept_ids[0] for c in pool}
+    counts = Counter((split, concept_of[c]) for c, split in drawn.split_of_clip.items())
+    assert 5 <= counts["test", 1] <= 40
+    assert counts["meta", 0] == counts["meta", 1] == 20
+    with pytest.raises(InputError, match="uniform, proportional"):
+        SplitSizes(stratify="luck")
+
+
+def test_siblings_of_a_drawn_video_are_preferred_to_another_video() -> None:
+    pool = [candidate(i, (0,), video=f"v{i // 5}") for i in range(50)]
+    drawn = draw(pool, 1, test=10)
+    assert len(drawn.split_of_video) == 2, "10 clips fit into 2 videos of 5"
+
+
+def test_a_split_that_cannot_be_filled_stays_empty_and_says_so() -> None:
+    drawn = draw([candidate(i, (0,)) for i in range(8)], 1, test=5, val=5)
+    assert Counter(drawn.split_of_clip.values()) == {"test": 5}
+    assert len(drawn.warnings) == 1
+    assert "the val split stays empty: 5 rows wanted, 3 trusted clips" in drawn.warnings[0]
+
+
+def test_given_splits_and_their_videos_are_left_alone() -> None:
+    pool = [candidate(i, (0,), video=f"v{i % 4}") for i in range(40)]
+    drawn = draw_splits(
+        pool,
+        SplitSizes(meta=5, val=5, test=5),
+        num_concepts=1,
+        given_videos={"v0": "test"},
+        given_splits=["test"],
+    )
+    assert set(drawn.split_of_clip.values()) == {"val", "meta"}
+    assert all(int(clip_id[1:]) % 4 for clip_id in drawn.split_of_clip)
+    assert drawn.split_of_video["v0"] == "test"
+
+
+pools = st.lists(
+    st.tuples(st.lists(st.integers(0, 4), max_size=3, unique=True).map(tuple), st.integers(0, 12)),
+    max_size=60,
+)
+
+
+@given(pools, st.integers(0, 12), st.integers(0, 12), st.integers(0, 12))
+def test_splits_are_exact_or_empty_and_share_no_video(
+    pool: list[tuple[tuple[int, ...], int]], meta: int, val: int, test: int
+) -> None:
+    candidates = [candidate(i, concepts, f"v{v}") for i, (concepts, v) in enumerate(pool)]
+    video_of = {c.clip_id: c.video for c in candidates}
+    drawn = draw(candidates, 5, meta=meta, val=val, test=test)
+    sizes = Counter(drawn.split_of_clip.values())
+    for split, wanted in (("meta", meta), ("val", val), ("test", test)):
+        assert sizes[split] in (0, wanted)
+    for clip_id, split in drawn.split_of_clip.items():
+        assert drawn.split_of_video[video_of[clip_id]] == split
+    again = draw(candidates[::-1], 5, meta=meta, val=val, test=test)
+    assert again == drawn, "the draw must not hang on the order of its input"
