@@ -76,9 +76,7 @@ def _random_starts(rng: np.random.Generator, footage: Footage) -> list[int]:
             return [int(e) for e in edges[:-1]]
 
 
-def _random_flashes(
-    rng: np.random.Generator, footage: Footage, starts: list[int]
-) -> list[int]:
+def _random_flashes(rng: np.random.Generator, footage: Footage, starts: list[int]) -> list[int]:
     flashes: list[int] = []
     edges = np.array([*starts, footage.num_frames])
     for _ in range(200):
@@ -108,8 +106,12 @@ class _Shot:
         fast = footage.fast_motion and rng.random() < 0.5
         self._speed = rng.uniform(-1, 1, 2) * (20.0 if fast else 1.5) * footage.height_px / 240
         self._sprites = [
-            (rng.uniform(0, 1, 2), rng.uniform(-0.01, 0.01, 2) * (6 if fast else 1),
-             rng.integers(0, 255, 3), int(footage.height_px * rng.uniform(0.05, 0.2)))
+            (
+                rng.uniform(0, 1, 2),
+                rng.uniform(-0.01, 0.01, 2) * (6 if fast else 1),
+                rng.integers(0, 255, 3),
+                int(footage.height_px * rng.uniform(0.05, 0.2)),
+            )
             for _ in range(3)
         ]
 

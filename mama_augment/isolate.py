@@ -132,6 +132,14 @@ class IsolatedFunction:
         how = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
         return IsolationError("crashed", f"the process died {how}. {last_words}".strip())
 
+    def peak_memory_mb(self) -> int:
+        """Largest resident memory of the running child so far; 0 when none runs."""
+        if self._child is None:
+            return 0
+        with open(f"/proc/{self._child.pid}/status") as file:
+            peaks = [line for line in file if line.startswith("VmHWM:")]
+        return int(peaks[0].split()[1]) // 1024 if peaks else 0
+
     def close(self) -> None:
         """Kill the child; the next call starts another."""
         if self._connection is not None:

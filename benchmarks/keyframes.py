@@ -1,0 +1,182 @@
+"""What key frames cost, as a multiple of a plain decode of the same file in the same run.
+
+    python benchmarks/keyframes.py --folder /tmp/footage           # the whole table: about an hour
+    python benchmarks/keyframes.py --folder /tmp/footage --seconds 10 --seconds 60
+
+Every strategy runs as the command runs it (an isolated process, JPEGs included, its start apart);
+the plain decode is PyAV with its own choice of threads. Runs alternate, the fastest of each counts.
+The second table says what the shots of generated clips get (cuts at random times, flashes, fast
+motion).
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from itertools import pairwise, product
+from pathlib import Path
+from typing import Annotated
+
+import av
+import numpy as np
+import typer
+from footage import FPS, Footage, Truth, write_footage
+
+from mama_augment.isolate import IsolatedFunction
+from mama_augment.keyframes import KeyFrameConfig
+from mama_augment.steps.keyframes import EXTRACT, KeyFramesStep, threads_per_worker
+from mama_augment.video.config import ClipConfig, ClipFrames, LimitsConfig, Span
+
+SIZES = {"240p": (426, 240), "720p": (1280, 720), "1080p": (1920, 1080)}
+FOLDER = Path(tempfile.gettempdir(), "mama-footage")
+GROUPS = {"many groups": 2 * FPS, "one group": 10**6}
+STRATEGIES = ("peaks", "packets", "iframes", "uniform")
+
+
+def main(
+    folder: Annotated[Path, typer.Option(help="Generated footage is kept here.")] = FOLDER,
+    seconds: Annotated[list[int], typer.Option(help="Lengths of the clips.")] = [10, 60, 600],  # noqa: B006
+    sizes: Annotated[list[str], typer.Option("--size")] = list(SIZES),  # noqa: B006
+    repeats: Annotated[int, typer.Option(help="The fastest of so many.")] = 3,
+    num_quality_clips: Annotated[int, typer.Option("--quality-clips")] = 200,
+) -> None:
+    """Print both tables."""
+    folder.mkdir(parents=True, exist_ok=True)
+    print("| clip | plain decode | " + " | ".join(STRATEGIES) + " | peak memory of `peaks` |")
+    print("|---" * (len(STRATEGIES) + 3) + "|")
+    for length, size, group in product(seconds, sizes, GROUPS):
+        path = footage_file(folder, size, length, group)
+        plain, ratios, memory_mb = measure(path, repeats)
+        cells = " | ".join(f"{ratio:.2f}x" for ratio in ratios.values())
+        name = f"{size} {length} s, {group}"
+        print(f"| {name} | {plain:.3f} s | {cells} | {memory_mb} MB |", flush=True)
+    if num_quality_clips:
+        print()
+        quality(folder, num_quality_clips)
+
+
+def footage_file(folder: Path, size: str, length: int, group: str) -> Path:
+    path = folder / f"{size}-{length}s-{group.replace(' ', '-')}.mp4"
+    if not path.exists():
+        width, height = SIZES[size]
+        footage = Footage(
+            width_px=width,
+            height_px=height,
+            num_frames=length * FPS,
+            num_shots=max(3, length // 6),
+            gop_frames=GROUPS[group],
+            scenecut=group == "many groups",
+            preset="superfast",
+            seed=length,
+        )
+        partial = path.with_suffix(".part.mp4")
+        write_footage(partial, footage)
+        partial.rename(path)
+    return path
+
+
+def step(strategy: str) -> KeyFramesStep:
+    limits = LimitsConfig(num_threads=threads_per_worker(1), time_limit_seconds=3600)
+    return KeyFramesStep(clip=ClipConfig(choice=KeyFrameConfig(strategy=strategy), limits=limits))
+
+
+def measure(path: Path, repeats: int) -> tuple[float, dict[str, float], int]:
+    """Seconds of the plain decode, ratio by strategy, peak memory of a fresh `peaks` process."""
+    workers = {s: IsolatedFunction(EXTRACT, step(s).isolation()) for s in STRATEGIES}
+    best: dict[str, float] = {}
+    memory_mb = 0
+    try:
+        warm_up = str(path.parent / "warm-up.mp4")
+        if not Path(warm_up).exists():
+            write_footage(Path(warm_up), Footage(num_frames=60, num_shots=2))
+        for strategy, worker in workers.items():
+            worker(warm_up, Span(), step(strategy).clip)
+        for _ in range(repeats):
+            best["plain"] = min(best.get("plain", np.inf), timed(lambda: decode_plainly(path)))
+            for name, worker in workers.items():
+                config = step(name).clip
+                took = timed(lambda w=worker, c=config: w(str(path), Span(), c))  # type: ignore[misc]
+                best[name] = min(best.get(name, np.inf), took)
+        memory_mb = workers["peaks"].peak_memory_mb()
+    finally:
+        for worker in workers.values():
+            worker.close()
+    return best["plain"], {s: best[s] / best["plain"] for s in STRATEGIES}, memory_mb
+
+
+def decode_plainly(path: Path) -> int:
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        stream.thread_type = "AUTO"
+        return sum(1 for _ in container.decode(stream))
+
+
+def timed(function: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+
+def quality(folder: Path, num_clips: int) -> None:
+    """Share of shots with at least one key frame, Q = 12."""
+    from mama_augment.video.clip import extract_clip
+
+    clips = [quality_clip(folder, number) for number in range(num_clips)]
+    num_shots = sum(len(truth.shot_starts) for _, truth, _ in clips)
+    print(f"| strategy | shots with a key frame, of {num_shots} |")
+    print("|---|---|")
+    for strategy in ("peaks", "packets", "auto", "iframes", "uniform"):
+        config = step(strategy).clip
+        hits = 0
+        for path, truth, num_frames in clips:
+            clip: ClipFrames = extract_clip(str(path), Span(), config)
+            assert len(set(clip.frame_index)) == 12
+            hits += num_hit(truth, num_frames, clip.frame_index)
+        print(f"| {strategy} | {hits / num_shots:.1%} |", flush=True)
+    try:
+        hits = sum(num_hit(t, n, scene_middles(p)) for p, t, n in clips)
+        print(f"| PySceneDetect, middle of each scene | {hits / num_shots:.1%} |")
+    except ImportError:
+        print("PySceneDetect is not installed here")
+
+
+def scene_middles(path: Path) -> list[int]:
+    """Middles of the 12 longest scenes of PySceneDetect's default detector."""
+    from scenedetect import ContentDetector, detect
+
+    scenes = detect(str(path), ContentDetector())
+    bounds = [(start.get_frames(), end.get_frames()) for start, end in scenes]
+    longest = sorted(bounds, key=lambda b: b[0] - b[1])[:12]
+    return [(start + end) // 2 for start, end in longest]
+
+
+def num_hit(truth: Truth, num_frames: int, chosen: list[int]) -> int:
+    edges = [*truth.shot_starts, num_frames]
+    return sum(any(a <= index < b for index in chosen) for a, b in pairwise(edges))
+
+
+def quality_clip(folder: Path, number: int) -> tuple[Path, Truth, int]:
+    rng = np.random.default_rng(number)
+    footage = Footage(
+        width_px=320,
+        height_px=180,
+        num_frames=int(rng.integers(150, 500)),
+        num_shots=int(rng.integers(3, 13)),
+        num_flashes=int(rng.integers(0, 5)),
+        fast_motion=number % 2 == 0,
+        gop_frames=int(rng.choice([30, 60, 250])),
+        scenecut=number % 4 != 3,
+        seed=1000 + number,
+    )
+    path = folder / f"quality-{number}.mp4"
+    record = path.with_suffix(".json")
+    if not record.exists():
+        record.write_text(json.dumps(asdict(write_footage(path, footage))))
+    return path, Truth(**json.loads(record.read_text())), footage.num_frames
+
+
+if __name__ == "__main__":
+    typer.run(main)
