@@ -52,7 +52,7 @@ def text_key(text: str) -> int:
 
 @dataclass(kw_only=True)
 class Repeats:
-    """Counts near-identical training texts in one pass, and thins them in a second one.
+    """Counts near-identical training texts in one pass, and thins them in later ones.
 
     `limit`: of texts that are near-identical, this many stay, the first in the shuffle's order.
     """
@@ -85,8 +85,12 @@ class Repeats:
             frequent = keys[counts > self.limit]
             self._left = dict.fromkeys(map(int, frequent), self.limit)
 
+    def restart(self) -> None:
+        """Before each pass that thins."""
+        self._left = dict.fromkeys(self._left, self.limit or 0)
+
     def thin(self, clip: Clip) -> None:
-        """Second pass, in the same order: texts beyond the limit get `near_identical`."""
+        """In the same order again: texts beyond the limit get `near_identical`."""
         wanted = {key for key, _ in self.most} - self._examples.keys()
         if not self._left and not wanted:
             return
