@@ -25,7 +25,8 @@ class TrainConfig:
     """What `mama-train run` does. See docs/training.md for when to change what.
 
     Data: shards, sources, human_share (share of human captions among the visits; None takes them
-    as they come), visit, batch_size (all processes together), num_workers, window_clips.
+    as they come), visit, batch_size (all processes together), augment (strength of zoom, shift and
+    brightness, and choice of frames at random; 0: none), num_workers, window_clips.
     Length: steps, or epochs when steps is None.
     Loss: margin (radians), margin_kind, below. Weights: weights, normalised, weight_lr.
     Meta step: meta_every (steps), meta_batch_size (None: batch_size), meta_layers (blocks of each
@@ -47,6 +48,7 @@ class TrainConfig:
     steps: int | None = None
     epochs: int = 10
     batch_size: int = 32
+    augment: float = 0.1
     num_workers: int = 0
     window_clips: int = 1024
     margin: float = 0.2
@@ -90,6 +92,8 @@ class TrainConfig:
             raise InputError(f"human share {self.human_share} is not between 0 and 1")
         if self.ema_decay is not None and not 0 < self.ema_decay < 1:
             raise InputError(f"EMA decay {self.ema_decay} is not between 0 and 1")
+        if not 0 <= self.augment <= 0.5:
+            raise InputError(f"augment {self.augment} is not between 0 (none) and 0.5")
         if not 0 <= self.warmup < 1:
             raise InputError(f"warm-up {self.warmup} is not a share of the steps in [0, 1)")
         self.loss()

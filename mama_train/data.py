@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
-from mama_augment.schema import InputError
 from mama_train import ranks
 from mama_train.batch import Batch, keys, same_text
 from mama_train.config import VisitKind
+from mama_train.frames import augment, choose_frames, decode_frames
 from mama_train.models.base import FrameSpec
 from mama_train.shards import Caption, ClipRows, SplitIndex
 from mama_train.text import TextTokenizer
-from mama_train.visits import VisitPlan, hash_salt, keep_share, plan_epoch
+from mama_train.visits import VisitPlan, hash_salt, keep_share, mix, plan_epoch
 
 CACHE_BYTES = 2 * 2**30
 """Decoded frames of a split are kept in memory when all of them fit into this."""
@@ -35,42 +32,12 @@ class Position:
     batch: int = 0
 
 
-def decode_clip(frames: Sequence[bytes], spec: FrameSpec, *, clip_id: str) -> NDArray[np.uint8]:
-    """[T,H,W,3] RGB: T frames evenly from those there are (repeated when fewer), made square.
-
-    Raises:
-        InputError: a frame is no readable image, or there is none.
-    """
-    if not frames:
-        raise InputError(f"clip {clip_id!r} has no frames; make the shards again")
-    chosen = np.linspace(0, len(frames) - 1, spec.num_frames).round().astype(int)
-    decoded = {int(i): _decode_frame(frames[i], spec, clip_id) for i in np.unique(chosen)}
-    return np.stack([decoded[int(i)] for i in chosen])
-
-
-def _decode_frame(jpeg: bytes, spec: FrameSpec, clip_id: str) -> NDArray[np.uint8]:
-    size_px = spec.size_px
-    try:
-        image = Image.open(io.BytesIO(jpeg))
-        # The decoder itself can shrink by powers of two: several times faster than a full decode.
-        image.draft("RGB", (size_px, size_px))
-        pixels = np.asarray(image.convert("RGB"))
-    except (OSError, SyntaxError) as error:
-        raise InputError(f"clip {clip_id!r} has a frame that cannot be read: {error}") from error
-    height, width = pixels.shape[:2]
-    scale = size_px / min(height, width)
-    if spec.fit == "stretch":
-        return cv2.resize(pixels, (size_px, size_px), interpolation=cv2.INTER_AREA)
-    wide, high = max(size_px, round(width * scale)), max(size_px, round(height * scale))
-    if (wide, high) != (width, height):
-        kind = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-        pixels = cv2.resize(pixels, (wide, high), interpolation=kind)
-    top, left = (high - size_px) // 2, (wide - size_px) // 2
-    return pixels[top : top + size_px, left : left + size_px]
+Request = tuple[NDArray[np.int64], int | None]
+"""Visits [B,2] of (clip row, caption index), and the salt of the draws (None: no augmentation)."""
 
 
 class Clips(Dataset[Batch]):
-    """Batches by their visits: arrays [B,2] of (clip row, caption index)."""
+    """Batches by request."""
 
     def __init__(
         self,
@@ -80,26 +47,34 @@ class Clips(Dataset[Batch]):
         frequency: dict[int, int],
         *,
         cache: bool,
+        augment: float = 0.0,
         num_groups_kept: int = 4,
     ) -> None:
-        """`frequency`: training captions per concept id."""
+        """`frequency`: training captions per concept id. `augment`: strength of it."""
         self.rows = ClipRows(index, num_groups_kept=num_groups_kept)
         self.spec = spec
         self.tokenizer = tokenizer
         self.frequency = frequency
         self._rank, self._num_ranks = ranks.rank(), ranks.world()
+        self.augment = augment
         self._cache: dict[int, NDArray[np.uint8]] | None = {} if cache else None
         self._captions: dict[int, tuple[str, list[Caption]]] | None = {} if cache else None
 
-    def video(self, row: int) -> NDArray[np.uint8]:
+    def video(self, row: int, draw: int | None = None) -> NDArray[np.uint8]:
+        """[T,H,W,3] of a clip; with a `draw`, the frames are chosen by it."""
+        wanted = self.spec.num_frames
         if self._cache is None:
-            return self._decode(row)
+            files = self.rows.frames(row)
+            which = choose_frames(len(files), wanted, draw)
+            return decode_frames(files, which, self.spec, clip_id=self.rows.clip_id(row))
         if row not in self._cache:
-            self._cache[row] = self._decode(row)
-        return self._cache[row]
-
-    def _decode(self, row: int) -> NDArray[np.uint8]:
-        return decode_clip(self.rows.frames(row), self.spec, clip_id=self.rows.clip_id(row))
+            files = self.rows.frames(row)
+            every = np.arange(len(files))
+            self._cache[row] = decode_frames(
+                files, every, self.spec, clip_id=self.rows.clip_id(row)
+            )
+        stored = self._cache[row]
+        return stored[choose_frames(len(stored), wanted, draw)]
 
     def texts(self, row: int) -> tuple[str, list[Caption]]:
         """(clip id, its captions)."""
@@ -109,20 +84,26 @@ class Clips(Dataset[Batch]):
             self._captions[row] = self.rows.clip_id(row), self.rows.captions(row)
         return self._captions[row]
 
-    def __getitem__(self, visits: NDArray[np.int64]) -> Batch:
+    def __getitem__(self, request: Request) -> Batch:
+        visits, salt = request
         clip_ids, captions = [], []
         for row, caption in visits.tolist():
             clip_id, of_clip = self.texts(row)
             clip_ids.append(clip_id)
             captions.append(of_clip[caption])
         mine = ranks.rows_of(len(visits), self._rank, self._num_ranks)
-        own_rows = visits[mine, 0].tolist()
+        draws = None if salt is None else mix(visits[:, 0] << 20 | visits[:, 1], salt)
         texts = [c.text for c in captions]
         ids, mask = self.tokenizer.encode(texts[mine])
         size, frames = self.spec.size_px, self.spec.num_frames
-        video = np.empty((len(own_rows), frames, size, size, 3), np.uint8)
-        for i, row in enumerate(own_rows):
-            video[i] = self.video(row)
+        video = np.empty((mine.stop - mine.start, frames, size, size, 3), np.uint8)
+        for i, place in enumerate(range(mine.start, mine.stop)):
+            row = int(visits[place, 0])
+            if draws is None:
+                video[i] = self.video(row)
+            else:
+                draw = int(draws[place]) >> 2
+                video[i] = augment(self.video(row, draw), self.augment, draw)
         return Batch(
             video=torch.from_numpy(video),
             input_ids_BS=ids,
@@ -149,6 +130,7 @@ class LoaderConfig:
     window_clips: int = 1024
     visit: VisitKind = "caption"
     human_share: float | None = None
+    augment: float = 0.0
     seed: int = 0
 
 
@@ -176,6 +158,7 @@ class Loader:
             tokenizer,
             frequency,
             cache=self.in_memory,
+            augment=config.augment,
             num_groups_kept=groups_in_window(index, config.window_clips) + 2,
         )
 
@@ -200,16 +183,17 @@ class Loader:
         epoch, first = start.epoch, start.batch
         while True:
             plan = self.plan(epoch)
-            todo = [plan.batch(i) for i in range(first, len(plan))]
+            salt = hash_salt(self.config.seed, epoch, "draws") if self.config.augment else None
+            todo: list[Request] = [(plan.batch(i), salt) for i in range(first, len(plan))]
             for i, batch in enumerate(self._load(todo), start=first):
                 is_last = i + 1 == len(plan)
                 after = Position(epoch=epoch + 1) if is_last else Position(epoch=epoch, batch=i + 1)
                 yield after, batch
             epoch, first = epoch + 1, 0
 
-    def _load(self, todo: list[NDArray[np.int64]]) -> Iterator[Batch]:
+    def _load(self, todo: list[Request]) -> Iterator[Batch]:
         if self.config.num_workers == 0 or self.in_memory:
-            yield from (self.clips[visits] for visits in todo)
+            yield from (self.clips[request] for request in todo)
             return
         loader: DataLoader[Any] = DataLoader(
             self.clips,
@@ -220,8 +204,13 @@ class Loader:
         yield from loader
 
 
+STORED_FRAMES = 12
+"""Frames per clip that are assumed when memory is estimated."""
+
+
 def decoded_bytes(index: SplitIndex, spec: FrameSpec) -> int:
-    return index.num_clips * spec.num_frames * spec.size_px**2 * 3
+    """Memory for all frames of a split at the model's size, about."""
+    return index.num_clips * max(spec.num_frames, STORED_FRAMES) * spec.size_px**2 * 3
 
 
 def groups_in_window(index: SplitIndex, window_clips: int) -> int:

@@ -159,6 +159,7 @@ def _loader_factory(
             num_workers=config.num_workers,
             window_clips=config.window_clips,
             visit=config.visit if of_train else "caption",
+            augment=config.augment if of_train else 0.0,
             human_share=config.human_share if of_train else None,
             seed=config.seed,
         )

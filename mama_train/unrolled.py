@@ -26,8 +26,11 @@ def unrolled_meta_gradient(
     *,
     lr: float,
     preconditioner: Named | None = None,
-) -> tuple[list[Tensor], Named]:
-    """dL_meta/dθ through the graph of the virtual step, and Σ ω_i ∇L_i(w)."""
+) -> tuple[list[Tensor], Named, Tensor]:
+    """(dL_meta/dθ through the graph of the virtual step, Σ ω_i ∇L_i(w), loss_B with its graph).
+
+    The graph is kept, so that the real step can go back through it again with other weights.
+    """
     parameters = objective.parameters()
 
     def loss_B(at: Named, rows: Batch) -> Tensor:
@@ -47,5 +50,6 @@ def unrolled_meta_gradient(
             for n, p in parameters.items()
         }
         meta_loss = loss_B(virtual, meta_batch).mean()
-        theta_gradient = torch.autograd.grad(meta_loss, list(net.parameters()))
-    return list(theta_gradient), {n: g.detach() for n, g in gradient.items()}
+        theta_gradient = torch.autograd.grad(meta_loss, list(net.parameters()), retain_graph=True)
+    detached = {n: g.detach() for n, g in gradient.items()}
+    return list(theta_gradient), detached, train_loss_B

@@ -13,6 +13,7 @@ from mama_augment.schema import InputError
 from mama_train.models.base import DualEncoder
 from mama_train.models.clip_mean import ClipMean
 from mama_train.models.clip_vip import ClipVip, ClipVipConfig, TowerConfig
+from mama_train.models.initial import initialise_from_nothing
 from mama_train.models.weights import find_weights, load_weights, read_config, read_weights
 from mama_train.text import TextTokenizer
 
@@ -27,8 +28,8 @@ SMALL_MAX_TOKENS = 24
 
 
 def small_config(vocab_size: int) -> ClipVipConfig:
-    """CLIP-ViP for a CPU and training from nothing: 64 px frames, 4x4 patches after a
-    convolutional stem."""
+    """CLIP-ViP for a CPU and training from nothing: six 32 px frames of 4x4 patches each, after
+    two convolutions."""
     vision = TowerConfig(
         hidden_size=96, intermediate_size=192, num_hidden_layers=2, num_attention_heads=4
     )
@@ -41,11 +42,11 @@ def small_config(vocab_size: int) -> ClipVipConfig:
         projection_dim=64,
         vocab_size=vocab_size,
         max_text_tokens=SMALL_MAX_TOKENS,
-        image_size=64,
-        patch_size=16,
-        temporal_size=12,
+        image_size=32,
+        patch_size=8,
+        temporal_size=6,
         logit_scale_init=2.66,
-        stem_channels=(16, 32, 48),
+        stem_channels=(32, 64),
     )
 
 
@@ -66,6 +67,7 @@ def build(
     if name == "small":
         tokenizer = TextTokenizer.of_words(texts, max_tokens=SMALL_MAX_TOKENS)
         model = ClipVip(small_config(tokenizer.vocab_size), num_frames=num_frames)
+        initialise_from_nothing(model)
         return model, tokenizer, []
     kind, folder = locate(name)
     frames = {} if num_frames is None else {"num_frames": num_frames}

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from mama_train.batch import Batch, keys, same_text
-from mama_train.data import Loader, LoaderConfig, Position, decode_clip
+from mama_train.data import Loader, LoaderConfig, Position
+from mama_train.frames import augment, choose_frames, decode_frames
 from mama_train.models.base import FrameSpec
 from mama_train.shards import all_texts, read_index
 from mama_train.text import TextTokenizer
@@ -33,6 +34,11 @@ def loader(shards: Path, *, cache_bytes: int = 0, **changes: Any) -> Loader:
     return Loader(index, SPEC, tokenizer, {0: 5}, LoaderConfig(**fields), cache_bytes=cache_bytes)
 
 
+def decode_clip(files: list[bytes], spec: FrameSpec, clip_id: str) -> Any:
+    which = choose_frames(len(files), spec.num_frames)
+    return decode_frames(files, which, spec, clip_id=clip_id)
+
+
 def same(a: Batch, b: Batch) -> bool:
     return a.clip_ids == b.clip_ids and all(
         torch.equal(x, y)
@@ -45,9 +51,9 @@ def same(a: Batch, b: Batch) -> bool:
 
 
 def test_streamed_by_workers_is_the_same_as_from_memory(shards: Path) -> None:
-    memory = list(islice(loader(shards, cache_bytes=2**30).batches(), 14))
+    memory = list(islice(loader(shards, cache_bytes=2**30, augment=0.1).batches(), 14))
     for workers in (0, 2):
-        streamed = loader(shards, num_workers=workers)
+        streamed = loader(shards, num_workers=workers, augment=0.1)
         assert not streamed.in_memory
         found = list(islice(streamed.batches(), 14))
         assert all(p == q and same(a, b) for (p, a), (q, b) in zip(memory, found, strict=True))
@@ -99,6 +105,24 @@ def test_crop_keeps_the_middle_and_stretch_keeps_all() -> None:
     stretch = decode_clip(jpeg, FrameSpec(num_frames=1, size_px=16, fit="stretch"), clip_id="c")
     assert crop.max() < 60
     assert stretch[0, 0].min() > 200
+
+
+def test_drawn_frames_are_one_of_each_stretch() -> None:
+    drawn = {tuple(choose_frames(12, 6, draw).tolist()) for draw in range(200)}
+    assert len(drawn) > 30
+    assert all([i // 2 for i in some] == [0, 1, 2, 3, 4, 5] for some in drawn)
+    assert choose_frames(3, 6, 1).tolist() == choose_frames(3, 6).tolist()
+
+
+def test_augmenting_moves_all_frames_of_a_clip_alike() -> None:
+    clip = np.zeros((3, 32, 32, 3), np.uint8)
+    clip[:, 12:20, 12:20] = 100
+    found = augment(clip, 0.2, draw=5)
+    assert not np.array_equal(found, clip)
+    assert all(np.array_equal(f, found[0]) for f in found)
+    assert np.array_equal(augment(clip, 0.2, draw=5), found)
+    assert not np.array_equal(augment(clip, 0.2, draw=6), found)
+    assert np.array_equal(augment(clip, 0.0, draw=5), clip)
 
 
 def test_broken_frames_name_the_clip() -> None:
