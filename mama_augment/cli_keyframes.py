@@ -27,6 +27,22 @@ def keyframes(
     strategy: Annotated[
         str, typer.Option("--strategy", help=f"How they are chosen: {', '.join(STRATEGIES)}.")
     ] = KeyFrameConfig.strategy,
+    sample_fps: Annotated[
+        float | None,
+        typer.Option(
+            "--sample-fps",
+            help="Long footage: peaks looks at so many frames a second only.",
+            show_default="all",
+        ),
+    ] = KeyFrameConfig.sample_fps,
+    max_frames_scanned: Annotated[
+        int | None,
+        typer.Option(
+            "--max-frames-scanned",
+            help="Long footage: peaks looks at so many frames of a clip at most.",
+            show_default="all",
+        ),
+    ] = KeyFrameConfig.max_frames_scanned,
     short_side_px: Annotated[
         int,
         typer.Option("--short-side-px", help="Stored size; smaller frames are never enlarged."),
@@ -100,7 +116,12 @@ def keyframes(
     runs_on = RuntimeConfig(runtime=runtime, num_workers=workers, ray_address=ray_address)
     step = KeyFramesStep(
         clip=ClipConfig(
-            choice=KeyFrameConfig(num_frames=num_frames, strategy=strategy),
+            choice=KeyFrameConfig(
+                num_frames=num_frames,
+                strategy=strategy,
+                sample_fps=sample_fps,
+                max_frames_scanned=max_frames_scanned,
+            ),
             picture=PictureConfig(short_side_px=short_side_px, jpeg_quality=jpeg_quality),
             limits=LimitsConfig(
                 max_pixels=max_pixels,

@@ -35,14 +35,20 @@ class KeyFrameConfig:
     """A peak is at least this share of the clip's strongest."""
     least_change: float = 3.0
     """A peak changes the picture by at least this much above its surroundings (luma levels)."""
+    sample_fps: float | None = None
+    """`peaks` looks at so many frames a second only; None: at all."""
+    max_frames_scanned: int | None = None
+    """`peaks` looks at so many frames at most, evenly spread; None: at all."""
     baseline_frames: int = 31
     """Window of the running median that is taken for ordinary motion."""
     least_shot_frames: int = 4
     """Peaks are at least this far apart."""
 
     def __post_init__(self) -> None:
-        if self.num_frames < 1:
-            raise InputError(f"--num-frames is {self.num_frames}; at least 1 is needed")
+        for name in ("num_frames", "sample_fps", "max_frames_scanned"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise InputError(f"--{name.replace('_', '-')} is {value}; more than 0 is needed")
         if self.strategy not in STRATEGIES:
             raise InputError(f"--strategy is {self.strategy!r}; allowed: {', '.join(STRATEGIES)}")
 
@@ -67,6 +73,35 @@ def find_peaks(change_N: Array, config: KeyFrameConfig) -> list[int]:
         if all(abs(index - other) >= config.least_shot_frames for other in peaks):
             peaks.append(index)
     return peaks
+
+
+def choose_scanned(
+    is_key_N: npt.NDArray[np.bool_], config: KeyFrameConfig, fps: float
+) -> list[int] | None:
+    """The frames that a scan shall look at, never fewer than it must choose; None: all of them.
+
+    An intra frame that is near is as good as the frame at the even place, and cheaper.
+    """
+    num_frames = len(is_key_N)
+    num_scanned = num_frames
+    if config.sample_fps is not None:
+        num_scanned = min(num_scanned, round(num_frames / fps * config.sample_fps))
+    if config.max_frames_scanned is not None:
+        num_scanned = min(num_scanned, config.max_frames_scanned)
+    num_scanned = max(num_scanned, config.num_frames)
+    if num_scanned >= num_frames:
+        return None
+    even = np.array(choose_uniform(num_frames, num_scanned))
+    keys = np.flatnonzero(is_key_N)
+    if not len(keys):
+        return [int(index) for index in even]
+    after = np.searchsorted(keys, even).clip(0, len(keys) - 1)
+    before = (after - 1).clip(0)
+    nearer_before = np.abs(keys[before] - even) <= np.abs(keys[after] - even)
+    nearest = np.where(nearer_before, keys[before], keys[after])
+    # Strictly less than half the least distance of two places: no key frame serves both.
+    is_near = 2 * np.abs(nearest - even) < num_frames // num_scanned
+    return [int(index) for index in np.where(is_near, nearest, even)]
 
 
 def running_median(signal_N: Array, window: int) -> Array:

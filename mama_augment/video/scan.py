@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from mama_augment.video.luma import SAMPLE_SIZE, FlashFreeChange, sample_luma, sharpness
 from mama_augment.video.picture import Scaler
+from mama_augment.video.reader import IndexedFrame
 from mama_augment.video.reservoir import Candidate, Reservoir, frame_bytes
 
 BLOCK_BYTES = 16 * 2**20
@@ -33,12 +34,19 @@ LEAST_CHANGE = 2.0
 
 @dataclass(frozen=True, kw_only=True)
 class Scan:
-    """What one pass found. Frames are counted from the first of the clip."""
+    """What one pass found."""
 
+    frame_index: list[int]
+    """Index in the clip of each scanned frame; other positions below count scanned frames."""
     pts: list[int]
     change_N: npt.NDArray[np.float64]
     """Mean absolute difference to the frame before, luma levels; flashes taken out."""
     candidates: dict[int, Candidate]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether no frame of the clip was passed over."""
+        return self.frame_index == list(range(len(self.frame_index)))
 
 
 class Scanner:
@@ -49,6 +57,7 @@ class Scanner:
         self._max_changes = CHANGES_PER_KEY_FRAME * num_wanted
         self._signal = FlashFreeChange()
         self._reservoir = Reservoir(scaler)
+        self._frame_index: list[int] = []
         self._pts: list[int] = []
         self._held: list[av.VideoFrame] = []
         self._first_held = 0
@@ -56,13 +65,14 @@ class Scanner:
         self._behind: tuple[float, int, av.VideoFrame] | None = None
         self._strongest: list[tuple[float, int]] = []
 
-    def run(self, frames: Iterable[tuple[int, av.VideoFrame]]) -> Scan:
-        """Scan (pts, frame) pairs in display order."""
+    def run(self, frames: Iterable[IndexedFrame]) -> Scan:
+        """Scan frames in display order."""
         block_frames = 0
         samples: list[npt.NDArray[np.uint8]] = []
-        for pts, frame in frames:
+        for index, pts, frame in frames:
             if not block_frames:
                 block_frames = min(64, max(LOOKAHEAD_FRAMES, BLOCK_BYTES // frame_bytes(frame)))
+            self._frame_index.append(index)
             self._pts.append(pts)
             self._held.append(frame)
             samples.append(sample_luma(frame))
@@ -73,7 +83,10 @@ class Scanner:
         self._end_stretch()
         self._keep_behind()
         return Scan(
-            pts=self._pts, change_N=self._signal.change_N, candidates=self._reservoir.candidates
+            frame_index=self._frame_index,
+            pts=self._pts,
+            change_N=self._signal.change_N,
+            candidates=self._reservoir.candidates,
         )
 
     def _measure(self, samples: list[npt.NDArray[np.uint8]], *, is_last: bool) -> None:

@@ -82,10 +82,11 @@ def extract(
     end: float | None = None,
     num_threads: int = 2,
     picture: PictureConfig | None = None,
+    sample_fps: float | None = None,
 ) -> ClipFrames:
     """The key frames of a file, decoded in this process."""
     config = ClipConfig(
-        choice=KeyFrameConfig(num_frames=num_frames, strategy=strategy),
+        choice=KeyFrameConfig(num_frames=num_frames, strategy=strategy, sample_fps=sample_fps),
         picture=picture or PictureConfig(),
         limits=LimitsConfig(num_threads=num_threads),
     )

@@ -163,7 +163,31 @@ def test_candidates_are_taken_from_the_middle_of_their_segment_by_score() -> Non
 
 
 def test_settings_that_cannot_be_are_named() -> None:
-    with pytest.raises(InputError, match="--num-frames is 0"):
+    with pytest.raises(InputError, match="--num-frames is 0; more than 0"):
         KeyFrameConfig(num_frames=0)
     with pytest.raises(InputError, match="'best'; allowed: peaks, packets, iframes, uniform, auto"):
         KeyFrameConfig(strategy="best")
+
+
+@given(num_frames, num_wanted, st.integers(1, 300), st.data())
+def test_a_sampled_scan_looks_at_as_many_as_it_may_and_needs(
+    length: int, wanted: int, at_most: int, data: st.DataObject
+) -> None:
+    is_key = np.array(data.draw(st.lists(st.booleans(), min_size=length, max_size=length)))
+    config = KeyFrameConfig(num_frames=wanted, max_frames_scanned=at_most)
+    scanned = keyframes.choose_scanned(is_key, config, fps=25.0)
+    if scanned is None:
+        assert length <= max(at_most, wanted)
+        return
+    assert len(set(scanned)) == max(at_most, wanted)
+    assert scanned == sorted(scanned)
+    assert 0 <= scanned[0] <= scanned[-1] < length
+
+
+def test_a_sampled_scan_prefers_intra_frames_that_are_near() -> None:
+    is_key = np.arange(1000) % 50 == 0
+    config = KeyFrameConfig(sample_fps=0.5, num_frames=4)
+    scanned = keyframes.choose_scanned(is_key, config, fps=25.0)
+    assert scanned is not None
+    assert len(scanned) == 20
+    assert is_key[scanned].all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import av
@@ -10,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mama_augment.video import clip as clip_module
+from mama_augment.video import reader as reader_module
 from mama_augment.video.luma import SAMPLE_SIZE, FlashFreeChange
-from tests.augment.numbered import extract, write_numbered
+from tests.augment.numbered import extract, read_number, write_numbered
 
 SIZE = (160, 96)
 
@@ -34,7 +35,7 @@ def pictures_of_shots(
 
 def shots_hit(chosen: list[int], lengths: list[int]) -> list[bool]:
     edges = np.cumsum([0, *lengths])
-    return [any(a <= i < b for i in chosen) for a, b in zip(edges, edges[1:], strict=False)]
+    return [any(a <= i < b for i in chosen) for a, b in itertools.pairwise(edges)]
 
 
 @pytest.mark.parametrize("lengths", [[40, 25, 60, 9, 33], [10] * 12, [5, 90, 5, 80], [1, 30]])
@@ -67,15 +68,15 @@ def test_the_scan_decodes_once(
     one_group = {"x264-params": "keyint=1000:scenecut=0"}
     path = write_numbered(tmp_path / "one.mp4", len(pictures), pictures=pictures, options=one_group)
     fed = 0
-    plain_runs = clip_module.Decoder.runs
+    plain_runs = reader_module.Decoder.runs
 
-    def counting_runs(self, index, runs, wanted_pts):  # type: ignore[no-untyped-def]
+    def counting_runs(self, index, runs, wanted_pts):
         nonlocal fed
         runs = list(runs)
         fed += sum(run.last + 1 - run.first for run in runs)
         return plain_runs(self, index, runs, wanted_pts)
 
-    monkeypatch.setattr(clip_module.Decoder, "runs", counting_runs)
+    monkeypatch.setattr(reader_module.Decoder, "runs", counting_runs)
     extract(path, strategy=strategy, num_frames=12)
     assert fed <= len(pictures)
 
@@ -108,7 +109,7 @@ def test_the_signal_does_not_depend_on_the_blocks(blocks: list[int], seed: int) 
     whole, parts = FlashFreeChange(), FlashFreeChange()
     whole.extend(samples, is_last=True)
     edges = np.cumsum([0, *blocks])
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in itertools.pairwise(edges):
         parts.extend(samples[start:end], is_last=end == len(samples))
     assert np.array_equal(whole.change_N, parts.change_N)
 
@@ -122,3 +123,14 @@ def test_a_flash_is_no_change_and_a_cut_is(duration: int) -> None:
     signal.extend(samples, is_last=True)
     assert signal.change_N[40] == 60
     assert np.delete(signal.change_N, 40).max() == 0
+
+
+@pytest.mark.parametrize("name", ["sampled.mp4", "sampled.avi"])
+def test_a_sampled_scan_still_gives_the_frames_that_it_names(tmp_path: Path, name: str) -> None:
+    options = {"x264-params": "keyint=10:min-keyint=10:scenecut=0"}
+    path = write_numbered(tmp_path / name, 200, options=options)
+    clip = extract(path, num_frames=5, sample_fps=2.5)
+    assert len(set(clip.frame_index)) == 5
+    assert [read_number(jpeg) for jpeg in clip.frames] == clip.frame_index
+    assert clip.num_frames == 200
+    assert np.allclose(clip.frame_seconds, np.array(clip.frame_index) / 25, atol=2e-3)
