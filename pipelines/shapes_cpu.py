@@ -10,6 +10,7 @@ step continues.
 
 from __future__ import annotations
 
+import csv
 import json
 import statistics
 import time
@@ -60,6 +61,7 @@ def main(
     results = train_arms(out, steps, num_seeds)
     write_report(out, results)
     print_summary(out, results)
+    console.print(caption_truth(out))
     console.print(f"{time.monotonic() - started:.0f} s in all")
 
 
@@ -120,7 +122,7 @@ def write_report(out: Path, results: dict[str, list[dict[str, Any]]]) -> None:
         captions_dirs=[str(out / "captions")],
         shards_dir=str(out / "shards"),
         extra_sections=[
-            ("Does it help? R@1 beside the human captions alone", comparison_html(results)),
+            ("Does it help? R@1 beside the human captions alone", comparison_html(out, results)),
             *training_sections(run_dir_of(out, ARMS[0], 0)),
         ],
     )
@@ -143,10 +145,39 @@ def comparison_rows(results: dict[str, list[dict[str, Any]]]) -> list[list[str]]
     return rows
 
 
+def caption_truth(out: Path) -> str:
+    """How many train captions say what really happens, which only a made world can tell."""
+    from mama_augment.shapes.scene import ATTRIBUTES, parse_caption
+    from mama_augment.store import StepDir
+
+    with (out / "world/manifest.csv").open() as file:
+        truth = {row["clip_id"]: row for row in csv.DictReader(file) if row["split"] == "train"}
+    num_right = dict.fromkeys(ATTRIBUTES, 0)
+    num_true = num_captions = 0
+    for table in StepDir.open(str(out / "captions"), step="caption").tables(["clip_id", "text"]):
+        for caption in table.to_pylist():
+            if caption["clip_id"] not in truth:
+                continue
+            row, said = truth[caption["clip_id"]], parse_caption(caption["text"] or "")
+            right = [said is not None and getattr(said, a) == row[a] for a in ATTRIBUTES]
+            for attribute, is_right in zip(ATTRIBUTES, right, strict=True):
+                num_right[attribute] += is_right
+            num_true += all(right)
+            num_captions += 1
+    human = statistics.mean(row["misaligned"] == "false" for row in truth.values())
+    by_attribute = ", ".join(
+        f"{name.replace('_', ' ')} {100 * n / num_captions:.1f} %" for name, n in num_right.items()
+    )
+    return (
+        f"train captions that tell the truth: human {100 * human:.1f} %, "
+        f"generated {100 * num_true / num_captions:.1f} % ({by_attribute})"
+    )
+
+
 COLUMNS = ("arm", *(f"{d} {m}" for d in ("t→v", "v→t") for m in ("R@1", "R@5", "R@10", "MdR")))
 
 
-def comparison_html(results: dict[str, list[dict[str, Any]]]) -> str:
+def comparison_html(out: Path, results: dict[str, list[dict[str, Any]]]) -> str:
     head = "".join(f"<th scope='col'>{name}</th>" for name in COLUMNS)
     body = "".join(
         f"<tr><th scope='row'>{row[0]}</th>{''.join(f'<td>{cell}</td>' for cell in row[1:])}</tr>"
@@ -157,6 +188,7 @@ def comparison_html(results: dict[str, list[dict[str, Any]]]) -> str:
         f"<p>The same steps, batch size, model and {seeds} seeds; only the captions differ. Test "
         "split, clean captions; mean ± standard deviation over the seeds; recalls in percent.</p>"
         f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        f"<p>{caption_truth(out).capitalize()}.</p>"
     )
 
 
