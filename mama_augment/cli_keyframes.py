@@ -8,7 +8,13 @@ import typer
 
 from mama_augment.keyframes import STRATEGIES, KeyFrameConfig
 from mama_augment.runtime import RuntimeConfig
-from mama_augment.video.config import ClipConfig, LimitsConfig, PictureConfig, WorkConfig
+from mama_augment.video.config import (
+    ClipConfig,
+    LimitsConfig,
+    PictureConfig,
+    SplitConfig,
+    WorkConfig,
+)
 
 
 def keyframes(
@@ -43,6 +49,15 @@ def keyframes(
             show_default="all",
         ),
     ] = KeyFrameConfig.max_frames_scanned,
+    split_seconds: Annotated[
+        float | None,
+        typer.Option(
+            "--split-seconds", help="Cut every video into clips so long.", show_default="no"
+        ),
+    ] = SplitConfig.seconds,
+    split_scenes: Annotated[
+        bool, typer.Option("--split-scenes", help="Make every scene of a video a clip.")
+    ] = SplitConfig.scenes,
     short_side_px: Annotated[
         int,
         typer.Option("--short-side-px", help="Stored size; smaller frames are never enlarged."),
@@ -111,6 +126,7 @@ def keyframes(
         run_step,
         threads_per_worker,
     )
+    from mama_augment.steps.split import split_clips
     from mama_augment.summary import print_ledger, step_progress
 
     runs_on = RuntimeConfig(runtime=runtime, num_workers=workers, ray_address=ray_address)
@@ -131,9 +147,13 @@ def keyframes(
             ),
             least_frames=least_frames,
         ),
+        split=SplitConfig(seconds=split_seconds, scenes=split_scenes),
         work=WorkConfig(clips_per_unit=clips_per_unit),
     )
     clips = find_clips(videos, video_root=video_root)
+    if step.split.is_on:
+        with step_progress("split", clips.num_rows) as progress:
+            clips = split_clips(out, clips, step, num_workers=workers, on_done=progress.advance)
     step_dir = open_step(out, clips, step, overwrite=overwrite)
     todo = step_dir.units_to_do(retry_failed=retry_failed)
     num_done = clips.num_rows - sum(step_dir.manifest.units[unit_id] for unit_id in todo)

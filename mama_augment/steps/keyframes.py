@@ -17,7 +17,7 @@ from mama_augment.records import Manifest, fingerprint, versions
 from mama_augment.runtime import OnUnitDone, RuntimeConfig, run_units
 from mama_augment.schema import CLIPS
 from mama_augment.store import StepDir
-from mama_augment.video.config import ClipConfig, ClipFrames, Span, WorkConfig
+from mama_augment.video.config import ClipConfig, ClipFrames, Span, SplitConfig, WorkConfig
 from mama_augment.video.errors import ClipError, verdict_of
 
 STEP = "keyframes"
@@ -29,6 +29,7 @@ class KeyFramesStep:
     """What the step does with every clip."""
 
     clip: ClipConfig = field(default_factory=ClipConfig)
+    split: SplitConfig = field(default_factory=SplitConfig)
     work: WorkConfig = field(default_factory=WorkConfig)
 
     def manifest_config(self) -> dict[str, Any]:
@@ -36,7 +37,8 @@ class KeyFramesStep:
         config = dataclasses.asdict(self.clip)
         for name in ("time_limit_seconds", "memory_limit_mb", "num_threads"):
             del config["limits"][name]
-        return {**config, "clips_per_unit": self.work.clips_per_unit}
+        split = dataclasses.asdict(self.split)
+        return {**config, "split": split, "clips_per_unit": self.work.clips_per_unit}
 
     def isolation(self) -> IsolationConfig:
         limits = self.clip.limits
@@ -53,6 +55,12 @@ def threads_per_worker(num_workers: int) -> int:
     return 1 if num_workers >= processors else processors // num_workers + 1
 
 
+def clip_list_fingerprint(clips: pa.Table) -> str:
+    """Of every row and column type; values that JSON does not know count as their text."""
+    rows = [{name: str(value) for name, value in row.items()} for row in clips.to_pylist()]
+    return fingerprint([str(clips.schema.remove_metadata()), rows])
+
+
 def open_step(out: str, clips: pa.Table, step: KeyFramesStep, *, overwrite: bool) -> StepDir:
     """Start or resume the output directory for a clip list (`inputs.find_clips`)."""
     num_clips, size = clips.num_rows, step.work.clips_per_unit
@@ -61,7 +69,7 @@ def open_step(out: str, clips: pa.Table, step: KeyFramesStep, *, overwrite: bool
     manifest = Manifest(
         step=STEP,
         config=step.manifest_config(),
-        input_fingerprint=fingerprint([[str(clips.schema)], clips.to_pylist()]),
+        input_fingerprint=clip_list_fingerprint(clips),
         units=units,
         versions=versions("av", "numpy", "pillow", "pyarrow"),
     )

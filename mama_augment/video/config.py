@@ -80,6 +80,28 @@ class WorkConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SplitConfig:
+    """Whether one video becomes several clips, and where it is cut."""
+
+    seconds: float | None = None
+    """Every so many seconds; a rest shorter than half of that stays with the piece before."""
+    scenes: bool = False
+    """At the peaks of the change signal, which takes a decode of its own."""
+    least_seconds: float = 1.0
+    """No scene is shorter."""
+
+    def __post_init__(self) -> None:
+        if self.seconds is not None and self.scenes:
+            raise InputError("--split-seconds and --split-scenes are both given; choose one")
+        if self.seconds is not None and self.seconds <= 0:
+            raise InputError(f"--split-seconds is {self.seconds}; more than 0 is needed")
+
+    @property
+    def is_on(self) -> bool:
+        return self.scenes or self.seconds is not None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Span:
     """Which frames belong to the clip: [start, end) on the video's clock; None: its own ends."""
 

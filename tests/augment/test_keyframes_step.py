@@ -184,3 +184,41 @@ def test_the_main_process_never_loads_a_decoder(folder: Path, tmp_path: Path) ->
         "assert not {'av', 'decord', 'cv2', 'torch'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_pieces_of_a_video_share_its_frames_and_lose_none(tmp_path: Path) -> None:
+    videos = tmp_path / "videos"
+    videos.mkdir()
+    write_numbered(videos / "long.mp4", 130)
+    write_numbered(videos / "short.mp4", 30)
+    (videos / "broken.mp4").write_bytes(b"no video")
+    rows = ["long.mp4,the whole,true,L", "short.mp4,a part,true,S", "broken.mp4,nothing,true,B"]
+    (videos / "m.csv").write_text("\n".join(["video,text,trusted,clip_id", *rows]))
+    arguments = (videos / "m.csv", "--out", tmp_path / "out", "--split-seconds", "2")
+    assert run(*arguments).exit_code == 0
+    table = pa.concat_tables(StepDir.open(str(tmp_path / "out")).tables()).to_pylist()
+    by_id = {row["clip_id"]: row for row in table}
+    # 130 frames at 25 per second are 5.2 seconds; the rest of 1.2 is more than half a piece.
+    assert list(by_id) == ["L-0000", "L-0001", "L-0002", "S"]
+    assert [by_id[i]["num_frames"] for i in by_id] == [50, 50, 30, 30]
+    assert [by_id[i]["start_seconds"] for i in by_id] == [None, 2.0, 4.0, None]
+    assert [by_id[i]["texts"][0]["trusted"] for i in by_id] == [False, False, False, True]
+    before = files_of(tmp_path / "out")
+    (videos / "long.mp4").unlink()
+    assert run(*arguments).exit_code == 0, "the pieces are known; nothing is looked at again"
+    assert files_of(tmp_path / "out") == before
+
+
+def test_scenes_become_clips(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    lengths = [40, 60, 10, 50]  # the third is shorter than a second
+    shots = [np.tile(rng.integers(0, 255, 3, np.uint8), (96, 160, 1)) for _ in lengths]
+    pictures = [p for p, n in zip(shots, lengths, strict=True) for _ in range(n)]
+    write_numbered(tmp_path / "scenes.mp4", len(pictures), pictures=pictures)
+    result = run(tmp_path / "scenes.mp4", "--out", tmp_path / "out", "--split-scenes")
+    assert result.exit_code == 0, result.output
+    rows = pa.concat_tables(StepDir.open(str(tmp_path / "out")).tables()).to_pylist()
+    counts = [row["num_frames"] for row in rows]
+    assert sum(counts) == len(pictures)
+    assert counts[0] == 40
+    assert counts[1:] in ([60, 60], [70, 50])

@@ -1,0 +1,72 @@
+"""Where one video falls into several clips: at its scenes, or every so many seconds."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import numpy as np
+
+from mama_augment import keyframes
+from mama_augment.video.config import ClipConfig, PictureConfig, Span, SplitConfig
+from mama_augment.video.local_file import local_file
+from mama_augment.video.picture import Scaler
+from mama_augment.video.reader import ClipReader
+from mama_augment.video.scan import Scanner
+from mama_augment.video.source import open_video
+
+MILLISECONDS = 1000
+
+
+def split_video(uri: str, span: Span, split: SplitConfig, config: ClipConfig) -> list[Span]:
+    """The clips of a span of a video: adjacent, in order, covering it; times in milliseconds.
+
+    Raises:
+        ClipError: the video cannot be read.
+    """
+    with local_file(uri) as path, open_video(path, config.limits, num_threads=1) as video:
+        reader = ClipReader(video, span)
+        if split.scenes:
+            cuts = scene_cuts(reader, split.least_seconds, config)
+        else:
+            assert split.seconds is not None
+            cuts = even_cuts(frame_times(reader), split.seconds)
+    edges = [span.start_seconds, *cuts, span.end_seconds]
+    return [Span(start_seconds=start, end_seconds=end) for start, end in pairwise(edges)]
+
+
+def frame_times(reader: ClipReader) -> list[float]:
+    """Seconds of every frame of the clip, by the container; without a timeline, decoded."""
+    if reader.has_timeline:
+        return [reader.info.seconds(reader.pts(i)) for i in range(reader.num_indexed)]
+    return [reader.info.seconds(pts) for _, pts, _ in reader.frames()]
+
+
+def even_cuts(times: list[float], seconds: float) -> list[float]:
+    """Cuts every `seconds`; a rest shorter than half of that stays with the piece before."""
+    if not times:
+        return []
+    length = times[-1] - times[0]
+    num_pieces = max(1, math.floor(length / seconds + 0.5))
+    return [_rounded(times[0] + piece * seconds) for piece in range(1, num_pieces)]
+
+
+def scene_cuts(reader: ClipReader, least_seconds: float, config: ClipConfig) -> list[float]:
+    """The peaks of the clip's change signal, strongest first, no scene shorter than allowed."""
+    scaler = Scaler(PictureConfig(short_side_px=16), reader.info.pixel_aspect)
+    scanner = Scanner(scaler, expected_frames=reader.num_indexed, num_wanted=1)
+    scan = scanner.run(reader.frames())
+    if not scan.pts:
+        return []
+    seconds = [reader.info.seconds(pts) for pts in scan.pts]
+    kept = np.array([seconds[0], seconds[-1]])
+    for peak in keyframes.find_peaks(scan.change_N, config.choice)[1:]:
+        # Half a frame before the new shot's first: no rounding can move it to the other side.
+        cut = _rounded((seconds[peak] + seconds[peak - 1]) / 2)
+        if np.abs(kept - cut).min() >= least_seconds:
+            kept = np.append(kept, cut)
+    return sorted(kept[2:].tolist())
+
+
+def _rounded(seconds: float) -> float:
+    return round(seconds * MILLISECONDS) / MILLISECONDS
