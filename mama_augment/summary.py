@@ -77,7 +77,6 @@ def print_ledger(
     columns = ["in", "ok", "rejected", "failed", "pending"]
     for column in columns if seconds is None else [*columns, "rate"]:
         table.add_column(column, justify="right")
-    table.add_column("output", overflow="fold")
     rates = []
     if seconds is not None:
         rates = [f"{num_done / seconds:,.1f} {noun}/s" if num_done else "nothing to do"]
@@ -88,8 +87,10 @@ def print_ledger(
         ledger.num_failed,
         ledger.num_pending,
     )
-    table.add_row(*(f"{n:,}" for n in counts), *rates, out)
+    table.add_row(*(f"{n:,}" for n in counts), *rates)
     console.print(table)
+    # Below the table, where a long path is not folded and can be copied.
+    console.print(f"output: {out}", soft_wrap=True, highlight=False)
     for problem in ledger.problems:
         error_console.print(f"[red]accounting:[/red] {problem}")
     if seconds is not None and ledger.num_rejected + ledger.num_failed:
