@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -22,6 +23,8 @@ from rich.table import Table
 from rich.text import Text
 
 from mama_augment.ledger import Ledger
+
+EXAMPLE_CHARACTERS = 160
 
 console = Console()
 error_console = Console(stderr=True)
@@ -111,5 +114,6 @@ def print_reasons(
     for column in ("verdict", "reason", "items", "for example"):
         table.add_column(column, justify="right" if column == "items" else "left", overflow="fold")
     for (verdict, reason), num_items in reasons.most_common():
-        table.add_row(verdict, reason, f"{num_items:,}", examples[verdict, reason])
+        example = textwrap.shorten(examples[verdict, reason], EXAMPLE_CHARACTERS, placeholder="…")
+        table.add_row(verdict, reason, f"{num_items:,}", example)
     console.print(table)
