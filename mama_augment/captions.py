@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-REASONS = ("empty", "echo", "refusal", "looping", "truncated")
+REASONS = ("empty", "garbled", "echo", "refusal", "looping", "truncated")
 
 _PICTURES = (
     r"(?:images?|pictures?|photos?|photographs?|frames?|panels?|screenshots?|stills?|snapshots?)"
@@ -91,15 +91,18 @@ class Verdict:
 def judge(raw_text: str, *, prompt: str = "", finish_reason: str = "stop") -> Verdict:
     """Clean a caption, then accept or reject it.
 
-    Reasons, first match: `empty` (no letters), `echo` (the prompt itself), `refusal`, `looping`
-    (a phrase over and over), `truncated` (max_tokens ended it).
+    Reasons, first match: `empty` (no letters), `garbled` (bytes that are no text), `echo` (the
+    prompt itself), `refusal`, `looping` (a phrase over and over), `truncated` (max_tokens ended
+    it).
     """
     text = clean(raw_text)
     words = _WORD.findall(text.lower())
     if not any(c.isalpha() for c in text):
         return Verdict(text=None, reason="empty")
     reason = None
-    if prompt and words == _WORD.findall(clean(prompt).lower()):
+    if "\ufffd" in text:
+        reason = "garbled"
+    elif prompt and words == _WORD.findall(clean(prompt).lower()):
         reason = "echo"
     elif _REFUSAL.match(text):
         reason = "refusal"

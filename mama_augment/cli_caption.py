@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -115,7 +115,7 @@ def caption(
     """Caption every clip: a grid of its key frames in, one text or more out."""
     from mama_augment import prompts
     from mama_augment.engines import EngineConfig, settle
-    from mama_augment.engines.base import SamplingConfig
+    from mama_augment.engines.base import EngineDiedError, SamplingConfig
     from mama_augment.grid import GridLayout
     from mama_augment.runtime import RuntimeConfig
     from mama_augment.steps.caption import CaptionRun, open_job, run_caption
@@ -154,12 +154,35 @@ def caption(
         reuse_uri=reuse,
     )
     job = open_job(clips, out, settings, engine_config, runs_on, run)
-    with step_progress("caption", job.num_items, job.num_done) as progress:
-        ledger = run_caption(job, progress.advance)
+    try:
+        with step_progress("caption", job.num_items, job.num_done) as progress:
+            ledger = run_caption(job, progress.advance)
+    except (EngineDiedError, OSError) as error:
+        stopped(error, out)
     print_ledger(
         ledger, noun="captions", out=out, num_done=progress.num_done, seconds=progress.seconds
     )
     raise typer.Exit(ledger.exit_code)
+
+
+def stopped(error: Exception, out: str) -> NoReturn:
+    """End the command after an error that is neither a bug nor a mistake: full disk, dead engine.
+
+    Other errors of the system are raised as they are.
+    """
+    import errno
+
+    from mama_augment.summary import error_console
+
+    if isinstance(error, OSError) and error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        raise error
+    error_console.print(
+        f"[bold red]stopped:[/bold red] {error}. Finished captions are kept in {out}; when the "
+        "cause is mended, the same command continues",
+        highlight=False,
+        soft_wrap=True,
+    )
+    raise typer.Exit(1)
 
 
 def find_model(value: str, engine_name: str, picture_px: int | None) -> Model:

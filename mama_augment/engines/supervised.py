@@ -2,7 +2,8 @@
 
 Which request killed the engine cannot be seen from outside. After a death everything that was in
 flight is asked again in small groups; a group that kills it again, one by one; and the request
-that kills it alone fails, by itself. When none does, the load was too much, and it is halved.
+that kills it alone fails, by itself. When none does, that was an accident; the second time the
+load is held to be too much (memory), and halved.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ class SupervisedEngine:
         self._start = start
         self._engine: CaptionEngine | None = None
         self._num_barren = 0
+        self._num_unexplained = 0
 
     def close(self) -> None:
         if self._engine is not None:
@@ -59,7 +61,8 @@ class SupervisedEngine:
             if not suspects:
                 return
             num_culprits = yield from self._retry(suspects, GROUP)
-            if not num_culprits:
+            self._num_unexplained += not num_culprits
+            if not num_culprits and self._num_unexplained > 1:
                 self._halve()
 
     def _try(

@@ -173,8 +173,10 @@ class TransformersEngine:
     def _completion(self, ids: list[int], num_prompt_tokens: int) -> Completion:
         stop = next((i for i, token in enumerate(ids) if token in self.stop_ids), None)
         kept = ids if stop is None else ids[:stop]
+        text = self.processor.tokenizer.decode(kept, skip_special_tokens=True)
         return Completion(
-            text=self.processor.tokenizer.decode(kept, skip_special_tokens=True).strip(),
+            # max_tokens may cut a character's bytes in two; half a character is none.
+            text=text.rstrip("\ufffd").strip(),
             num_prompt_tokens=num_prompt_tokens,
             num_output_tokens=len(ids) if stop is None else stop + 1,
             finish_reason="length" if stop is None else "stop",

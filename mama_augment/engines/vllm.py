@@ -85,6 +85,7 @@ class VllmEngine:
     ) -> Generator[tuple[str, Result], None, None]:
         """See CaptionEngine."""
         feeder = _Feeder(self._render, requests)
+        watch = _Watch(self.engine)
         in_flight: dict[str, CaptionRequest] = {}
         num_in_flight = 0
         try:
@@ -107,6 +108,7 @@ class VllmEngine:
                         num_in_flight -= request.n
                         yield request.request_id, _result(output)
         finally:
+            watch.stop()
             feeder.stop()
             if in_flight:  # the consumer gave up, or the core died
                 self._abort(list(in_flight))
@@ -203,6 +205,32 @@ class _Feeder:
         except BaseException as error:
             last = error
         self._queue.put(last)
+
+
+class _Watch:
+    """Ends the wait for a core that was killed.
+
+    vLLM notices such a death and raises at the next call, but a call that already waits for
+    outputs waits for ever: nothing more comes from the dead.
+    """
+
+    def __init__(self, engine: LLMEngine) -> None:
+        self._core = engine.engine_core
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="vllm-watch", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self._thread.join()
+
+    def _work(self) -> None:
+        # In-process cores (tensor parallelism under a launcher) have no such state to watch.
+        resources = getattr(self._core, "resources", None)
+        while resources is not None and not self._stopped.wait(0.2):
+            if resources.engine_dead:
+                self._core.outputs_queue.put_nowait(EngineDeadError())
+                return
 
 
 def check_architecture(directory: str) -> None:

@@ -9,11 +9,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow.parquet as pq
+
 from mama_augment import store
 from mama_augment.engines import EngineConfig, make_engine
 from mama_augment.engines.supervised import StartEngine
 from mama_augment.journal import FOLDER as JOURNAL_FOLDER
 from mama_augment.ledger import Ledger
+from mama_augment.prompts import check_columns
 from mama_augment.runtime import RuntimeConfig, run_units
 from mama_augment.schema import InputError
 from mama_augment.steps.caption_requests import CaptionSettings
@@ -139,6 +142,11 @@ def plan(
     units = {u: r.data_rows * settings.num_captions for u, r in records.items()}
     if not sum(units.values()):
         raise InputError(f"{clips_uri!r} holds no clips to caption")
+    if settings.prompt.is_template:
+        first = next(record for record in records.values() if record.data_rows)
+        with clips.folder.open_input(str(first.data_file)) as stream:
+            names = pq.read_schema(stream).names
+        check_columns(settings.prompt, [name for name in names if name != "frames"])
     return Manifest(
         step="caption",
         config=config_of(settings, engine_name),

@@ -66,6 +66,7 @@ def test_cleaning_twice_changes_nothing_more(raw: str) -> None:
         ("A man cuts wood.", "stop", None),
         ("", "stop", "empty"),
         (" ... </s>", "stop", "empty"),
+        ("A man \ufffd\ufffd wood", "stop", "garbled"),
         ("A man cuts a long", "length", "truncated"),
         ("I'm sorry, but I cannot see any video.", "stop", "refusal"),
         ("As an AI language model, I do not watch.", "stop", "refusal"),
