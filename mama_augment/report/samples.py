@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import cv2
-import numpy as np
 
-from mama_augment.grid import compose_grid, spread
+from mama_augment.grid import BrokenFrameError, compose_grid, decode_frame, spread
 from mama_augment.plan import draw_bits
 from mama_augment.shard_stats import is_generated
 from mama_augment.store import StepDir
@@ -29,7 +28,7 @@ class Sample:
     num_visits: int
     """Visits of the concept per epoch."""
     grid_uri: str
-    """data: URI of a JPEG."""
+    """data: URI of a JPEG; empty when no frame decodes."""
     num_frames: int
     given: tuple[str, ...]
     generated: tuple[str, ...]
@@ -103,7 +102,9 @@ def _frames(shards_dir: StepDir, clip_ids: set[str]) -> dict[str, list[bytes]]:
 def grid_uri(frames: Sequence[bytes]) -> str:
     """The frames of a clip as one JPEG in a data: URI."""
     picked = [frames[i] for i in spread(len(frames), GRID_ROWS * GRID_COLUMNS)]
-    images = [_decode(data) for data in picked]
+    images = [image for data in picked if (image := _decoded(data)) is not None]
+    if not images:
+        return ""
     height, width = images[0].shape[:2]
     # Cells of the frames' own shape, so that no cell has black bars.
     cell = (160, max(1, round(160 * height / width)))
@@ -117,7 +118,9 @@ def grid_uri(frames: Sequence[bytes]) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode()
 
 
-def _decode(data: bytes) -> Any:
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    assert image is not None, "a frame in the shards is no picture"
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+def _decoded(data: bytes) -> Any:
+    """The pixels, or None: `validate` names broken frames, a report still shows the rest."""
+    try:
+        return decode_frame(data)
+    except BrokenFrameError:
+        return None

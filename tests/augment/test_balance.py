@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -273,6 +275,36 @@ def test_a_killed_run_continues_to_the_same_bytes(
     assert StepDir.open(str(tmp_path / "killed")).ledger().num_pending > 0
     monkeypatch.setattr(StepDir, "commit", commit)
     make(tmp_path, "killed")
+    assert files_of(tmp_path / "killed") == files_of(tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_sigkill_at_any_time_and_the_rerun_makes_the_same_bytes(tmp_path: Path) -> None:
+    draws = np.random.default_rng(1)
+    rows = [clip(f"c{i:03d}", f"a red ball {i}") for i in range(80)]
+    for row in rows:
+        row["frames"] = [draws.bytes(300_000) for _ in row["frames"]]
+    clips = write_clips(tmp_path / "clips", rows)
+    (tmp_path / "phrases.txt").write_text("red\nball")
+
+    def start(out: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-c", "from mama_augment.cli import main; main()", "balance"]
+        command += [clips, "--out", str(tmp_path / out), "--shard-mb", "1", "--cap", "none"]
+        command += ["--concepts", "vocabulary", "--vocabulary", str(tmp_path / "phrases.txt")]
+        return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    assert start("whole").wait(timeout=300) == 0
+    kills = 0
+    for num_units in (1, 7, 20):
+        process = start("killed")
+        units = tmp_path / "killed/units"
+        while process.poll() is None:
+            if units.exists() and len(list(units.glob("*.json"))) >= num_units:
+                process.kill()
+        process.wait()
+        kills += process.returncode == -9
+    assert kills, "every run ended before it could be killed"
+    assert start("killed").wait(timeout=300) == 0
     assert files_of(tmp_path / "killed") == files_of(tmp_path / "whole")
 
 
