@@ -19,6 +19,7 @@ from mama_augment.files import Folder
 from mama_augment.repeats import Repeats
 from mama_augment.schema import SPLITS
 from mama_augment.selection import count_visits
+from mama_augment.splits import HELD_OUT
 
 STATS_NAME = "stats.json"
 CONCEPTS_NAME = "concepts.json"
@@ -37,6 +38,8 @@ class ShardStats:
     """Visits of the texts that came with the videos."""
     before: npt.NDArray[np.int64] = field(init=False)
     after: npt.NDArray[np.int64] = field(init=False)
+    wanted: Counter[str] = field(default_factory=Counter)
+    """Clips of each split, whether or not a text of theirs may serve there."""
     rows: Counter[str] = field(default_factory=Counter)
     captions: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
@@ -51,6 +54,7 @@ class ShardStats:
     def count_before(self, clip: Clip) -> None:
         """Count a clip whose split is settled, before the head is thinned."""
         self.rows["in"] += 1
+        self.wanted[clip.split or ""] += 1
         for text in clip.texts:
             self.sources[text.source]["in"] += 1
         if clip.split == "train":
@@ -85,6 +89,13 @@ class ShardStats:
                 more = f" and {len(short) - 5} more" if len(short) > 5 else ""
                 self.warnings.append(
                     f"the {split} split has fewer rows than an even share of: {names}{more}"
+                )
+        for split in HELD_OUT:
+            if lost := self.wanted[split] - self.rows[split]:
+                self.warnings.append(
+                    f"{lost:,} of {self.wanted[split]:,} clips of the {split} split are left out: "
+                    "they have no text that is `trusted` in the input manifest, or their video "
+                    "serves in another held-out split"
                 )
         self.warnings.extend(self.repeats.warnings())
         if not self.rows["train"]:

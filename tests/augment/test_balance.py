@@ -155,6 +155,38 @@ def test_given_splits_are_kept_and_a_shared_video_does_not_leak(tmp_path: Path) 
     }
 
 
+def test_a_given_test_split_without_trusted_texts_is_pointed_out(tmp_path: Path) -> None:
+    rows = [clip(f"c{i}", f"a red ball {i}", split="test" if i < 3 else "train") for i in range(9)]
+    run(write_clips(tmp_path / "clips", rows), [], tmp_path / "out")
+    warnings = json.loads((tmp_path / "out/stats.json").read_text())["warnings"]
+    assert any("3 of 3 clips of the test split" in w and "`trusted`" in w for w in warnings)
+
+
+def test_no_clips_at_all_is_an_empty_set_not_a_crash(tmp_path: Path) -> None:
+    step_dir = run(write_clips(tmp_path / "clips", []), [], tmp_path / "out")
+    assert step_dir.ledger().num_in == 0
+    warnings = json.loads((tmp_path / "out/stats.json").read_text())["warnings"]
+    assert any("train split is empty" in warning for warning in warnings)
+
+
+def test_the_command_says_what_it_did_and_what_was_wrong(tmp_path: Path) -> None:
+    clips, captions = world(tmp_path, num_clips=20)
+    command = [sys.executable, "-c", "from mama_augment.cli import main; main()", "balance", clips]
+
+    def call(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([*command, *words], capture_output=True, text=True)
+
+    good = call(captions, "--out", str(tmp_path / "out"), "--concepts", "vocabulary")
+    assert good.returncode == 0, good.stderr
+    assert "effective number" in good.stdout
+    assert StepDir.open(str(tmp_path / "out")).ledger().exit_code == 0
+    wrong = call("--out", str(tmp_path / "b"), "--cap", "lots")
+    assert (wrong.returncode, "'lots'" in wrong.stderr) == (2, True)
+    swapped = call(clips, "--out", str(tmp_path / "b"))
+    assert (swapped.returncode, "`mama-augment caption` output" in swapped.stderr) == (2, True)
+    assert "Traceback" not in wrong.stderr + swapped.stderr
+
+
 def test_every_reason_is_said(tmp_path: Path) -> None:
     rows = [
         clip("mute"),
