@@ -64,24 +64,26 @@ def pick_samples(shards_dir: StepDir, concepts: Sequence[Mapping[str, Any]]) -> 
 
 def _choose(shards_dir: StepDir, concept_ids: Sequence[int]) -> dict[int, dict[str, Any]]:
     """For each concept a row (without pixels) that has it; no clip twice where avoidable."""
-    best: dict[int, tuple[tuple[int, int, int], dict[str, Any]]] = {}
-    wanted = set(concept_ids)
-    used: set[str] = set()
+    best: dict[int, list[tuple[tuple[int, int], dict[str, Any]]]] = {i: [] for i in concept_ids}
     for table in shards_dir.tables(["split", "clip_id", "captions"]):
         if not table.num_rows or table["split"][0].as_py() != "train":
             continue
         for row in table.to_pylist():
             kinds = {is_generated(caption["source"]) for caption in row["captions"]}
-            here = {i for caption in row["captions"] for i in caption["concept_ids"]} & wanted
-            for concept_id in sorted(here, key=concept_ids.index):
-                taken = row["clip_id"] in used
-                rank = (int(taken), -len(kinds), draw_bits(0, "sample", row["clip_id"]))
-                if concept_id not in best or rank < best[concept_id][0]:
-                    if concept_id in best:
-                        used.discard(best[concept_id][1]["clip_id"])
-                    best[concept_id] = rank, row
-                    used.add(row["clip_id"])
-    return {concept_id: row for concept_id, (_, row) in best.items()}
+            rank = (-len(kinds), draw_bits(0, "sample", row["clip_id"]))
+            here = {i for caption in row["captions"] for i in caption["concept_ids"]}
+            for concept_id in here & best.keys():
+                ranked = sorted([*best[concept_id], (rank, row)], key=lambda pair: pair[0])
+                # With as many candidates as concepts, one is always unused.
+                best[concept_id] = ranked[: len(concept_ids)]
+    chosen: dict[int, dict[str, Any]] = {}
+    used: set[str] = set()
+    for concept_id in concept_ids:
+        rows = [row for _, row in best[concept_id]]
+        unused = [row for row in rows if row["clip_id"] not in used]
+        chosen[concept_id] = (unused or rows)[0]
+        used.add(chosen[concept_id]["clip_id"])
+    return chosen
 
 
 def _frames(shards_dir: StepDir, clip_ids: set[str]) -> dict[str, list[bytes]]:
