@@ -86,7 +86,9 @@ class Bench:
             parameter.grad = gradient[name]
         self.optimizer.step()
 
-    def meta(self, encoded: Any, meta_batch: Batch, names: list[str] | None = None) -> Any:
+    def meta(
+        self, encoded: Any, meta_batch: Batch, names: list[str] | None = None, keep: bool = True
+    ) -> Any:
         named = self.objective.parameters()
         return meta_gradient(
             self.objective,
@@ -97,6 +99,7 @@ class Bench:
             lr=1e-5,
             preconditioner=adamw_preconditioner(self.optimizer, named),
             names=names,
+            keep_gradient=keep,
         )
 
     def step(self, method: str) -> None:
@@ -110,7 +113,7 @@ class Bench:
             if method == "plain":
                 self.apply(self.objective.gradient(encoded, equal_B))
             elif method == "exact":
-                self.meta(encoded, meta_batch)
+                self.meta(encoded, meta_batch, keep=False)
                 weight_B = self.weigh(encoded.loss_B).detach()
                 self.apply(self.objective.gradient(encoded, weight_B))
             elif method == "lagged":

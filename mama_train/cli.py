@@ -43,7 +43,10 @@ def run(
     batch_size: Annotated[
         int, typer.Option(help="Captions per step, over all processes.")
     ] = _default("batch_size"),
-    lr: Annotated[float, typer.Option(help="Peak learning rate.")] = _default("lr"),
+    lr: Annotated[
+        float | None,
+        typer.Option(help="Peak learning rate; 2e-3 for small, 1e-5 for given weights otherwise."),
+    ] = None,
     margin: Annotated[float, typer.Option(help="Margin μ in radians.")] = _default("margin"),
     margin_kind: Annotated[
         str, typer.Option(help="subtractive, none, additive, cosine.")

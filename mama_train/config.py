@@ -33,8 +33,9 @@ class TrainConfig:
     tower that take the virtual step; None: all), lagged (real step at the weights of before the
     meta step: one backward pass fewer).
     Memory: rows_per_pass (GradCache: rows encoded at once), gradient_checkpointing, precision.
-    Optimizer: AdamW with lr, weight_decay, betas, warmup (share of the steps), clip_norm;
-    max_logit_scale bounds the inverse temperature. ema_decay: None trains without an average.
+    Optimizer: AdamW with lr (None: 2e-3 for `small`, 1e-5 for given weights), weight_decay, betas,
+    warmup (share of the steps), clip_norm; max_logit_scale bounds the inverse temperature.
+    ema_decay: None trains without an average.
     Saving: eval_every and save_every count steps; None means once per epoch.
     """
 
@@ -57,14 +58,14 @@ class TrainConfig:
     weights: WeightKind = "mlp-meta"
     normalised: bool = True
     weight_lr: float = 1e-3
-    meta_every: int = 1
+    meta_every: int = 4
     meta_batch_size: int | None = None
     meta_layers: int | None = None
     lagged: bool = False
     rows_per_pass: int | None = None
     gradient_checkpointing: bool = False
     precision: Precision = "fp32"
-    lr: float = 1e-3
+    lr: float | None = None
     weight_decay: float = 0.05
     beta1: float = 0.9
     beta2: float = 0.98
@@ -98,6 +99,13 @@ class TrainConfig:
             raise InputError(f"warm-up {self.warmup} is not a share of the steps in [0, 1)")
         self.loss()
         self.weighting()
+
+    @property
+    def peak_lr(self) -> float:
+        """The learning rate after warm-up: from nothing large, from given weights small."""
+        if self.lr is not None:
+            return self.lr
+        return 2e-3 if self.model == "small" else 1e-5
 
     def loss(self) -> MarginLoss:
         from mama_train.losses import MarginLoss

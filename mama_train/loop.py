@@ -145,12 +145,13 @@ class Stepper:
                 lr=lr,
                 preconditioner=adamw_preconditioner(trainee.optimizer, self.objective.parameters()),
                 names=self.meta_names,
+                keep_gradient=config.lagged,
             )
             self._step_net(outcome.theta_gradient)
         elif self.setup.weights == "mlp-joint":
             joint = (weigh(loss_B) * loss_B).sum()
             self._step_net(torch.autograd.grad(joint, list(trainee.net.parameters())))
-        if outcome is not None and config.lagged:
+        if outcome is not None and outcome.gradient is not None:
             weight_B, gradient = outcome.weight_B, outcome.gradient
         else:
             weight_B = weigh(loss_B).detach()

@@ -14,7 +14,7 @@ Shapes: B samples of the global batch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -29,12 +29,13 @@ class MetaOutcome:
     """dL_meta/dθ and what is worth logging of its making.
 
     theta_gradient: one tensor per parameter of the weight net.
-    gradient: Σ ω_i(θ) ∇L_i(w), the training gradient at the weights before θ moves.
+    gradient: Σ ω_i(θ) ∇L_i(w), the training gradient at the weights before θ moves; None when it
+        was not to be kept.
     s_B: how much raising each sample's weight lowers the meta loss, per unit of α.
     """
 
     theta_gradient: list[Tensor]
-    gradient: Named
+    gradient: Named | None
     s_B: Tensor
     weight_B: Tensor
     meta_loss: float
@@ -48,8 +49,9 @@ def meta_gradient(
     weigh: Callable[[Tensor], Tensor],
     *,
     lr: float,
-    preconditioner: Named | None = None,
+    preconditioner: Mapping[str, Tensor] | None = None,
     names: Sequence[str] | None = None,
+    keep_gradient: bool = True,
 ) -> MetaOutcome:
     """The exact derivative of the meta loss after one virtual step, in the parameters of `net`.
 
@@ -60,19 +62,18 @@ def meta_gradient(
         preconditioner: D by parameter name, or None for SGD.
         names: parameters that take the virtual step; None means all. With fewer, the result is
             exact for a virtual step of those alone.
+        keep_gradient: also return the training gradient (for a lagged real step).
     """
     weight_B = weigh(encoded.loss_B.detach())
-    gradient = objective.gradient(encoded, weight_B)
-    parameters = objective.parameters()
-    stepped = list(parameters) if names is None else list(names)
-
-    def precondition(name: str, value: Tensor) -> Tensor:
-        return value if preconditioner is None else preconditioner[name] * value
-
-    virtual = {n: parameters[n].detach() - lr * precondition(n, gradient[n]) for n in stepped}
-    meta_grad, meta_loss_B = objective.mean_gradient_at(virtual, meta_batch)
+    gradient: Named | None = objective.gradient(encoded, weight_B)
+    virtual = _virtual_step(objective.parameters(), gradient, names, lr, preconditioner)
+    if not keep_gradient:
+        gradient = None  # as large as the model; nobody will read it
+    direction, meta_loss_B = objective.mean_gradient_at(virtual, meta_batch)
     del virtual
-    direction = {n: precondition(n, meta_grad[n]) for n in stepped}
+    if preconditioner is not None:
+        for name, value in direction.items():
+            value.mul_(preconditioner[name])
     s_B = objective.loss_jvp(encoded.batch, direction)
     surrogate = -lr * (weight_B * s_B.to(weight_B.dtype)).sum()
     theta_gradient = torch.autograd.grad(surrogate, list(net.parameters()))
@@ -85,16 +86,49 @@ def meta_gradient(
     )
 
 
-def adamw_preconditioner(optimizer: torch.optim.Optimizer, named: Named) -> Named | None:
-    """AdamW's frozen 1/(√v̂ + ε) by parameter name; None until every parameter has a state."""
-    inverse: Named = {}
-    by_id = {id(p): n for n, p in named.items()}
-    for group in optimizer.param_groups:
-        for parameter in group["params"]:
-            state = optimizer.state.get(parameter)
-            if not state:
-                return None
-            step = float(state["step"])
-            second = state["exp_avg_sq"] / (1 - group["betas"][1] ** step)
-            inverse[by_id[id(parameter)]] = 1 / (second.sqrt() + group["eps"])
-    return inverse
+def _virtual_step(
+    parameters: Named,
+    gradient: Named | None,
+    names: Sequence[str] | None,
+    lr: float,
+    preconditioner: Mapping[str, Tensor] | None,
+) -> Named:
+    assert gradient is not None
+    stepped: Named = {}
+    for name in parameters if names is None else names:
+        step = gradient[name] if preconditioner is None else preconditioner[name] * gradient[name]
+        stepped[name] = parameters[name].detach() - lr * step
+    return stepped
+
+
+class AdamWPreconditioner(Mapping[str, Tensor]):
+    """AdamW's frozen 1/(√v̂ + ε) by parameter name, each made when it is asked for."""
+
+    def __init__(self, optimizer: torch.optim.Optimizer, named: Named) -> None:
+        name_of = {id(p): name for name, p in named.items()}
+        self._of = {
+            name_of[id(p)]: (optimizer.state[p], group)
+            for group in optimizer.param_groups
+            for p in group["params"]
+        }
+
+    def __getitem__(self, name: str) -> Tensor:
+        state, group = self._of[name]
+        correction = 1 - group["betas"][1] ** float(state["step"])
+        return 1 / ((state["exp_avg_sq"] / correction).sqrt_().add_(group["eps"]))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._of)
+
+    def __len__(self) -> int:
+        return len(self._of)
+
+
+def adamw_preconditioner(
+    optimizer: torch.optim.Optimizer, named: Named
+) -> Mapping[str, Tensor] | None:
+    """AdamW's preconditioner; None (SGD) until every parameter has a state."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    if not all(optimizer.state.get(p) for p in parameters):
+        return None
+    return AdamWPreconditioner(optimizer, named)

@@ -65,7 +65,8 @@ class Objective:
         self._inside = _Inside(model)
 
     def parameters(self) -> Named:
-        return dict(self.model.named_parameters())
+        """The trained parameters by name; frozen ones are constants of the objective."""
+        return {n: p for n, p in self.model.named_parameters() if p.requires_grad}
 
     def encode(self, batch: Batch) -> Encoded:
         """Forward pass at the model's own parameters."""

@@ -25,16 +25,18 @@ def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
         {"params": decay, "weight_decay": config.weight_decay},
         {"params": keep, "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=config.lr, betas=(config.beta1, config.beta2), eps=1e-8)
+    return torch.optim.AdamW(
+        groups, lr=config.peak_lr, betas=(config.beta1, config.beta2), eps=1e-8
+    )
 
 
 def lr_at(step: int, num_steps: int, config: TrainConfig) -> float:
     """Linear warm-up over a share of the steps, then a cosine down to zero."""
     num_warmup = int(config.warmup * num_steps)
     if step < num_warmup:
-        return config.lr * (step + 1) / num_warmup
+        return config.peak_lr * (step + 1) / num_warmup
     done = (step - num_warmup) / max(1, num_steps - num_warmup)
-    return config.lr * 0.5 * (1 + math.cos(math.pi * done))
+    return config.peak_lr * 0.5 * (1 + math.cos(math.pi * done))
 
 
 def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:

@@ -6,7 +6,7 @@ One process, no chunks.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +25,7 @@ def unrolled_meta_gradient(
     weigh: Callable[[Tensor], Tensor],
     *,
     lr: float,
-    preconditioner: Named | None = None,
+    preconditioner: Mapping[str, Tensor] | None = None,
 ) -> tuple[list[Tensor], Named, Tensor]:
     """(dL_meta/dθ through the graph of the virtual step, Σ ω_i ∇L_i(w), loss_B with its graph).
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -60,12 +63,14 @@ def test_a_run_leaves_a_checkpoint_that_reloads_to_the_same_numbers(
     assert evaluate(model, clips, read_concepts(str(shards))) == stored["test"]
     steps = steps_of(tmp_path / "run")
     assert [r["step"] for r in steps] == list(range(1, 9))
-    assert all(r["meta_norm"] > 0 for r in steps)
+    assert [r["step"] for r in steps if r.get("meta_norm", 0) > 0] == [1, 5]
 
 
 def test_training_learns(shards: Path, tmp_path: Path) -> None:
-    result = train(config(shards, tmp_path / "run", steps=60, meta_every=4, lr=2e-3, batch_size=16))
-    assert result.metrics["test"]["text_to_video"]["R@1"] > 25  # chance is 6 %
+    result = train(config(shards, tmp_path / "run", steps=40, eval_every=20, batch_size=16))
+    assert result.metrics["test"]["text_to_video"]["R@1"] > 12  # chance is 6 %
+    losses = [r["loss"] for r in steps_of(tmp_path / "run")]
+    assert sum(losses[-8:]) < 0.7 * sum(losses[:8])
     html = write_report(tmp_path / "run").read_text()
     for title, fragment in training_sections(tmp_path / "run"):
         assert title in html
@@ -187,3 +192,28 @@ def test_nan_stops_with_the_clip_ids(shards: Path, tmp_path: Path) -> None:
     found = json.loads((run / "nonfinite.json").read_text())
     assert set(found["bad_clips"]) <= set(found["batch"])
     assert found["batch"][0].startswith("train-")
+
+
+@pytest.mark.slow
+def test_killed_at_any_time_and_resumed_is_the_undisturbed_run(
+    shards: Path, tmp_path: Path
+) -> None:
+    """SIGKILL, which leaves no chance to save, in the middle of everything."""
+    changes = {"steps": 30, "save_every": 3, "eval_every": 5}
+    train(config(shards, tmp_path / "whole", **changes))
+    run = tmp_path / "killed"
+    settings = [f"--set={k}={v}" for k, v in changes.items() if k != "steps"]
+    command = [
+        sys.executable, "-c", "from mama_train.cli import main; main()",
+        "run", str(shards), "--out", str(run), "--steps", "30", "--batch-size", "8",
+        "--set=num_frames=3", "--set=tensorboard=false", *settings, "--resume",
+    ]  # fmt: skip
+    for wanted in (4, 13, 22):
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        while process.poll() is None and len(steps_of(run)) < wanted:
+            time.sleep(0.02)
+        process.kill()
+        process.wait()
+    assert len(steps_of(run)) >= 13
+    train(config(shards, run, **changes), resume=True)
+    assert read_history(run) == read_history(tmp_path / "whole")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -27,7 +28,7 @@ def weight_net(dtype: torch.dtype) -> WeightNet:
     return net
 
 
-def preconditioner(objective: Objective) -> dict[str, Tensor]:
+def preconditioner(objective: Objective) -> Mapping[str, Tensor]:
     """AdamW's, after two steps on other batches."""
     named = objective.parameters()
     optimizer = torch.optim.AdamW(objective.model.parameters(), lr=1e-3)
@@ -91,6 +92,7 @@ def test_equals_double_backward_in_float64(
     )
     assert max(float(g.norm()) for g in theta) > 1e-6
     assert relative_error(outcome.theta_gradient, theta) < 1e-10
+    assert outcome.gradient is not None
     assert relative_error(list(outcome.gradient.values()), list(gradient.values())) < 1e-10
 
 
@@ -165,3 +167,27 @@ def test_descending_theta_lowers_the_loss_on_the_meta_set() -> None:
         for parameter, grad in zip(net.parameters(), outcome.theta_gradient, strict=True):
             parameter.sub_(grad, alpha=0.1)
     assert meta_loss_after_a_virtual_step() - before == pytest.approx(-0.1 * size, rel=0.05)
+
+
+def test_bf16_autocast_points_the_same_way() -> None:
+    """Weights and optimizer stay fp32; only the encoders round. The stated error, not exactness."""
+    outcomes = []
+    for autocast in (None, torch.bfloat16):
+        model, net = tiny_model(dtype=torch.float32), weight_net(torch.float32)
+        objective = Objective(model, MarginLoss(margin=0.3), autocast=autocast)
+        outcomes.append(
+            meta_gradient(
+                objective,
+                objective.encode(random_batch(1, dtype=torch.float32)),
+                random_batch(2, dtype=torch.float32),
+                net,
+                lambda loss_B, net=net: Weighting().weights_B(loss_B, net=net),
+                lr=LR,
+            )
+        )
+    exact, rounded = outcomes
+    assert torch.isfinite(rounded.s_B).all()
+    assert rounded.s_B.dtype == torch.float32
+    cosine = torch.nn.functional.cosine_similarity(exact.s_B, rounded.s_B, dim=0)
+    assert cosine > 0.999
+    assert relative_error(rounded.theta_gradient, exact.theta_gradient) < 0.1
