@@ -191,6 +191,11 @@ def save(model: Any, processor: Any, directory: Path) -> None:
         for name, value in model.state_dict().items()
         if not name.endswith("position_ids")
     }
-    save_file(tensors, directory / "model.safetensors", metadata={"format": "pt"})
+    weights = directory / "model.safetensors"
+    save_file(tensors, weights, metadata={"format": "pt"})
+    weights.chmod(0o644)
     for path in directory.glob("*.json"):  # the same bytes whatever wrote them
-        path.write_text(json.dumps(json.loads(path.read_text()), indent=2, sort_keys=True) + "\n")
+        content = json.loads(path.read_text())
+        if "tokenizer_class" in content:
+            content["tokenizer_class"] = "PreTrainedTokenizerFast"  # as older readers know it
+        path.write_text(json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
