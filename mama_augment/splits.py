@@ -12,6 +12,8 @@ from mama_augment.schema import InputError
 HELD_OUT = ("test", "val", "meta")
 """Splits that training must not see, the first to be filled first."""
 STRATIFY = ("uniform", "proportional")
+SPARE = 4
+MIN_PER_CONCEPT = 64
 AUTO_SHARE = 0.05
 AUTO_MAX_ROWS = 1_000
 
@@ -53,6 +55,41 @@ class Candidate:
     concept_ids: tuple[int, ...]
 
 
+class CandidatePool:
+    """The candidates that a draw can need, however many there are.
+
+    Of each concept the lowest hashes are kept, a few times the rows of an even share, and over all
+    concepts a few times the rows wanted. What is drawn does not depend on the order of `add`.
+    """
+
+    def __init__(self, sizes: SplitSizes, num_concepts: int) -> None:
+        wanted = [getattr(sizes, name) for name in HELD_OUT]
+        num_rows = sum(AUTO_MAX_ROWS if size is None else size for size in wanted)
+        self._num_overall = SPARE * num_rows + MIN_PER_CONCEPT
+        self._num_of_concept = SPARE * num_rows // max(1, num_concepts) + MIN_PER_CONCEPT
+        self._heaps: dict[int, list[tuple[int, str, Candidate]]] = defaultdict(list)
+        self.num_seen = 0
+
+    def add(self, candidate: Candidate) -> None:
+        self.num_seen += 1
+        self._push(-1, candidate, self._num_overall)
+        for concept_id in candidate.concept_ids:
+            self._push(concept_id, candidate, self._num_of_concept)
+
+    def _push(self, key: int, candidate: Candidate, most: int) -> None:
+        # A heap of the lowest hashes has the highest of them on top, hence the minus.
+        entry = (-candidate.order, candidate.clip_id, candidate)
+        heap = self._heaps[key]
+        if len(heap) < most:
+            heapq.heappush(heap, entry)
+        elif entry > heap[0]:
+            heapq.heapreplace(heap, entry)
+
+    def candidates(self) -> list[Candidate]:
+        kept = {c.clip_id: c for heap in self._heaps.values() for _, _, c in heap}
+        return sorted(kept.values(), key=lambda c: (c.order, c.clip_id))
+
+
 @dataclass(frozen=True, kw_only=True)
 class DrawnSplits:
     """The outcome of a draw."""
@@ -66,7 +103,7 @@ class DrawnSplits:
 
 
 def draw_splits(
-    candidates: Iterable[Candidate],
+    pool: CandidatePool,
     sizes: SplitSizes,
     *,
     num_concepts: int,
@@ -83,9 +120,7 @@ def draw_splits(
         given_videos: videos that already serve in a held-out split; never drawn again.
         given_splits: splits that the input gave; they are not drawn.
     """
-    pool = sorted(
-        (c for c in candidates if c.video not in given_videos), key=lambda c: (c.order, c.clip_id)
-    )
+    candidates = pool.candidates()
     split_of_video = dict(given_videos)
     split_of_clip: dict[str, str] = {}
     warnings: list[str] = []
@@ -93,8 +128,8 @@ def draw_splits(
     for split in HELD_OUT:
         if split in given_splits:
             continue
-        size = sizes.resolve(split, len(pool))
-        free = [c for c in pool if c.video not in split_of_video]
+        size = sizes.resolve(split, pool.num_seen)
+        free = [c for c in candidates if c.video not in split_of_video]
         if size == 0 or size > len(free):
             if getattr(sizes, split) != 0:
                 warnings.append(_too_few(split, size, len(free)))

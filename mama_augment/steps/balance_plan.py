@@ -31,7 +31,7 @@ from mama_augment.selection import (
     thin,
 )
 from mama_augment.shard_stats import ShardStats
-from mama_augment.splits import HELD_OUT, DrawnSplits, SplitSizes, draw_splits
+from mama_augment.splits import HELD_OUT, CandidatePool, DrawnSplits, SplitSizes, draw_splits
 from mama_augment.store import StepDir
 
 REJECTS_PER_UNIT = 100_000
@@ -144,13 +144,14 @@ def _batches(corpus: Corpus) -> Iterator[TextBatch]:
 
 
 def _assign_and_draw(corpus: Corpus, assigner: ConceptAssigner, sizes: SplitSizes) -> DrawnSplits:
-    pool = []
+    pool = CandidatePool(sizes, len(assigner.names))
     given: dict[str, str] = {}
     given_splits: set[str] = set()
     for bucket, clips in enumerate(corpus.clips("joined")):
         assign_concepts(clips, assigner)
         corpus.write("assigned", bucket, clips)
-        pool.extend(candidates(clips))
+        for candidate in candidates(clips):
+            pool.add(candidate)
         for clip in clips:
             if clip.split in HELD_OUT:
                 given_splits.add(clip.split)

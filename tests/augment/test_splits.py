@@ -9,7 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mama_augment.schema import InputError
-from mama_augment.splits import Candidate, DrawnSplits, SplitSizes, draw_splits
+from mama_augment.splits import (
+    Candidate,
+    CandidatePool,
+    DrawnSplits,
+    SplitSizes,
+    draw_splits,
+)
 
 
 def candidate(number: int, concepts: tuple[int, ...], video: str | None = None) -> Candidate:
@@ -20,7 +26,16 @@ def draw(
     candidates: list[Candidate], num_concepts: int, *, stratify: str = "uniform", **sizes: int
 ) -> DrawnSplits:
     wanted = SplitSizes(**({"meta": 0, "val": 0, "test": 0} | sizes), stratify=stratify)
-    return draw_splits(candidates, wanted, num_concepts=num_concepts, given_videos={})
+    return draw_splits(
+        pooled(candidates, wanted, num_concepts), wanted, num_concepts=num_concepts, given_videos={}
+    )
+
+
+def pooled(candidates: list[Candidate], sizes: SplitSizes, num_concepts: int) -> CandidatePool:
+    pool = CandidatePool(sizes, num_concepts)
+    for one in candidates:
+        pool.add(one)
+    return pool
 
 
 def test_rows_are_even_over_concepts_and_shortage_is_named() -> None:
@@ -61,9 +76,10 @@ def test_a_split_that_cannot_be_filled_stays_empty_and_says_so() -> None:
 
 def test_given_splits_and_their_videos_are_left_alone() -> None:
     pool = [candidate(i, (0,), video=f"v{i % 4}") for i in range(40)]
+    sizes = SplitSizes(meta=5, val=5, test=5)
     drawn = draw_splits(
-        pool,
-        SplitSizes(meta=5, val=5, test=5),
+        pooled(pool, sizes, 1),
+        sizes,
         num_concepts=1,
         given_videos={"v0": "test"},
         given_splits=["test"],
@@ -71,6 +87,21 @@ def test_given_splits_and_their_videos_are_left_alone() -> None:
     assert set(drawn.split_of_clip.values()) == {"val", "meta"}
     assert all(int(clip_id[1:]) % 4 for clip_id in drawn.split_of_clip)
     assert drawn.split_of_video["v0"] == "test"
+
+
+def test_a_pool_is_bounded_and_draws_as_if_it_were_not() -> None:
+    many = [
+        Candidate((i * 7919 + 13) % 100_003, f"c{i}", f"v{i}", (0,) if i % 50 else (1,))
+        for i in range(20_000)
+    ]
+    sizes = SplitSizes(meta=20, val=20, test=20)
+    pool = pooled(many, sizes, 2)
+    assert pool.num_seen == 20_000
+    assert len(pool.candidates()) < 1_000
+    drawn = draw_splits(pool, sizes, num_concepts=2, given_videos={})
+    by_concept = [[c for c in many if c.concept_ids == (k,)] for k in (0, 1)]
+    lowest = {c.clip_id for part in by_concept for c in sorted(part, key=lambda c: c.order)[:30]}
+    assert set(drawn.split_of_clip) == lowest, "30 rows of each concept, the lowest hashes"
 
 
 pools = st.lists(
