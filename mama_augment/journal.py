@@ -68,9 +68,10 @@ class Journal:
         for line in self.folder.read_bytes(self.name).split(b"\n"):
             try:
                 fields = json.loads(line)
-                found[fields.pop("key")] = Completion(**fields)
-            except (ValueError, TypeError, KeyError, AttributeError):
-                continue
+            except ValueError:
+                continue  # torn, or the empty line that keeps a torn one apart
+            key = fields.pop("key")
+            found[key] = Completion(**fields)
         return found
 
     def add(self, key: str, completion: Completion) -> None:
