@@ -126,7 +126,7 @@ def caption(
     layout = GridLayout.parse(grid)
     sampling = SamplingConfig(temperature=temperature, top_p=top_p, max_tokens=max_tokens)
     asked = prompts.resolve(prompt)
-    found = find_model(model, engine_name, picture_px)
+    found = find_model(model, engine_name, picture_px, base_url)
     settings = CaptionSettings(
         model=found.name,
         model_revision=found.revision,
@@ -185,7 +185,7 @@ def stopped(error: Exception, out: str) -> NoReturn:
     raise typer.Exit(1)
 
 
-def find_model(value: str, engine_name: str, picture_px: int | None) -> Model:
+def find_model(value: str, engine_name: str, picture_px: int | None, base_url: str) -> Model:
     """The model to use, with the picture size that the user asked for.
 
     Raises:
@@ -197,5 +197,11 @@ def find_model(value: str, engine_name: str, picture_px: int | None) -> Model:
 
     if picture_px is not None and picture_px < 1:
         raise InputError(f"--picture-px is {picture_px}; at least 1 is needed")
-    found = models.served(value) if engine_name == "openai" else models.find(value)
+    if engine_name == "openai":
+        from mama_augment.engines.openai import check_server
+
+        found = models.served(value)
+        check_server(base_url, found.name)
+    else:
+        found = models.find(value)
     return replace(found, size_px=(picture_px, picture_px)) if picture_px else found

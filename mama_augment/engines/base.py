@@ -45,11 +45,14 @@ class CaptionRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class Completion:
-    """What the model said. Prompt tokens include the picture's; output tokens the final stop."""
+    """What the model said. Prompt tokens include the picture's; output tokens the final stop.
+
+    A server may not tell its counts; then they are None.
+    """
 
     text: str
-    num_prompt_tokens: int
-    num_output_tokens: int
+    num_prompt_tokens: int | None
+    num_output_tokens: int | None
     finish_reason: str
     """`stop` (the model ended) or `length` (max_tokens ended it)."""
 

@@ -1,0 +1,213 @@
+"""The engine for servers, against a real HTTP server in this process."""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from mama_augment.engines import EngineConfig
+from mama_augment.engines.base import EngineDiedError, EngineError
+from mama_augment.engines.openai import MAX_ATTEMPTS, OpenAIEngine, check_server
+from mama_augment.schema import InputError
+from tests.augment.tiny_models import requests
+
+Answer = tuple[int, dict[str, Any], dict[str, str]]
+
+
+class Server(ThreadingHTTPServer):
+    """Answers what `behave(body, number of the request)` returns; counts what runs at once."""
+
+    daemon_threads = True
+    request_queue_size = 64
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.behave: Callable[[dict[str, Any], int], Answer] = lambda body, number: says(body)
+        self.bodies: list[dict[str, Any]] = []
+        self.lock = threading.Lock()
+        self.num_running = self.max_running = 0
+        self.base_url = f"http://127.0.0.1:{self.server_address[1]}/v1"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def do_GET(self) -> None:
+        self.answer(200, {"data": [{"id": "m"}]}, {})
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        server = self.server
+        with server.lock:
+            server.bodies.append(body)
+            number = len(server.bodies)
+            server.num_running += 1
+            server.max_running = max(server.max_running, server.num_running)
+        try:
+            answer = server.behave(body, number)
+        finally:
+            with server.lock:
+                server.num_running -= 1
+        self.answer(*answer)
+
+    def answer(self, status: int, content: dict[str, Any], headers: dict[str, str]) -> None:
+        data = json.dumps(content).encode()
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+def says(body: dict[str, Any], num_choices: int | None = None, finish: str = "stop") -> Answer:
+    choices = [
+        {"index": i, "finish_reason": finish, "message": {"content": f" seed {body['seed'] + i} "}}
+        for i in range(num_choices or body["n"])
+    ]
+    usage = {"prompt_tokens": 30, "completion_tokens": 4 * len(choices)}
+    return 200, {"choices": choices[::-1], "usage": usage}, {}
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server() as started:
+        thread = threading.Thread(target=started.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield started
+        started.shutdown()
+        thread.join()
+
+
+def engine(base_url: str, pauses: list[float] | None = None, **config: Any) -> OpenAIEngine:
+    noted = pauses if pauses is not None else []
+    settings = EngineConfig(name="openai", model="m", base_url=base_url, **config)
+    return OpenAIEngine(settings, pause=noted.append)
+
+
+def test_a_request_carries_the_picture_the_prompt_and_the_sampling(server: Server) -> None:
+    (request,) = requests(1, n=2, temperature=0.3, max_tokens=9)
+    ((_, result),) = engine(server.base_url).generate([request])
+    assert isinstance(result, list)
+    assert [c.text for c in result] == ["seed 0", "seed 1"]
+    assert (result[0].num_prompt_tokens, result[0].finish_reason) == (30, "stop")
+    (body,) = server.bodies
+    sent = {k: body[k] for k in ("model", "n", "temperature", "top_p", "max_tokens", "seed")}
+    assert sent == {
+        "model": "m", "n": 2, "temperature": 0.3, "top_p": 1.0, "max_tokens": 9, "seed": 0,
+    }  # fmt: skip
+    picture, text = body["messages"][0]["content"]
+    assert text == {"type": "text", "text": "describe the video"}
+    png = base64.b64decode(picture["image_url"]["url"].removeprefix("data:image/png;base64,"))
+    pixels = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR_RGB)
+    np.testing.assert_array_equal(pixels, request.image)
+
+
+def test_no_more_than_allowed_are_at_the_server_at_once(server: Server) -> None:
+    together = threading.Barrier(4)
+
+    def wait_for_three_others(body: dict[str, Any], number: int) -> Answer:
+        together.wait(timeout=30)  # breaks, and fails the test, unless 4 run at once
+        return says(body)
+
+    server.behave = wait_for_three_others
+    results = dict(engine(server.base_url, max_in_flight=4).generate(requests(20)))
+    assert len(results) == 20
+    assert all(isinstance(result, list) for result in results.values())
+    assert server.max_running == 4
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_passing_trouble_is_waited_out_with_growing_pauses(server: Server, status: int) -> None:
+    def twice_busy(body: dict[str, Any], number: int) -> Answer:
+        return (status, {"error": "busy"}, {}) if number <= 2 else says(body)
+
+    server.behave = twice_busy
+    pauses: list[float] = []
+    ((_, result),) = engine(server.base_url, pauses).generate(requests(1))
+    assert isinstance(result, list)
+    assert pauses == [0.5, 1.0]
+
+
+def test_the_servers_own_waiting_time_is_kept(server: Server) -> None:
+    server.behave = lambda body, number: (
+        (429, {}, {"Retry-After": "7"}) if number == 1 else says(body)
+    )
+    pauses: list[float] = []
+    list(engine(server.base_url, pauses).generate(requests(1)))
+    assert pauses == [7.0]
+
+
+def test_a_trouble_that_stays_fails_its_row_and_no_other(server: Server) -> None:
+    def one_is_cursed(body: dict[str, Any], number: int) -> Answer:
+        return (500, {"error": "boom"}, {}) if body["seed"] == 200 else says(body)
+
+    server.behave = one_is_cursed
+    results = dict(engine(server.base_url).generate(requests(5)))
+    error = results.pop("2")
+    assert isinstance(error, EngineError)
+    assert (error.verdict, error.reason) == ("failed", "server_error")
+    assert "boom" in error.message
+    assert sum(body["seed"] == 200 for body in server.bodies) == MAX_ATTEMPTS
+    assert all(isinstance(result, list) for result in results.values())
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        ("This model's maximum context length is 4096 tokens", "prompt_too_long"),
+        ("bad picture", "request_refused"),
+    ],
+)
+def test_a_request_that_the_server_refuses_is_rejected_at_once(
+    server: Server, message: str, reason: str
+) -> None:
+    server.behave = lambda body, number: (400, {"error": {"message": message}}, {})
+    ((_, error),) = engine(server.base_url).generate(requests(1))
+    assert isinstance(error, EngineError)
+    assert (error.verdict, error.reason) == ("rejected", reason)
+    assert len(server.bodies) == 1
+
+
+def test_a_filtered_answer_is_rejected(server: Server) -> None:
+    server.behave = lambda body, number: says(body, finish="content_filter")
+    ((_, error),) = engine(server.base_url).generate(requests(1))
+    assert isinstance(error, EngineError)
+    assert (error.verdict, error.reason) == ("rejected", "content_filter")
+
+
+def test_a_server_that_knows_no_n_is_asked_one_by_one(server: Server) -> None:
+    server.behave = lambda body, number: says(body, num_choices=1)
+    request = replace(requests(1, temperature=1.0)[0], n=3)
+    ((_, result),) = engine(server.base_url).generate([request])
+    assert isinstance(result, list)
+    assert [c.text for c in result] == ["seed 0", "seed 1", "seed 2"]
+
+
+def test_a_server_that_is_gone_is_a_dead_engine_and_marks_nothing(server: Server) -> None:
+    gone = server.base_url.replace(str(server.server_address[1]), "1")
+    with pytest.raises(EngineDiedError, match="no server answers"):
+        list(engine(gone).generate(requests(3)))
+
+
+def test_a_wrong_key_or_address_stops_at_once(server: Server) -> None:
+    server.behave = lambda body, number: (401, {"error": "no key"}, {})
+    with pytest.raises(InputError, match="OPENAI_API_KEY"):
+        list(engine(server.base_url).generate(requests(3)))
+    with pytest.raises(InputError, match=r"has m$"):
+        check_server(server.base_url, "another")
+    with pytest.raises(InputError, match="correct --base-url"):
+        check_server(server.base_url.replace("/v1", "").replace("127", "128", 1), "m")
+    check_server(server.base_url, "m")
