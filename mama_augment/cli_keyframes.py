@@ -9,6 +9,7 @@ import typer
 from mama_augment.keyframes import STRATEGIES, KeyFrameConfig
 from mama_augment.runtime import RuntimeConfig
 from mama_augment.video.config import (
+    DECODERS,
     ClipConfig,
     LimitsConfig,
     PictureConfig,
@@ -103,6 +104,9 @@ def keyframes(
         int,
         typer.Option("--clips-per-unit", help="Clips per output file: what a kill may cost."),
     ] = WorkConfig.clips_per_unit,
+    decoder: Annotated[
+        str, typer.Option("--decoder", help=f"{' or '.join(DECODERS)} (slower).")
+    ] = ClipConfig.decoder,
     decode_threads: Annotated[
         int | None,
         typer.Option(
@@ -146,6 +150,7 @@ def keyframes(
                 num_threads=decode_threads or threads_per_worker(workers),
             ),
             least_frames=least_frames,
+            decoder=decoder,
         ),
         split=SplitConfig(seconds=split_seconds, scenes=split_scenes),
         work=WorkConfig(clips_per_unit=clips_per_unit),

@@ -9,6 +9,7 @@ import numpy as np
 from mama_augment import keyframes
 from mama_augment.packet_signal import choose_by_packets, find_packet_peaks
 from mama_augment.video.config import ClipConfig, ClipFrames, Span
+from mama_augment.video.decord_reader import DecordReader
 from mama_augment.video.errors import ClipError
 from mama_augment.video.local_file import local_file
 from mama_augment.video.picture import Image, Scaler, jpeg_bytes
@@ -47,7 +48,10 @@ def _extract(
     num_errors = 0
     try:
         with open_video(path, config.limits, num_threads=num_threads) as video:
-            reader = ClipReader(video, span)
+            if config.decoder == "decord":
+                reader: ClipReader = DecordReader(video, span, num_threads=num_threads)
+            else:
+                reader = ClipReader(video, span)
             try:
                 return _Extraction(path, reader, config).run(), reader.num_errors
             finally:

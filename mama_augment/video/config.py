@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any
 
 from mama_augment.keyframes import KeyFrameConfig
 from mama_augment.schema import InputError
+
+DECODERS = ("av", "decord")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +58,14 @@ class ClipConfig:
     limits: LimitsConfig = field(default_factory=LimitsConfig)
     least_frames: int = 1
     """A clip with fewer frames is rejected as too short."""
+    decoder: str = "av"
+    """One of DECODERS."""
 
     def __post_init__(self) -> None:
+        if self.decoder not in DECODERS:
+            raise InputError(f"--decoder is {self.decoder!r}; allowed: {', '.join(DECODERS)}")
+        if self.decoder == "decord" and find_spec("decord") is None:
+            raise InputError("--decoder decord needs the package decord: pip install decord")
         if self.least_frames < 1:
             raise InputError(f"--least-frames is {self.least_frames}; at least 1 is needed")
 

@@ -28,13 +28,14 @@ class ClipReader:
         self.info = video.info
         self._span = span
         self._decoder = Decoder(video)
+        self.num_damaged = 0
         self.packets = index_packets(video)
         self.positions = self._positions()
 
     @property
     def num_errors(self) -> int:
         """Packets and frames that came out damaged so far."""
-        return self._decoder.num_errors
+        return self._decoder.num_errors + self.num_damaged
 
     @property
     def has_timeline(self) -> bool:

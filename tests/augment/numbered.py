@@ -83,11 +83,13 @@ def extract(
     num_threads: int = 2,
     picture: PictureConfig | None = None,
     sample_fps: float | None = None,
+    decoder: str = "av",
 ) -> ClipFrames:
     """The key frames of a file, decoded in this process."""
     config = ClipConfig(
         choice=KeyFrameConfig(num_frames=num_frames, strategy=strategy, sample_fps=sample_fps),
         picture=picture or PictureConfig(),
         limits=LimitsConfig(num_threads=num_threads),
+        decoder=decoder,
     )
     return extract_clip(str(path), Span(start_seconds=start, end_seconds=end), config)

@@ -60,6 +60,21 @@ def make(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     return make
 
 
+@pytest.mark.parametrize("strategy", ["peaks", "uniform"])
+@pytest.mark.parametrize("name", FILES)
+def test_decord_gives_the_same_frames(
+    make: Callable[[str], Path], name: str, strategy: str
+) -> None:
+    pytest.importorskip("decord")
+    clip = extract(make(name), strategy=strategy, decoder="decord", start=0.2)
+    first = NUM_FRAMES - clip.num_frames
+    assert len(set(clip.frame_index)) == 6
+    assert [read_number(jpeg) - first for jpeg in clip.frames] == clip.frame_index
+    if strategy == "uniform":
+        by_av = extract(make(name), strategy="uniform", start=0.2)
+        assert clip.frame_seconds == by_av.frame_seconds
+
+
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("name", FILES)
 def test_index_time_and_picture_agree(
