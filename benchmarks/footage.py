@@ -68,6 +68,27 @@ def write_footage(path: Path, footage: Footage) -> Truth:
     return Truth(shot_starts=starts, flashes=flashes)
 
 
+def repeat_footage(path: Path, part: Path, num_times: int) -> None:
+    """Write `part` several times in a row; every repetition starts a group of its own."""
+    partial = path.with_suffix(".part.mp4")
+    with av.open(str(partial), "w") as output:
+        stream = None
+        shift = 0
+        for _ in range(num_times):
+            with av.open(str(part)) as source:
+                video = source.streams.video[0]
+                stream = stream or output.add_stream_from_template(video)
+                for packet in source.demux(video):
+                    if packet.dts is None:
+                        continue
+                    packet.pts += shift
+                    packet.dts += shift
+                    packet.stream = stream
+                    output.mux(packet)
+                shift += video.duration
+    partial.rename(path)
+
+
 def _random_starts(rng: np.random.Generator, footage: Footage) -> list[int]:
     while True:
         cuts = np.sort(rng.choice(footage.num_frames - 1, footage.num_shots - 1, replace=False) + 1)
