@@ -154,7 +154,7 @@ def scene_middles(path: Path) -> list[int]:
     from scenedetect import ContentDetector, detect
 
     scenes = detect(str(path), ContentDetector())
-    bounds = [(start.get_frames(), end.get_frames()) for start, end in scenes]
+    bounds = [(start.frame_num, end.frame_num) for start, end in scenes]
     longest = sorted(bounds, key=lambda b: b[0] - b[1])[:12]
     return [(start + end) // 2 for start, end in longest]
 
