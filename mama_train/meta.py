@@ -74,11 +74,10 @@ def meta_gradient(
     if preconditioner is not None:
         for name, value in direction.items():
             value.mul_(preconditioner[name])
-    s_B = objective.loss_jvp(encoded.batch, direction)
-    surrogate = -lr * (weight_B * s_B.to(weight_B.dtype)).sum()
-    theta_gradient = torch.autograd.grad(surrogate, list(net.parameters()))
+    s_B = objective.loss_jvp(encoded.batch, direction).to(weight_B.dtype)
+    surrogate = -lr * (weight_B * s_B).sum()
     return MetaOutcome(
-        theta_gradient=list(theta_gradient),
+        theta_gradient=list(torch.autograd.grad(surrogate, list(net.parameters()))),
         gradient=gradient,
         s_B=s_B,
         weight_B=weight_B.detach(),

@@ -52,7 +52,6 @@ class Setup:
     num_steps: int
     steps_per_epoch: int
     notes: list[str]
-    best_is_new: bool = False
 
     @property
     def autocast(self) -> torch.dtype | None:
@@ -88,32 +87,22 @@ def prepare(config: TrainConfig, *, resume: bool = False, overwrite: bool = Fals
     earlier = _find_run(config, resume=resume, overwrite=overwrite)
     notes: list[str] = []
     weights = _weights_in_use(config, index["meta"], notes)
-    model, tokenizer, new = build(
-        config.model, all_texts(index["train"]), seed=config.seed, num_frames=config.num_frames
-    )
-    if new:
-        notes.append(f"the given weights lack {', '.join(new)}; these start anew")
-    _check_limits(config, model)
+    model, tokenizer = _model(config, index["train"], notes)
     _start_run(config, keep=earlier is not None)
     concepts = read_concepts(config.shards)
     loader = _loader_factory(config, model, tokenizer, concepts)
     train = loader(visited, config.batch_size)
-    steps_per_epoch = len(train.plan(0))
+    meta = loader(index["meta"], config.meta_batch_size or config.batch_size)
     trainee = _trainee(config, model.to(device), tokenizer)
-    progress = Progress()
-    if earlier is not None:
-        progress, _ = checkpoint.load_progress(earlier)
-        checkpoint.restore(earlier, trainee)
-        notes.append(f"resumed at step {progress.step}")
+    progress = Progress() if earlier is None else _resume(earlier, trainee, notes)
+    steps_per_epoch = len(train.plan(0))
     return Setup(
         config=config,
         device=device,
         trainee=trainee,
         progress=progress,
         train=train,
-        meta=loader(index["meta"], config.meta_batch_size or config.batch_size)
-        if weights == "mlp-meta"
-        else None,
+        meta=meta if weights == "mlp-meta" else None,
         val=_clips(loader, index["val"], notes),
         test=_clips(loader, index["test"], notes),
         concepts=concepts,
@@ -122,6 +111,25 @@ def prepare(config: TrainConfig, *, resume: bool = False, overwrite: bool = Fals
         steps_per_epoch=steps_per_epoch,
         notes=notes,
     )
+
+
+def _model(
+    config: TrainConfig, train: SplitIndex, notes: list[str]
+) -> tuple[DualEncoder, TextTokenizer]:
+    model, tokenizer, new = build(
+        config.model, all_texts(train), seed=config.seed, num_frames=config.num_frames
+    )
+    if new:
+        notes.append(f"the given weights lack {', '.join(new)}; these start anew")
+    _check_limits(config, model)
+    return model, tokenizer
+
+
+def _resume(earlier: Path, trainee: Trainee, notes: list[str]) -> Progress:
+    progress, _ = checkpoint.load_progress(earlier)
+    checkpoint.restore(earlier, trainee)
+    notes.append(f"resumed at step {progress.step}")
+    return progress
 
 
 def _check_train(config: TrainConfig, all_sources: SplitIndex, visited: SplitIndex) -> None:

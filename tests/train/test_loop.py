@@ -67,14 +67,14 @@ def test_a_run_leaves_a_checkpoint_that_reloads_to_the_same_numbers(
 
 
 def test_training_learns(shards: Path, tmp_path: Path) -> None:
-    result = train(config(shards, tmp_path / "run", steps=40, eval_every=20, batch_size=16))
+    result = train(config(shards, tmp_path / "run", steps=30, eval_every=15, batch_size=16))
     assert result.metrics["test"]["text_to_video"]["R@1"] > 12  # chance is 6 %
     losses = [r["loss"] for r in steps_of(tmp_path / "run")]
     assert sum(losses[-8:]) < 0.7 * sum(losses[:8])
     html = write_report(tmp_path / "run").read_text()
     for title, fragment in training_sections(tmp_path / "run"):
         assert title in html
-        assert "http://" not in fragment.replace("http://www.w3.org", "")
+        assert "http" not in fragment.replace("http://www.w3.org", "")
     assert html.count("<svg") == 5
     assert "<script" not in html
 
