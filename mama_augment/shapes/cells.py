@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -41,18 +41,14 @@ class PoolConfig:
 
 def pool_scene(config: PoolConfig, index: int) -> Scene:
     """The scene of take `index`: all scenes that are not held out, in turn, in a hashed order."""
-    scenes = _open_scenes(config.seed)
+    scenes = _seen_scenes(config.seed)
     return scenes[index % len(scenes)]
 
 
-def _open_scenes(seed: int) -> list[Scene]:
-    if seed not in _SHUFFLED:
-        seen = [scene for scene in all_scenes() if not is_held_out(scene)]
-        _SHUFFLED[seed] = Draws((seed, "pool")).shuffled("order", seen)
-    return _SHUFFLED[seed]
-
-
-_SHUFFLED: dict[int, list[Scene]] = {}
+@lru_cache(maxsize=1)
+def _seen_scenes(seed: int) -> list[Scene]:
+    seen = [scene for scene in all_scenes() if not is_held_out(scene)]
+    return Draws((seed, "pool")).shuffled("order", seen)
 
 
 def film(config: PoolConfig, index: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:

@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from mama_augment.keyframes import STRATEGIES
+from mama_augment.prompts import NAMED
 from mama_augment.shapes.clips import clip_grid
 from mama_augment.shapes.scene import ATTRIBUTES, Scene, is_held_out, parse_caption
 from mama_augment.shapes.world import WorldConfig, make_world, world_members
 
 BUNDLED = Path(__file__).parent / "llava"
-PROMPT = "In a sentence, describe the process in the video."
+PROMPT = NAMED["process"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from mama_augment.prompts import NAMED
 from mama_augment.shapes.scene import all_scenes
 
-NAMED = (
-    "In a sentence, describe the process in the video.",
-    "Write a short caption sentence for the video in order from left to right, top to bottom.",
-)
+PIPELINE = tuple(NAMED.values())
 OTHERS = (
     "Describe the video.",
     "What happens in this video?",
@@ -27,7 +25,7 @@ OTHERS = (
     "Describe the video",
     "",
 )
-WORDS = tuple(dict.fromkeys(" ".join((*NAMED, *OTHERS)).split()))
+WORDS = tuple(dict.fromkeys(" ".join((*PIPELINE, *OTHERS)).split()))
 
 
 def random_prompt(rng: np.random.Generator) -> str:
@@ -36,7 +34,7 @@ def random_prompt(rng: np.random.Generator) -> str:
     """
     kind = rng.random()
     if kind < 0.4:
-        return NAMED[rng.integers(len(NAMED))]
+        return PIPELINE[rng.integers(len(PIPELINE))]
     if kind < 0.67:
         return OTHERS[rng.integers(len(OTHERS))]
     if rng.random() < 0.5:
@@ -49,4 +47,4 @@ def random_prompt(rng: np.random.Generator) -> str:
 def prompt_corpus() -> list[str]:
     """What the tokenizer learns its merges from."""
     captions = [f" {scene.caption}" for scene in all_scenes()]
-    return captions + [f"USER: {prompt} ASSISTANT:" for prompt in (*NAMED, *OTHERS)] * 50
+    return captions + [f"USER: {prompt} ASSISTANT:" for prompt in (*PIPELINE, *OTHERS)] * 50
