@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -192,5 +193,10 @@ class _Extraction:
             strategy=strategy,
             frame_index=indices,
             frame_seconds=[round(info.seconds(times[i]), 6) for i in indices],
-            frames=[jpeg_bytes(images[i], self._config.picture.jpeg_quality) for i in indices],
+            frames=self._jpegs([images[i] for i in indices]),
         )
+
+    def _jpegs(self, images: list[Image]) -> list[bytes]:
+        quality = self._config.picture.jpeg_quality
+        with ThreadPoolExecutor(self._config.limits.num_threads) as pool:
+            return list(pool.map(lambda image: jpeg_bytes(image, quality), images))

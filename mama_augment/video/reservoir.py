@@ -9,7 +9,7 @@ import av
 
 from mama_augment.video.picture import Image, Scaler
 
-RAW_BYTES = 40 * 2**20
+RAW_BYTES = 52 * 2**20
 """Decoded pictures kept as they are; beyond it the oldest are scaled to output size. Most
 candidates are never chosen, and scaling one costs about as much as decoding it."""
 

@@ -20,13 +20,15 @@ from mama_augment.video.picture import Scaler
 from mama_augment.video.reader import IndexedFrame
 from mama_augment.video.reservoir import Candidate, Reservoir, frame_bytes
 
-BLOCK_BYTES = 16 * 2**20
-"""Decoded frames held at once: small pictures are measured in large blocks, which is cheaper."""
+BLOCK_FRAMES, BLOCK_BYTES = 16, 16 * 2**20
+"""Frames are measured in blocks, which is cheaper; larger ones fall out of the caches."""
 SETTLE_FRAMES = 2
 """A candidate behind a change is this much later: transitions and flashes are over by then."""
 LOOKAHEAD_FRAMES = FlashFreeChange.lookahead_frames + SETTLE_FRAMES + 1
 STRETCHES_PER_KEY_FRAME = 3
 PROBES_PER_STRETCH = 2
+LEAST_FRAMES_PER_PROBE = 8
+"""Nearer frames look the same; in short stretches one probe is enough."""
 CHANGES_PER_KEY_FRAME = 2
 LEAST_CHANGE = 2.0
 """Smaller changes (luma levels above ordinary motion) get no candidate of their own."""
@@ -71,7 +73,9 @@ class Scanner:
         samples: list[npt.NDArray[np.uint8]] = []
         for index, pts, frame in frames:
             if not block_frames:
-                block_frames = min(64, max(LOOKAHEAD_FRAMES, BLOCK_BYTES // frame_bytes(frame)))
+                block_frames = min(
+                    BLOCK_FRAMES, max(LOOKAHEAD_FRAMES, BLOCK_BYTES // frame_bytes(frame))
+                )
             self._frame_index.append(index)
             self._pts.append(pts)
             self._held.append(frame)
@@ -128,8 +132,9 @@ class Scanner:
 
     def _probe_indices(self, start: int, end: int) -> list[int]:
         """Where to look for a candidate: PROBES_PER_STRETCH in every stretch, evenly."""
-        step = max(1, self._stretch // PROBES_PER_STRETCH)
-        offsets = range(step // 2, min(self._stretch, step * PROBES_PER_STRETCH), step)
+        num_probes = min(PROBES_PER_STRETCH, max(1, self._stretch // LEAST_FRAMES_PER_PROBE))
+        step = self._stretch // num_probes
+        offsets = range(step // 2, step * num_probes, step)
         first = start - start % self._stretch
         stretches = range(first, end, self._stretch)
         return [at + offset for at in stretches for offset in offsets if start <= at + offset < end]
