@@ -56,26 +56,7 @@ class VllmEngine:
         check_architecture(config.model)
         self.chat_text = ChatText(load_processor(config.model))
         self.max_in_flight = config.max_in_flight + WAITING
-        on_cpu = current_platform.is_cpu()
-        context = context_length(AutoConfig.from_pretrained(config.model))
-        self.engine = LLMEngine.from_engine_args(
-            EngineArgs(
-                model=config.model,
-                # On a CPU half precision is slower, and compiling takes longer than captioning.
-                dtype="float32" if on_cpu else "auto",
-                enforce_eager=on_cpu,
-                max_model_len=context,
-                max_num_seqs=config.max_in_flight,
-                # A prompt cut in two draws once too often; only a GPU's generator can step back.
-                enable_chunked_prefill=False if on_cpu else None,
-                max_num_batched_tokens=max(2048, context) if on_cpu else None,
-                tensor_parallel_size=config.tensor_parallel,
-                gpu_memory_utilization=config.gpu_memory_share,
-                limit_mm_per_prompt={"image": 1},
-                mm_processor_cache_gb=0,  # every grid is new: the cache would only grow
-                disable_log_stats=True,
-            )
-        )
+        self.engine = LLMEngine.from_engine_args(EngineArgs(**engine_options(config)))
 
     def close(self) -> None:
         self.engine.engine_core.shutdown()
@@ -157,6 +138,32 @@ class VllmEngine:
             self.engine.abort_request(request_ids)
         except EngineDeadError:
             return  # nothing is left to be aborted
+
+
+def engine_options(config: EngineConfig) -> dict[str, Any]:
+    """What vLLM is started with."""
+    on_cpu = current_platform.is_cpu()
+    context = context_length(AutoConfig.from_pretrained(config.model))
+    options = {
+        "model": config.model,
+        "max_model_len": context,
+        "max_num_seqs": config.max_in_flight,
+        "tensor_parallel_size": config.tensor_parallel,
+        "gpu_memory_utilization": config.gpu_memory_share,
+        "limit_mm_per_prompt": {"image": 1},
+        "mm_processor_cache_gb": 0,  # every grid is new: the cache would only grow
+        "disable_log_stats": True,
+    }
+    if on_cpu:
+        options |= {
+            # Half precision is slower there, and compiling takes longer than captioning.
+            "dtype": "float32",
+            "enforce_eager": True,
+            # A prompt cut in two draws once too often; only a GPU's generator can step back.
+            "enable_chunked_prefill": False,
+            "max_num_batched_tokens": max(2048, context),
+        }
+    return options
 
 
 class _Feeder:
