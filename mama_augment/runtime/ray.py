@@ -61,7 +61,9 @@ def run_units_on_ray(
 
 
 def _start(config: RuntimeConfig) -> None:
-    logging.getLogger("ray.data").setLevel(logging.WARNING)
+    # The step's own progress and errors are what a person needs; Ray's are about its insides.
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if config.ray_address:

@@ -164,6 +164,20 @@ def test_a_clip_over_the_time_limit_fails_alone(folder: Path, tmp_path: Path) ->
     assert [(r.reason, r.attempts) for r in step_dir.read_rejects(record)] == [("timeout", 2)]
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "reason"),
+    [("--max-pixels", "5000", "too_large"), ("--least-frames", "100", "too_short")],
+)
+def test_limits_on_the_input_reject(
+    folder: Path, tmp_path: Path, option: str, value: str, reason: str
+) -> None:
+    result = run(folder / "3.mp4", "--out", tmp_path / "out", option, value)
+    assert result.exit_code == 0, result.output
+    (record,) = StepDir.open(str(tmp_path / "out")).records().values()
+    (reject,) = StepDir.open(str(tmp_path / "out")).read_rejects(record)
+    assert (reject.verdict, reject.reason) == ("rejected", reason)
+
+
 def test_another_config_is_refused_and_named(folder: Path, tmp_path: Path) -> None:
     from mama_augment.schema import InputError
 
