@@ -132,6 +132,14 @@ class IsolatedFunction:
         how = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
         return IsolationError("crashed", f"the process died {how}. {last_words}".strip())
 
+    def cpu_seconds(self) -> float:
+        """Processor time that the running child has used; 0 when none runs."""
+        if self._child is None:
+            return 0.0
+        with open(f"/proc/{self._child.pid}/stat") as file:
+            user_ticks, system_ticks = file.read().rsplit(")", 1)[1].split()[11:13]
+        return (int(user_ticks) + int(system_ticks)) / os.sysconf("SC_CLK_TCK")
+
     def peak_memory_mb(self) -> int:
         """Largest resident memory of the running child so far; 0 when none runs."""
         if self._child is None:
