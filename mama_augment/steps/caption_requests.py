@@ -114,10 +114,11 @@ def grid_of(frames: Sequence[bytes], settings: CaptionSettings) -> Image:
         BrokenFrameError: naming the frame.
     """
     layout = settings.grid
+    cell_px = (settings.size_px[0] // layout.columns, settings.size_px[1] // layout.rows)
     images = []
     for index in spread(len(frames), layout.num_cells):
         try:
-            images.append(decode_frame(frames[index]))
+            images.append(decode_frame(frames[index], cell_px))
         except BrokenFrameError as error:
             raise BrokenFrameError(f"key frame {index}: {error}") from error
     return compose_grid(images, layout.rows, layout.columns, settings.size_px)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mama_augment.grid import GridLayout, compose_grid, spread
+from mama_augment.grid import BrokenFrameError, GridLayout, compose_grid, decode_frame, spread
 from mama_augment.schema import InputError
 
 COLOURS = np.random.default_rng(0).integers(40, 256, (12, 3)).astype(np.uint8)
@@ -87,3 +88,37 @@ def test_spread_indices_are_distinct_sorted_and_inside(num_items: int, num_wante
     assert indices[-1] < num_items
     if num_wanted > 1:
         assert (indices[0], indices[-1]) == (0, num_items - 1)
+
+
+def smooth_picture() -> np.ndarray:
+    small = np.random.default_rng(2).integers(0, 256, (6, 8, 3)).astype(np.uint8)
+    return cv2.resize(small, (480, 360), interpolation=cv2.INTER_CUBIC).astype(np.uint8)
+
+
+@pytest.mark.parametrize(("cell_px", "factor"), [((200, 150), 1), ((112, 84), 2), ((40, 30), 4)])
+def test_a_frame_is_decoded_no_larger_than_its_cell_needs(
+    cell_px: tuple[int, int], factor: int
+) -> None:
+    picture = smooth_picture()
+    encoded = bytes(cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1])
+    decoded = decode_frame(encoded, cell_px)
+    assert decoded.shape == (360 // factor, 480 // factor, 3)
+    whole = compose_grid([decode_frame(encoded)], 1, 1, cell_px)
+    reduced = compose_grid([decoded], 1, 1, cell_px)
+    assert np.abs(whole.astype(int) - reduced).mean() < 2
+
+
+def test_colours_survive_decoding_in_their_order() -> None:
+    red = np.zeros((64, 64, 3), np.uint8)
+    red[..., 0] = 255
+    encoded = bytes(cv2.imencode(".jpg", cv2.cvtColor(red, cv2.COLOR_RGB2BGR))[1])
+    for cell_px in (None, (64, 64), (16, 16)):
+        pixels = decode_frame(encoded, cell_px)
+        assert pixels[..., 0].min() > 240
+        assert pixels[..., 1:].max() < 15
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xd8\xff", b"plain text"])
+def test_bytes_that_are_no_picture_are_refused(content: bytes) -> None:
+    with pytest.raises(BrokenFrameError, match="no picture"):
+        decode_frame(content)
