@@ -102,7 +102,7 @@ def keyframes(
     ] = LimitsConfig.max_pixels,
     clips_per_unit: Annotated[
         int,
-        typer.Option("--clips-per-unit", help="Clips per output file: what a kill may cost."),
+        typer.Option("--clips-per-unit", help="At most, per output file: what a kill may cost."),
     ] = WorkConfig.clips_per_unit,
     decoder: Annotated[
         str, typer.Option("--decoder", help=f"{' or '.join(DECODERS)} (slower).")

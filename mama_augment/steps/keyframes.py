@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import accumulate
 from typing import Any
 
 import pyarrow as pa
@@ -21,6 +23,8 @@ from mama_augment.video.config import ClipConfig, ClipFrames, Span, SplitConfig,
 from mama_augment.video.errors import ClipError, verdict_of
 
 STEP = "keyframes"
+LEAST_UNITS = 8
+"""Few clips are spread over more units than `clips_per_unit` asks for: they may be long."""
 EXTRACT = "mama_augment.video.clip:extract_clip"
 
 
@@ -63,9 +67,10 @@ def clip_list_fingerprint(clips: pa.Table) -> str:
 
 def open_step(out: str, clips: pa.Table, step: KeyFramesStep, *, overwrite: bool) -> StepDir:
     """Start or resume the output directory for a clip list (`inputs.find_clips`)."""
-    num_clips, size = clips.num_rows, step.work.clips_per_unit
-    num_units = -(-num_clips // size)
-    units = {f"{n:06d}": min(size, num_clips - n * size) for n in range(num_units)}
+    num_clips = clips.num_rows
+    size = max(1, min(step.work.clips_per_unit, math.ceil(num_clips / LEAST_UNITS)))
+    starts = range(0, num_clips, size)
+    units = {f"{n:06d}": min(size, num_clips - start) for n, start in enumerate(starts)}
     manifest = Manifest(
         step=STEP,
         config=step.manifest_config(),
@@ -96,13 +101,8 @@ class KeyFramesWorker:
         self._step_dir = step_dir
         self._clips = clips
         self._step = step
-        self._first_row = dict(
-            zip(
-                step_dir.manifest.units,
-                range(0, clips.num_rows, step.work.clips_per_unit),
-                strict=True,
-            )
-        )
+        units = step_dir.manifest.units
+        self._first_row = dict(zip(units, accumulate(units.values(), initial=0), strict=False))
         self._extract = IsolatedFunction(EXTRACT, step.isolation())
 
     def run_unit(self, unit_id: str) -> int:

@@ -75,7 +75,7 @@ class WorkConfig:
     """How the work is cut and how often it is tried."""
 
     clips_per_unit: int = 32
-    """Clips per output file, and what a kill costs at most (per worker)."""
+    """Most clips of an output file, and what a kill costs at most (per worker)."""
     num_attempts: int = 2
     """A clip whose process dies or passes a limit is tried this often before it has failed."""
     clips_per_process: int = 500

@@ -1,4 +1,4 @@
-"""What `tests/augment/test_isolate.py` calls in another process."""
+"""What the tests call in another process."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import os
 import signal
 import time
 
+from mama_augment.video.clip import extract_clip
+from mama_augment.video.config import ClipConfig, ClipFrames, Span
 from mama_augment.video.errors import ClipError
 
 
@@ -29,3 +31,10 @@ def act(what: str) -> object:
             while True:
                 hoard.append(bytearray(b"x" * 2**22))
     raise AssertionError(what)
+
+
+def extract_or_hang(uri: str, span: Span, config: ClipConfig) -> ClipFrames:
+    """`extract_clip`, but a file called hang… takes a minute."""
+    if "hang" in uri.rsplit("/", 1)[-1]:
+        time.sleep(60)
+    return extract_clip(uri, span, config)
