@@ -24,7 +24,7 @@ from torch import Tensor
 
 from mama_train.batch import Batch
 from mama_train.losses import MarginLoss
-from mama_train.meta import adamw_preconditioner, meta_gradient
+from mama_train.meta import adamw_step, meta_gradient
 from mama_train.models.clip_vip import ClipVip, ClipVipConfig, TowerConfig
 from mama_train.objective import Objective, exact_attention
 from mama_train.unrolled import unrolled_meta_gradient
@@ -97,7 +97,7 @@ class Bench:
             self.net,
             self.weigh,
             lr=1e-5,
-            preconditioner=adamw_preconditioner(self.optimizer, named),
+            virtual_step=adamw_step(self.optimizer, named),
             names=names,
             keep_gradient=keep,
         )
@@ -137,7 +137,7 @@ class Bench:
                 self.net,
                 self.weigh,
                 lr=1e-5,
-                preconditioner=adamw_preconditioner(self.optimizer, named),
+                virtual_step=adamw_step(self.optimizer, named),
             )
         weight_B = self.weigh(loss_B).detach()
         grads = torch.autograd.grad((weight_B * loss_B).sum(), list(named.values()))

@@ -57,7 +57,7 @@ class TrainConfig:
     below: BelowKind = "clamp"
     weights: WeightKind = "mlp-meta"
     normalised: bool = True
-    weight_lr: float = 1e-3
+    weight_lr: float = 3e-3
     meta_every: int = 4
     meta_batch_size: int | None = None
     meta_layers: int | None = None

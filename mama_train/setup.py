@@ -196,7 +196,8 @@ def _trainee(config: TrainConfig, model: DualEncoder, tokenizer: TextTokenizer) 
         tokenizer=tokenizer,
         optimizer=make_optimizer(model, config),
         net=net,
-        net_optimizer=torch.optim.Adam(net.parameters(), lr=config.weight_lr),
+        # A short memory: early meta gradients are many times larger than later ones.
+        net_optimizer=torch.optim.Adam(net.parameters(), lr=config.weight_lr, betas=(0.9, 0.98)),
         average=None if config.ema_decay is None else MovingAverage(model, config.ema_decay),
     )
 

@@ -13,7 +13,7 @@ from mama_train import ranks
 from mama_train.batch import Batch
 from mama_train.checkpoint import Progress
 from mama_train.history import Row, write_json
-from mama_train.meta import MetaOutcome, adamw_preconditioner, meta_gradient
+from mama_train.meta import MetaOutcome, adamw_step, meta_gradient
 from mama_train.objective import Encoded, Objective
 from mama_train.optim import apply_gradient, lr_at, set_lr
 from mama_train.setup import Setup
@@ -94,11 +94,12 @@ class Stepper:
             trainee.net,
             weigh,
             lr=lr,
-            preconditioner=adamw_preconditioner(trainee.optimizer, self.objective.parameters()),
+            virtual_step=adamw_step(trainee.optimizer, self.objective.parameters()),
             names=self.meta_names,
             keep_gradient=self.config.lagged,
         )
-        self._step_net(outcome.theta_gradient)
+        # The factor α would make Adam forget how to move as the schedule shrinks it.
+        self._step_net(g / lr for g in outcome.theta_gradient)
         return outcome
 
     def _step_net(self, gradient: Iterable[Tensor]) -> None:

@@ -6,7 +6,7 @@ One process, no chunks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from torch.func import functional_call
 
 from mama_train.batch import Batch
 from mama_train.losses import same_pairs_BB
+from mama_train.meta import VirtualStep
 from mama_train.objective import Named, Objective, exact_attention
 
 
@@ -25,7 +26,7 @@ def unrolled_meta_gradient(
     weigh: Callable[[Tensor], Tensor],
     *,
     lr: float,
-    preconditioner: Mapping[str, Tensor] | None = None,
+    virtual_step: VirtualStep | None = None,
 ) -> tuple[list[Tensor], Named, Tensor]:
     """(dL_meta/dθ through the graph of the virtual step, Σ ω_i ∇L_i(w), loss_B with its graph).
 
@@ -45,11 +46,14 @@ def unrolled_meta_gradient(
             (weight_B * train_loss_B).sum(), list(parameters.values()), create_graph=True
         )
         gradient = dict(zip(parameters, grads, strict=True))
-        virtual = {
-            n: p - lr * (gradient[n] if preconditioner is None else preconditioner[n] * gradient[n])
-            for n, p in parameters.items()
-        }
+        virtual = {n: p - lr * _update(n, gradient[n], virtual_step) for n, p in parameters.items()}
         meta_loss = loss_B(virtual, meta_batch).mean()
         theta_gradient = torch.autograd.grad(meta_loss, list(net.parameters()), retain_graph=True)
     detached = {n: g.detach() for n, g in gradient.items()}
     return list(theta_gradient), detached, train_loss_B
+
+
+def _update(name: str, gradient: Tensor, virtual_step: VirtualStep | None) -> Tensor:
+    if virtual_step is None:
+        return gradient
+    return virtual_step.scale(name) * gradient + virtual_step.drift(name)

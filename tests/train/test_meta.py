@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mama_train.losses import MarginLoss
-from mama_train.meta import MetaOutcome, adamw_preconditioner, meta_gradient
+from mama_train.meta import MetaOutcome, VirtualStep, adamw_step, meta_gradient
 from mama_train.objective import Objective
 from mama_train.unrolled import unrolled_meta_gradient
 from mama_train.weighting import Weighting, WeightNet
@@ -28,30 +27,35 @@ def weight_net(dtype: torch.dtype) -> WeightNet:
     return net
 
 
-def preconditioner(objective: Objective) -> Mapping[str, Tensor]:
+def adamw(objective: Objective) -> VirtualStep:
     """AdamW's, after two steps on other batches."""
     named = objective.parameters()
     optimizer = torch.optim.AdamW(objective.model.parameters(), lr=1e-3)
-    assert adamw_preconditioner(optimizer, named) is None
+    assert adamw_step(optimizer, named) is None
     for seed in (10, 11):
         encoded = objective.encode(random_batch(seed, dtype=objective.model.logit_scale.dtype))
         for name, grad in objective.gradient(encoded, torch.full((6,), 1 / 6)).items():
             named[name].grad = grad
         optimizer.step()
     optimizer.zero_grad()
-    found = adamw_preconditioner(optimizer, named)
+    found = adamw_step(optimizer, named)
     assert found is not None
     return found
 
 
 def both(
-    dtype: torch.dtype, *, adamw: bool, normalised: bool, chunk: int | None, checkpointing: bool
+    dtype: torch.dtype,
+    *,
+    with_adamw: bool,
+    normalised: bool,
+    chunk: int | None,
+    checkpointing: bool,
 ) -> tuple[MetaOutcome, tuple[list[Tensor], dict[str, Tensor]]]:
     model = tiny_model(dtype=dtype)
     net = weight_net(dtype)
     loss = MarginLoss(margin=0.3)
     reference = Objective(model, loss)
-    d = preconditioner(reference) if adamw else None
+    d = adamw(reference) if with_adamw else None
     batch, meta_batch = random_batch(1, dtype=dtype), random_batch(2, 4, dtype=dtype)
     weighting = Weighting(normalised=normalised)
 
@@ -59,13 +63,13 @@ def both(
         return weighting.weights_B(loss_B, net=net)
 
     expected = unrolled_meta_gradient(
-        reference, batch, meta_batch, net, weigh, lr=LR, preconditioner=d
+        reference, batch, meta_batch, net, weigh, lr=LR, virtual_step=d
     )[:2]
     for tower in (model.text_model, model.vision_model):
         tower.encoder.gradient_checkpointing = checkpointing
     objective = Objective(model, loss, chunk=chunk)
     outcome = meta_gradient(
-        objective, objective.encode(batch), meta_batch, net, weigh, lr=LR, preconditioner=d
+        objective, objective.encode(batch), meta_batch, net, weigh, lr=LR, virtual_step=d
     )
     return outcome, expected
 
@@ -75,17 +79,17 @@ def relative_error(actual: list[Tensor], expected: list[Tensor]) -> float:
     return float((a - e).norm() / e.norm())
 
 
-@pytest.mark.parametrize("adamw", [False, True])
+@pytest.mark.parametrize("with_adamw", [False, True])
 @pytest.mark.parametrize("normalised", [False, True])
 @pytest.mark.parametrize(
     ("chunk", "checkpointing"), [(None, False), (2, False), (None, True), (4, True)]
 )
 def test_equals_double_backward_in_float64(
-    adamw: bool, normalised: bool, chunk: int | None, checkpointing: bool
+    with_adamw: bool, normalised: bool, chunk: int | None, checkpointing: bool
 ) -> None:
     outcome, (theta, gradient) = both(
         torch.float64,
-        adamw=adamw,
+        with_adamw=with_adamw,
         normalised=normalised,
         chunk=chunk,
         checkpointing=checkpointing,
@@ -96,10 +100,10 @@ def test_equals_double_backward_in_float64(
     assert relative_error(list(outcome.gradient.values()), list(gradient.values())) < 1e-10
 
 
-@pytest.mark.parametrize("adamw", [False, True])
-def test_equals_double_backward_in_float32(adamw: bool) -> None:
+@pytest.mark.parametrize("with_adamw", [False, True])
+def test_equals_double_backward_in_float32(with_adamw: bool) -> None:
     outcome, (theta, _) = both(
-        torch.float32, adamw=adamw, normalised=True, chunk=None, checkpointing=False
+        torch.float32, with_adamw=with_adamw, normalised=True, chunk=None, checkpointing=False
     )
     assert relative_error(outcome.theta_gradient, theta) < 1e-4
 
@@ -137,9 +141,16 @@ def test_upper_layers_alone_are_exact_for_a_step_of_those_alone() -> None:
     encoded = objective.encode(batch)
     kwargs: dict[str, Any] = {"lr": LR}
     outcome = meta_gradient(objective, encoded, meta_batch, net, weigh, names=names, **kwargs)
-    masked = {n: torch.full_like(p, float(n in names)) for n, p in objective.parameters().items()}
+
+    class Masked:
+        def scale(self, name: str) -> Tensor:
+            return torch.tensor(float(name in names), dtype=torch.float64)
+
+        def drift(self, name: str) -> Tensor:
+            return torch.tensor(0.0, dtype=torch.float64)
+
     expected, _, _ = unrolled_meta_gradient(
-        objective, batch, meta_batch, net, weigh, preconditioner=masked, **kwargs
+        objective, batch, meta_batch, net, weigh, virtual_step=Masked(), **kwargs
     )
     assert relative_error(outcome.theta_gradient, expected) < 1e-10
 
@@ -170,7 +181,8 @@ def test_descending_theta_lowers_the_loss_on_the_meta_set() -> None:
 
 
 def test_bf16_autocast_points_the_same_way() -> None:
-    """Weights and optimizer stay fp32; only the encoders round. The stated error, not exactness."""
+    """Parameters and optimizer stay fp32; only the encoders round. The stated error, not exactness:
+    s is right to some percent; in V's gradient a sample may besides cross a ReLU's kink."""
     outcomes = []
     for autocast in (None, torch.bfloat16):
         model, net = tiny_model(dtype=torch.float32), weight_net(torch.float32)
@@ -194,4 +206,26 @@ def test_bf16_autocast_points_the_same_way() -> None:
     assert rounded.s_B.dtype == torch.float32
     cosine = torch.nn.functional.cosine_similarity(exact.s_B, rounded.s_B, dim=0)
     assert cosine > 0.995
-    assert relative_error(rounded.theta_gradient, exact.theta_gradient) < 0.1
+    assert relative_error([rounded.s_B], [exact.s_B]) < 0.1
+    flat = [torch.cat([g.flatten() for g in o.theta_gradient]) for o in outcomes]
+    assert torch.nn.functional.cosine_similarity(flat[0], flat[1], dim=0) > 0.9
+
+
+def test_the_virtual_adamw_step_is_the_one_that_adamw_takes() -> None:
+    """All but the second moment, which is frozen: with a large β₂ it hardly moves."""
+    torch.manual_seed(0)
+    parameter = torch.nn.Parameter(torch.randn(50, dtype=torch.float64))
+    optimizer = torch.optim.AdamW([parameter], lr=1e-2, betas=(0.9, 1 - 1e-9), weight_decay=0.0)
+    for _ in range(4):
+        parameter.grad = torch.randn_like(parameter)
+        optimizer.step()
+    virtual_step = adamw_step(optimizer, {"p": parameter})
+    assert virtual_step is not None
+    gradient = 1e-3 * torch.randn_like(parameter)
+    update = virtual_step.scale("p") * gradient + virtual_step.drift("p")
+    expected = parameter.detach() - 1e-2 * update
+    # A tiny gradient: what it adds to the second moment can be left out of the comparison.
+    parameter.grad = gradient
+    optimizer.step()
+    moved = (parameter.detach() - expected).norm() / update.norm() / 1e-2
+    assert moved < 0.13  # bias correction of v at t = 4 and t = 5: sqrt(5 / 4) - 1
