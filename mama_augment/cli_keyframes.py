@@ -17,6 +17,9 @@ from mama_augment.video.config import (
     WorkConfig,
 )
 
+CHOICE, PICTURES = "Which frames", "Pictures"
+RUNS, LIMITS = "How it runs", "What a clip may be and cost"
+
 
 def keyframes(
     videos: Annotated[
@@ -29,10 +32,15 @@ def keyframes(
     ],
     out: Annotated[str, typer.Option("--out", help="Output directory or URI.")],
     num_frames: Annotated[
-        int, typer.Option("--num-frames", "-q", help="Key frames per clip.")
+        int, typer.Option("--num-frames", "-q", help="Key frames per clip.", rich_help_panel=CHOICE)
     ] = KeyFrameConfig.num_frames,
     strategy: Annotated[
-        str, typer.Option("--strategy", help=f"How they are chosen: {', '.join(STRATEGIES)}.")
+        str,
+        typer.Option(
+            "--strategy",
+            help=f"How they are chosen: {', '.join(STRATEGIES)}.",
+            rich_help_panel=CHOICE,
+        ),
     ] = KeyFrameConfig.strategy,
     sample_fps: Annotated[
         float | None,
@@ -40,6 +48,7 @@ def keyframes(
             "--sample-fps",
             help="Long footage: peaks looks at so many frames a second only.",
             show_default="all",
+            rich_help_panel=CHOICE,
         ),
     ] = KeyFrameConfig.sample_fps,
     max_frames_scanned: Annotated[
@@ -48,26 +57,40 @@ def keyframes(
             "--max-frames-scanned",
             help="Long footage: peaks looks at so many frames of a clip at most.",
             show_default="all",
+            rich_help_panel=CHOICE,
         ),
     ] = KeyFrameConfig.max_frames_scanned,
     split_seconds: Annotated[
         float | None,
         typer.Option(
-            "--split-seconds", help="Cut every video into clips so long.", show_default="no"
+            "--split-seconds",
+            help="Cut every video into clips so long.",
+            show_default="no",
+            rich_help_panel=CHOICE,
         ),
     ] = SplitConfig.seconds,
     split_scenes: Annotated[
-        bool, typer.Option("--split-scenes", help="Make every scene of a video a clip.")
+        bool,
+        typer.Option(
+            "--split-scenes", help="Make every scene of a video a clip.", rich_help_panel=CHOICE
+        ),
     ] = SplitConfig.scenes,
     short_side_px: Annotated[
         int,
-        typer.Option("--short-side-px", help="Stored size; smaller frames are never enlarged."),
+        typer.Option(
+            "--short-side-px",
+            help="Stored size; smaller frames are never enlarged.",
+            rich_help_panel=PICTURES,
+        ),
     ] = PictureConfig.short_side_px,
     jpeg_quality: Annotated[
-        int, typer.Option("--jpeg-quality", help="1 to 100.")
+        int, typer.Option("--jpeg-quality", help="1 to 100.", rich_help_panel=PICTURES)
     ] = PictureConfig.jpeg_quality,
     least_frames: Annotated[
-        int, typer.Option("--least-frames", help="Clips with fewer frames are rejected.")
+        int,
+        typer.Option(
+            "--least-frames", help="Clips with fewer frames are rejected.", rich_help_panel=LIMITS
+        ),
     ] = ClipConfig.least_frames,
     video_root: Annotated[
         str | None,
@@ -78,10 +101,13 @@ def keyframes(
         ),
     ] = None,
     workers: Annotated[
-        int, typer.Option("--workers", help="Clips that are decoded side by side.")
+        int,
+        typer.Option(
+            "--workers", help="Clips that are decoded side by side.", rich_help_panel=RUNS
+        ),
     ] = RuntimeConfig.num_workers,
     runtime: Annotated[
-        str, typer.Option("--runtime", help="local (this machine) or ray.")
+        str, typer.Option("--runtime", help="local (this machine) or ray.", rich_help_panel=RUNS)
     ] = RuntimeConfig.runtime,
     ray_address: Annotated[
         str | None,
@@ -89,23 +115,44 @@ def keyframes(
             "--ray-address",
             help="Join this Ray cluster; by default Ray is started here.",
             show_default=False,
+            rich_help_panel=RUNS,
         ),
     ] = None,
     time_limit_seconds: Annotated[
-        float, typer.Option("--time-limit-seconds", help="A clip that takes longer is killed.")
+        float,
+        typer.Option(
+            "--time-limit-seconds",
+            help="A clip that takes longer is killed.",
+            rich_help_panel=LIMITS,
+        ),
     ] = LimitsConfig.time_limit_seconds,
     memory_limit_mb: Annotated[
-        int, typer.Option("--memory-limit-mb", help="A decoder that grows beyond is killed.")
+        int,
+        typer.Option(
+            "--memory-limit-mb",
+            help="A decoder that grows beyond is killed.",
+            rich_help_panel=LIMITS,
+        ),
     ] = LimitsConfig.memory_limit_mb,
     max_pixels: Annotated[
-        int, typer.Option("--max-pixels", help="Larger pictures (width x height) are rejected.")
+        int,
+        typer.Option(
+            "--max-pixels",
+            help="Larger pictures (width x height) are rejected.",
+            rich_help_panel=LIMITS,
+        ),
     ] = LimitsConfig.max_pixels,
     clips_per_unit: Annotated[
         int,
-        typer.Option("--clips-per-unit", help="At most, per output file: what a kill may cost."),
+        typer.Option(
+            "--clips-per-unit",
+            help="At most, per output file: what a kill may cost.",
+            rich_help_panel=RUNS,
+        ),
     ] = WorkConfig.clips_per_unit,
     decoder: Annotated[
-        str, typer.Option("--decoder", help=f"{' or '.join(DECODERS)} (slower).")
+        str,
+        typer.Option("--decoder", help=f"{' or '.join(DECODERS)} (slower).", rich_help_panel=RUNS),
     ] = ClipConfig.decoder,
     decode_threads: Annotated[
         int | None,
@@ -113,13 +160,20 @@ def keyframes(
             "--decode-threads",
             help="Threads of one decoder; by default what the workers leave of the processors.",
             show_default=False,
+            rich_help_panel=RUNS,
         ),
     ] = None,
     retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Try again what failed, and only that.")
+        bool,
+        typer.Option(
+            "--retry-failed", help="Try again what failed, and only that.", rich_help_panel=RUNS
+        ),
     ] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Discard what is in the output directory.")
+        bool,
+        typer.Option(
+            "--overwrite", help="Discard what is in the output directory.", rich_help_panel=RUNS
+        ),
     ] = False,
 ) -> None:
     """Choose the key frames of every clip: VIDEOS in, one Parquet row of JPEGs per clip out."""

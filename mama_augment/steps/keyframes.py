@@ -38,11 +38,15 @@ class KeyFramesStep:
 
     def manifest_config(self) -> dict[str, Any]:
         """What decides the output; time and memory limits only decide what fails."""
-        config = dataclasses.asdict(self.clip)
-        for name in ("time_limit_seconds", "memory_limit_mb", "num_threads"):
-            del config["limits"][name]
-        split = dataclasses.asdict(self.split)
-        return {**config, "split": split, "clips_per_unit": self.work.clips_per_unit}
+        clip = dataclasses.asdict(self.clip)
+        parts = {
+            **clip.pop("choice"),
+            **clip.pop("picture"),
+            "max_pixels": clip.pop("limits")["max_pixels"],
+            **clip,
+        }
+        split = {f"split_{name}": v for name, v in dataclasses.asdict(self.split).items()}
+        return {**parts, **split, "clips_per_unit": self.work.clips_per_unit}
 
     def isolation(self) -> IsolationConfig:
         limits = self.clip.limits

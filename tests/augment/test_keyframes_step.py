@@ -190,7 +190,7 @@ def test_another_config_is_refused_and_named(folder: Path, tmp_path: Path) -> No
     assert run(folder, "--out", tmp_path / "out").exit_code == 0
     result = run(folder, "--out", tmp_path / "out", "--strategy", "uniform")
     assert isinstance(result.exception, InputError)
-    assert "choice" in str(result.exception)
+    assert "strategy was 'peaks', now 'uniform'. Give another --out" in str(result.exception)
     assert run(folder, "--out", tmp_path / "out", "--workers", "1").exit_code == 0
 
 
