@@ -56,7 +56,8 @@ def make_clips(directory: Path, number: int, spoil: Callable[[int], dict] | None
     for index, (unit_id, size) in enumerate(units.items()):
         rows = []
         for position in range(index * CLIPS_PER_UNIT, index * CLIPS_PER_UNIT + size):
-            small = rng.integers(0, 256, (NUM_FRAMES, 9, 16, 3)).astype(np.uint8)
+            # Soft patches: files of about 15 kB, as footage of this size has.
+            small = rng.integers(64, 192, (NUM_FRAMES, 5, 8, 3)).astype(np.uint8)
             frames = [cv2.imencode(".jpg", cv2.resize(f, (455, 256)))[1].tobytes() for f in small]
             row = {"clip_id": f"c{position:06d}", "video_uri": "noise", "frames": frames,
                    "num_key_frames": NUM_FRAMES, "frame_index": list(range(NUM_FRAMES)),
@@ -67,18 +68,19 @@ def make_clips(directory: Path, number: int, spoil: Callable[[int], dict] | None
 
 
 def make_model(directory: Path) -> str:
-    """A random LLaVA large enough that a caption of 160 tokens costs many grids on a CPU core."""
+    """A random LLaVA large enough that a caption of 128 tokens costs many grids on a CPU core."""
     import torch
 
     from mama_augment.shapes import tiny_llava
 
     torch.manual_seed(0)
-    config = tiny_llava.TinyLlavaConfig(width=384, head_width=64, num_text_layers=12)
+    config = tiny_llava.TinyLlavaConfig(width=384, head_width=64, num_text_layers=6)
     tokenizer = tiny_llava.build_tokenizer(config, ["USER: describe the video ASSISTANT:"] * 50)
     model = tiny_llava.build_model(config)
     with torch.no_grad():
-        # A stop that never comes: every caption has max_tokens, as in a long-text corpus.
-        model.lm_head.weight[tokenizer.eos_token_id] = -1e3
+        # Sure of itself, and never of the stop: every caption has max_tokens.
+        model.lm_head.weight.mul_(20)
+        model.lm_head.weight[tokenizer.eos_token_id] = 0
     tiny_llava.save(model, tiny_llava.build_processor(config, tokenizer), directory)
     return str(directory)
 
@@ -291,8 +293,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("part", choices=PARTS)
     parser.add_argument("--model", help="as for mama-augment caption")
-    parser.add_argument("--num-clips", type=int, default=128)
-    parser.add_argument("--max-tokens", type=int, default=160)
+    parser.add_argument("--num-clips", type=int, default=96)
+    parser.add_argument("--max-tokens", type=int, default=128)
     parser.add_argument("--max-in-flight", type=int, default=32)
     parser.add_argument("--gpu-memory-share", type=float, default=0.4)
     parser.add_argument("--rounds", type=int, default=3)

@@ -10,6 +10,7 @@ from mama_augment.schema import InputError
 
 if TYPE_CHECKING:
     from mama_augment.engines.models import Model
+    from mama_augment.steps.caption_forecast import Forecast
 
 
 def caption(
@@ -102,6 +103,21 @@ def caption(
             show_default=False,
         ),
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only count requests and tokens; writes nothing.")
+    ] = False,
+    tokens_per_second: Annotated[
+        float | None,
+        typer.Option(
+            "--tokens-per-second",
+            help="With --dry-run: output tokens per second of the engine, for the time.",
+            show_default=False,
+        ),
+    ] = None,
+    sample: Annotated[
+        bool,
+        typer.Option("--sample", help="With --dry-run: caption 1 % to measure tokens and time."),
+    ] = False,
     allow_partial: Annotated[
         bool, typer.Option("--allow-partial", help="Caption what there is of unfinished clips.")
     ] = False,
@@ -146,6 +162,21 @@ def caption(
         gpu_memory_share=gpu_memory_share,
         base_url=base_url,
     )
+    if dry_run:
+        from mama_augment.steps.caption_forecast import forecast
+
+        print_forecast(
+            forecast(
+                clips,
+                settings,
+                engine_config,
+                allow_partial=allow_partial,
+                reuse_uri=reuse,
+                tokens_per_second=tokens_per_second,
+                with_sample=sample,
+            )
+        )
+        return
     runs_on = RuntimeConfig(runtime=runtime, num_workers=workers, ray_address=ray_address)
     run = CaptionRun(
         overwrite=overwrite,
@@ -163,6 +194,31 @@ def caption(
         ledger, noun="captions", out=out, num_done=progress.num_done, seconds=progress.seconds
     )
     raise typer.Exit(ledger.exit_code)
+
+
+def print_forecast(found: Forecast) -> None:
+    """What a run would do, as a table."""
+    from rich.table import Table
+
+    from mama_augment.summary import console
+
+    table = Table(title="mama-augment caption --dry-run", title_justify="left", show_header=False)
+    most = "" if found.is_measured else "at most "
+    rows = {
+        "clips": f"{found.num_clips:,}",
+        "captions": f"{found.num_captions:,}, of which {found.num_there:,} are there already",
+        "requests (prefills)": f"{found.num_requests:,}",
+        "prompt tokens": f"{found.num_prompt_tokens:,}"
+        if found.num_prompt_tokens is not None
+        else "not counted; --sample measures them",
+        "output tokens": f"{most}{found.num_output_tokens:,}",
+        "time": f"{most}{found.seconds / 60:,.1f} min on one engine"
+        if found.seconds is not None
+        else "not known; give --tokens-per-second or --sample",
+    }
+    for name, value in rows.items():
+        table.add_row(name, value)
+    console.print(table)
 
 
 def stopped(error: Exception, out: str) -> NoReturn:

@@ -130,6 +130,9 @@ def plan(
             f"{settings.num_captions} times the same caption; raise the temperature (0.2 is the "
             "default) or ask for one"
         )
+    layout, size_px = settings.grid, settings.size_px
+    if size_px[0] < layout.columns or size_px[1] < layout.rows:
+        raise InputError(f"--grid {layout} does not fit into {size_px[0]}x{size_px[1]} px")
     clips = StepDir.open(clips_uri, step="keyframes")
     records = clips.records()
     pending = [u for u in clips.manifest.units if u not in records]

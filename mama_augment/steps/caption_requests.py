@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import pyarrow as pa
+
 from mama_augment.engines.base import CaptionRequest, Completion, SamplingConfig
 from mama_augment.grid import (
     BrokenFrameError,
@@ -71,8 +73,27 @@ class Prepared:
     """(reason, message) for a clip that never reaches the engine."""
 
 
-def prepare(clip: Clip, settings: CaptionSettings) -> Prepared:
-    """A clip's requests: its key frames decoded and composed, its prompt rendered; pure."""
+def columns_for(settings: CaptionSettings) -> list[str] | None:
+    """The columns of the clips table that are read: all of them for a template."""
+    return None if settings.prompt.is_template else ["clip_id", "frames"]
+
+
+def clips_of(table: pa.Table, unit_id: str, known: Mapping[str, Completion]) -> Iterator[Clip]:
+    """The rows of a unit, one after the other: only one row of pixels is in Python at a time."""
+    for position in range(table.num_rows):
+        row = table.slice(position, 1).to_pylist()[0]
+        yield Clip(
+            unit_id=unit_id,
+            position=position,
+            clip_id=row["clip_id"],
+            frames=row.pop("frames"),
+            columns=row,
+            known=known,
+        )
+
+
+def identify(clip: Clip, settings: CaptionSettings) -> Prepared:
+    """What a clip's captions are known by; no pixel is decoded."""
     if not clip.frames:
         return Prepared(clip=clip, reject=("no_frames", "the clip has no key frames"))
     try:
@@ -85,9 +106,13 @@ def prepare(clip: Clip, settings: CaptionSettings) -> Prepared:
         caption_key(frames=digest, prompt=prompt, caption_index=i, settings=fields)
         for i in range(settings.num_captions)
     ]
-    seed = draw_seed(settings.seed, digest)
-    missing = [i for i, key in enumerate(keys) if key not in clip.known]
-    prepared = Prepared(clip=clip, prompt=prompt, seed=seed, keys=keys)
+    return Prepared(clip=clip, prompt=prompt, seed=draw_seed(settings.seed, digest), keys=keys)
+
+
+def prepare(clip: Clip, settings: CaptionSettings) -> Prepared:
+    """A clip's requests: its key frames decoded and composed, its prompt rendered; pure."""
+    prepared = identify(clip, settings)
+    missing = [i for i, key in enumerate(prepared.keys) if key not in clip.known]
     if not missing:
         return prepared
     try:
@@ -98,9 +123,9 @@ def prepare(clip: Clip, settings: CaptionSettings) -> Prepared:
         request = CaptionRequest(
             request_id=f"{clip.unit_id}:{clip.position}:{first}",
             image=image,
-            prompt=prompt,
+            prompt=prepared.prompt,
             sampling=settings.sampling,
-            seed=seed + first,
+            seed=prepared.seed + first,
             n=number,
         )
         prepared.requests.append((request, first))

@@ -20,7 +20,14 @@ from mama_augment.journal import Journal
 from mama_augment.ledger import Reject
 from mama_augment.prefetch import prefetch
 from mama_augment.schema import CAPTIONS
-from mama_augment.steps.caption_requests import CaptionSettings, Clip, Prepared, prepare
+from mama_augment.steps.caption_requests import (
+    CaptionSettings,
+    Clip,
+    Prepared,
+    clips_of,
+    columns_for,
+    prepare,
+)
 from mama_augment.store import StepDir
 
 PREPARE_THREADS = 2
@@ -63,7 +70,7 @@ class CaptionWorker:
         self.settings = settings
         self.groups = groups
         self.on_caption = on_caption
-        self.reusable = _completions(StepDir.open(reuse_uri, step="caption")) if reuse_uri else {}
+        self.reusable = completions(StepDir.open(reuse_uri, step="caption")) if reuse_uri else {}
         self._engine = SupervisedEngine(engine, start_engine)  # starts on first use
         self._lock = threading.Lock()
         self._units: dict[str, _Unit] = {}
@@ -110,9 +117,7 @@ class CaptionWorker:
                 yield request
 
     def _start_unit(self, unit_id: str) -> Iterator[Clip]:
-        frame_columns = ["clip_id", "frames"]
-        columns = None if self.settings.prompt.is_template else frame_columns
-        table = self.clips.read_unit(unit_id, columns)
+        table = self.clips.read_unit(unit_id, columns_for(self.settings))
         journal = Journal(self.out.folder, unit_id)
         known = self.reusable | self._committed(unit_id) | journal.read()
         record = self.out.record(unit_id)
@@ -123,17 +128,8 @@ class CaptionWorker:
             unit = _Unit(journal=journal, num_open=num_open, attempts=attempts)
             self._units[unit_id] = unit
             self._commit_if_done(unit_id)
-        for position in range(num_clips):
-            assert table is not None
-            row = table.slice(position, 1).to_pylist()[0]  # one row of pixels at a time
-            yield Clip(
-                unit_id=unit_id,
-                position=position,
-                clip_id=row["clip_id"],
-                frames=row.pop("frames"),
-                columns=row,
-                known=known,
-            )
+        if table is not None:
+            yield from clips_of(table, unit_id, known)
 
     def _committed(self, unit_id: str) -> dict[str, Completion]:
         """Captions of a unit that is redone for the sake of its failures."""
@@ -234,7 +230,7 @@ class CaptionWorker:
         }
 
 
-def _completions(step_dir: StepDir) -> dict[str, Completion]:
+def completions(step_dir: StepDir) -> dict[str, Completion]:
     """Every caption of a step directory by its key, rejected ones too: they were paid for."""
     found: dict[str, Completion] = {}
     for table in step_dir.tables():

@@ -1,0 +1,166 @@
+"""`mama-augment caption --dry-run`: what a run will ask, and how long it will take."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+
+from mama_augment.engines import EngineConfig, make_engine
+from mama_augment.engines.base import CaptionRequest, EngineError
+from mama_augment.engines.supervised import StartEngine, SupervisedEngine
+from mama_augment.schema import InputError
+from mama_augment.steps.caption import plan
+from mama_augment.steps.caption_requests import (
+    CaptionSettings,
+    clips_of,
+    columns_for,
+    identify,
+    prepare,
+)
+from mama_augment.steps.caption_worker import completions
+from mama_augment.store import StepDir
+
+SAMPLE_SHARE = 0.01
+MIN_SAMPLE, MAX_SAMPLE = 16, 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forecast:
+    """What a run will do. Without a sample, output tokens are the most there can be."""
+
+    num_clips: int
+    num_captions: int
+    num_there: int
+    """Captions that `--reuse` brings."""
+    num_requests: int
+    """Prefills: all missing captions of a clip share one."""
+    num_prompt_tokens: int | None
+    num_output_tokens: int
+    is_measured: bool
+    seconds: float | None
+
+
+def forecast(
+    clips_uri: str,
+    settings: CaptionSettings,
+    engine: EngineConfig,
+    *,
+    allow_partial: bool = False,
+    reuse_uri: str | None = None,
+    tokens_per_second: float | None = None,
+    with_sample: bool = False,
+    start_engine: StartEngine = make_engine,
+) -> Forecast:
+    """Count requests and tokens; writes nothing.
+
+    tokens_per_second: output tokens of the engine at hand. with_sample: caption 1 % of the clips
+    (16 to 1,000) to measure tokens and speed.
+
+    Raises:
+        InputError: what a run would refuse.
+    """
+    if tokens_per_second is not None and tokens_per_second <= 0:
+        raise InputError(f"--tokens-per-second is {tokens_per_second}; it must be above 0")
+    manifest = plan(clips_uri, settings, engine.name, allow_partial=allow_partial)
+    clips = StepDir.open(clips_uri, step="keyframes")
+    num_captions = sum(manifest.units.values())
+    num_clips = num_captions // settings.num_captions
+    num_there, num_requests = 0, num_clips
+    if reuse_uri is not None:
+        num_there, num_requests = _count_missing(clips, settings, reuse_uri)
+    num_missing = num_captions - num_there
+    num_output = num_missing * settings.sampling.max_tokens
+    num_prompt, seconds = None, None
+    if with_sample and num_requests:
+        sample = measure(clips, settings, engine, num_clips, start_engine)
+        num_output = round(num_missing * sample.output_tokens)
+        num_prompt = round(num_requests * sample.prompt_tokens)
+        seconds = num_missing / sample.captions_per_second
+    if tokens_per_second is not None:
+        seconds = num_output / tokens_per_second
+    return Forecast(
+        num_clips=num_clips,
+        num_captions=num_captions,
+        num_there=num_there,
+        num_requests=num_requests,
+        num_prompt_tokens=num_prompt,
+        num_output_tokens=num_output,
+        is_measured=with_sample and num_requests > 0,
+        seconds=seconds,
+    )
+
+
+def _count_missing(clips: StepDir, settings: CaptionSettings, reuse_uri: str) -> tuple[int, int]:
+    """(captions that are there, clips that lack some)."""
+    known = completions(StepDir.open(reuse_uri, step="caption"))
+    num_there = num_lacking = 0
+    for table in clips.tables(columns_for(settings)):
+        for clip in clips_of(table, "", known):
+            keys = identify(clip, settings).keys
+            here = sum(key in known for key in keys)
+            num_there += here
+            num_lacking += here < len(keys)
+    return num_there, num_lacking
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """Means over the captions of a sample; the engine's start is no part of the speed."""
+
+    prompt_tokens: float
+    output_tokens: float
+    captions_per_second: float
+
+
+def measure(
+    clips: StepDir,
+    settings: CaptionSettings,
+    engine: EngineConfig,
+    num_clips: int,
+    start_engine: StartEngine = make_engine,
+) -> Sample:
+    """Caption a hundredth of the clips, evenly spread, and keep nothing.
+
+    Raises:
+        InputError: not one clip of the sample could be captioned.
+    """
+    wanted = min(num_clips, max(MIN_SAMPLE, min(MAX_SAMPLE, int(num_clips * SAMPLE_SHARE))))
+    requests = _sampled(clips, settings, max(1, num_clips // wanted))
+    supervised = SupervisedEngine(engine, start_engine)
+    try:
+        first = list(itertools.islice(requests, 1))
+        list(supervised.generate(first))  # starts the engine
+        started = time.perf_counter()
+        done = []
+        asked = itertools.islice(itertools.chain(first, requests), wanted)
+        with closing(supervised.generate(asked)) as results:
+            for _, result in results:
+                if not isinstance(result, EngineError):
+                    done += result
+        seconds = time.perf_counter() - started
+    finally:
+        supervised.close()
+    if not done:
+        raise InputError("no clip of the sample could be captioned; see the clips' rejects")
+    return Sample(
+        prompt_tokens=sum(c.num_prompt_tokens or 0 for c in done) / len(done),
+        output_tokens=sum(c.num_output_tokens or 0 for c in done) / len(done),
+        captions_per_second=len(done) / seconds,
+    )
+
+
+def _sampled(clips: StepDir, settings: CaptionSettings, step: int) -> Iterator[CaptionRequest]:
+    """Requests of every `step`-th clip."""
+    position = 0
+    for record in clips.records().values():
+        table = clips.read_data(record, columns_for(settings))
+        if table is None:
+            continue
+        chosen = [i for i in range(table.num_rows) if (position + i) % step == 0]
+        position += table.num_rows
+        for clip in clips_of(table.take(chosen), record.unit_id, {}):
+            for request, _ in prepare(clip, settings).requests:
+                yield request
