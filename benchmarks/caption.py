@@ -268,8 +268,12 @@ def poison(bench: Bench) -> None:
     header = bytearray(cv2.imencode(".jpg", np.zeros((8, 8, 3), np.uint8))[1].tobytes())
     at = header.index(b"\xff\xc0") + 5
     header[at : at + 4] = bytes([0xEA, 0x60, 0xEA, 0x60])  # claims 60,000 x 60,000 px
-    faults: list[dict[str, Any]] = [{"frames": [b"\xff\xd8\xff"]}, {"frames": []}, {"frames": [bytes(header)]},
-              {"video_uri": "word " * 5000}]  # fmt: skip
+    faults: list[dict[str, Any]] = [
+        {"frames": [b"\xff\xd8\xff"]},
+        {"frames": []},
+        {"frames": [bytes(header)]},
+        {"video_uri": "word " * 5000},
+    ]
 
     def spoil(position: int) -> dict[str, Any]:
         return faults[position // 100 % len(faults)] if position % 100 == 50 else {}
