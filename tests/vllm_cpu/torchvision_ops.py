@@ -25,8 +25,9 @@ class _BeforeTorchvision(importlib.abc.MetaPathFinder):
 
         global _LIBRARY  # must outlive this call, or the operators vanish with it
         _LIBRARY = torch.library.Library("torchvision", "DEF")
+        arguments = "Tensor dets, Tensor scores, float iou_threshold"
         for operator in ("nms", "qnms"):
-            _LIBRARY.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+            _LIBRARY.define(f"{operator}({arguments}) -> Tensor")
 
 
 sys.meta_path.insert(0, _BeforeTorchvision())
