@@ -45,7 +45,7 @@ def run(
     ] = _default("batch_size"),
     lr: Annotated[
         float | None,
-        typer.Option(help="Peak learning rate; 2e-3 for small, 1e-5 for given weights otherwise."),
+        typer.Option(help="Peak learning rate; 1e-3 for small, 1e-5 for given weights otherwise."),
     ] = None,
     margin: Annotated[float, typer.Option(help="Margin μ in radians.")] = _default("margin"),
     margin_kind: Annotated[

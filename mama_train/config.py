@@ -33,7 +33,7 @@ class TrainConfig:
     tower that take the virtual step; None: all), lagged (real step at the weights of before the
     meta step: one backward pass fewer).
     Memory: rows_per_pass (GradCache: rows encoded at once), gradient_checkpointing, precision.
-    Optimizer: AdamW with lr (None: 2e-3 for `small`, 1e-5 for given weights), weight_decay, betas,
+    Optimizer: AdamW with lr (None: 1e-3 for `small`, 1e-5 for given weights), weight_decay, betas,
     warmup (share of the steps), clip_norm; max_logit_scale bounds the inverse temperature.
     ema_decay: None trains without an average.
     Saving: eval_every and save_every count steps; None means once per epoch.
@@ -52,12 +52,12 @@ class TrainConfig:
     augment: float = 0.1
     num_workers: int = 0
     window_clips: int = 1024
-    margin: float = 0.2
+    margin: float = 0.05
     margin_kind: MarginKind = "subtractive"
     below: BelowKind = "clamp"
     weights: WeightKind = "mlp-meta"
     normalised: bool = True
-    weight_lr: float = 3e-3
+    weight_lr: float = 1e-2
     meta_every: int = 4
     meta_batch_size: int | None = None
     meta_layers: int | None = None
@@ -105,7 +105,7 @@ class TrainConfig:
         """The learning rate after warm-up: from nothing large, from given weights small."""
         if self.lr is not None:
             return self.lr
-        return 2e-3 if self.model == "small" else 1e-5
+        return 1e-3 if self.model == "small" else 1e-5
 
     def loss(self) -> MarginLoss:
         from mama_train.losses import MarginLoss

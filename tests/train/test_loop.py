@@ -148,7 +148,7 @@ def test_a_used_run_folder_is_refused(shards: Path, tmp_path: Path) -> None:
     train(config(shards, tmp_path / "run", steps=2))
     with pytest.raises(ValueError, match="--resume"):
         train(config(shards, tmp_path / "run", steps=2))
-    with pytest.raises(ValueError, match=r"margin was 0\.2, now 0\.1"):
+    with pytest.raises(ValueError, match=r"margin was 0\.05, now 0\.1"):
         train(config(shards, tmp_path / "run", steps=2, margin=0.1), resume=True)
     train(config(shards, tmp_path / "run", steps=3), overwrite=True)
     (tmp_path / "mine").mkdir()
