@@ -11,6 +11,7 @@ from mama_augment.schema import InputError
 if TYPE_CHECKING:
     from mama_augment.engines.models import Model
     from mama_augment.steps.caption_forecast import Forecast
+    from mama_augment.steps.caption_plan import PlannedCaptions
 
 
 def caption(
@@ -37,8 +38,18 @@ def caption(
         ),
     ] = "process",
     num_captions: Annotated[
-        int, typer.Option("--num-captions", "-n", help="Captions per clip.")
-    ] = 1,
+        int | None,
+        typer.Option("--num-captions", "-n", help="Captions per clip.", show_default="1"),
+    ] = None,
+    plan: Annotated[
+        str | None,
+        typer.Option(
+            "--plan",
+            help="File or URI from `mama-augment plan`: it says how many captions each clip gets, "
+            "in place of --num-captions.",
+            show_default=False,
+        ),
+    ] = None,
     temperature: Annotated[
         float, typer.Option("--temperature", help="0 takes the likeliest word every time.")
     ] = 0.2,
@@ -142,6 +153,7 @@ def caption(
     layout = GridLayout.parse(grid)
     sampling = SamplingConfig(temperature=temperature, top_p=top_p, max_tokens=max_tokens)
     asked = prompts.resolve(prompt)
+    planned = planned_captions(plan, num_captions)
     found = find_model(model, engine_name, picture_px, base_url)
     settings = CaptionSettings(
         model=found.name,
@@ -150,7 +162,8 @@ def caption(
         prompt=asked,
         grid=layout,
         sampling=sampling,
-        num_captions=num_captions,
+        num_captions=1 if num_captions is None else num_captions,
+        plan=planned,
         seed=seed,
     )
     engine_config = EngineConfig(
@@ -196,6 +209,21 @@ def caption(
     raise typer.Exit(ledger.exit_code)
 
 
+def planned_captions(uri: str | None, num_captions: int | None) -> PlannedCaptions | None:
+    """The plan to follow, if any.
+
+    Raises:
+        InputError: `--num-captions` is given too, or the file is no plan.
+    """
+    from mama_augment.steps.caption_plan import both_given, read_plan
+
+    if uri is None:
+        return None
+    if num_captions is not None:
+        raise InputError(both_given(uri, num_captions))
+    return read_plan(uri)
+
+
 def print_forecast(found: Forecast) -> None:
     """What a run would do, as a table."""
     from rich.table import Table
@@ -205,7 +233,7 @@ def print_forecast(found: Forecast) -> None:
     table = Table(title="mama-augment caption --dry-run", title_justify="left", show_header=False)
     most = "" if found.is_measured else "at most "
     rows = {
-        "clips": f"{found.num_clips:,}",
+        "clips to caption": f"{found.num_clips:,}",
         "captions": f"{found.num_captions:,}, of which {found.num_there:,} are there already",
         "requests (prefills)": f"{found.num_requests:,}",
         "prompt tokens": f"{found.num_prompt_tokens:,}"

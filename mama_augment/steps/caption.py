@@ -19,6 +19,7 @@ from mama_augment.ledger import Ledger
 from mama_augment.prompts import check_columns
 from mama_augment.runtime import RuntimeConfig, run_units
 from mama_augment.schema import InputError
+from mama_augment.steps.caption_plan import both_given, check_names, check_temperature
 from mama_augment.steps.caption_requests import CaptionSettings
 from mama_augment.steps.caption_worker import CaptionWorker
 from mama_augment.store import Manifest, StepDir
@@ -122,17 +123,7 @@ def plan(
     Raises:
         InputError: see `open_job`.
     """
-    if settings.num_captions < 1:
-        raise InputError(f"--num-captions is {settings.num_captions}; at least 1 is needed")
-    if settings.num_captions > 1 and settings.sampling.temperature == 0:
-        raise InputError(
-            f"--num-captions {settings.num_captions} at --temperature 0 would give "
-            f"{settings.num_captions} times the same caption; raise the temperature (0.2 is the "
-            "default) or ask for one"
-        )
-    layout, size_px = settings.grid, settings.size_px
-    if size_px[0] < layout.columns or size_px[1] < layout.rows:
-        raise InputError(f"--grid {layout} does not fit into {size_px[0]}x{size_px[1]} px")
+    check_settings(settings)
     clips = StepDir.open(clips_uri, step="keyframes")
     records = clips.records()
     pending = [u for u in clips.manifest.units if u not in records]
@@ -142,8 +133,7 @@ def plan(
             "are pending. Finish `mama-augment keyframes`, or pass --allow-partial to caption "
             "what is there"
         )
-    units = {u: r.data_rows * settings.num_captions for u, r in records.items()}
-    if not sum(units.values()):
+    if not any(record.data_rows for record in records.values()):
         raise InputError(f"{clips_uri!r} holds no clips to caption")
     if settings.prompt.is_template:
         first = next(record for record in records.values() if record.data_rows)
@@ -154,19 +144,71 @@ def plan(
         step="caption",
         config=config_of(settings, engine_name),
         input_fingerprint=clips.input_fingerprint(),
-        units=units,
+        units=units_of(clips, settings, is_whole=not pending),
         versions=_versions(engine_name),
     )
 
 
+def check_settings(settings: CaptionSettings) -> None:
+    """Refuse what contradicts itself.
+
+    Raises:
+        InputError: naming the option.
+    """
+    if settings.num_captions < 1:
+        raise InputError(f"--num-captions is {settings.num_captions}; at least 1 is needed")
+    if settings.plan is not None:
+        if settings.num_captions > 1:
+            raise InputError(both_given(settings.plan.uri, settings.num_captions))
+        check_temperature(settings.plan, settings.sampling.temperature)
+    elif settings.num_captions > 1 and settings.sampling.temperature == 0:
+        raise InputError(
+            f"--num-captions {settings.num_captions} at --temperature 0 would give "
+            f"{settings.num_captions} times the same caption; raise the temperature (0.2 is the "
+            "default) or ask for one"
+        )
+    layout, size_px = settings.grid, settings.size_px
+    if size_px[0] < layout.columns or size_px[1] < layout.rows:
+        raise InputError(f"--grid {layout} does not fit into {size_px[0]}x{size_px[1]} px")
+
+
+def units_of(clips: StepDir, settings: CaptionSettings, *, is_whole: bool) -> dict[str, int]:
+    """How many captions each unit of the clips directory gets.
+
+    is_whole: no unit of it is pending. Clips of a pending unit may stand in the plan, unless it
+    names nothing else.
+
+    Raises:
+        InputError: the plan asks for clips that the directory lacks.
+    """
+    records = clips.records()
+    planned = settings.plan
+    if planned is None:
+        return {u: r.data_rows * settings.num_captions for u, r in records.items()}
+    units, lacking = {}, set(planned.counts)
+    for unit_id, record in records.items():
+        table = clips.read_data(record, ["clip_id"])
+        clip_ids = table["clip_id"].to_pylist() if table is not None else []
+        units[unit_id] = sum(settings.num_captions_of(clip_id) for clip_id in clip_ids)
+        lacking.difference_update(clip_ids)
+    if is_whole or len(lacking) == len(planned.counts):
+        check_names(planned, lacking, clips.folder.uri)
+    return units
+
+
 def config_of(settings: CaptionSettings, engine_name: str) -> dict[str, Any]:
     """Everything that decides what comes out, as the manifest holds it."""
+    number = (
+        {"num_captions": settings.num_captions}
+        if settings.plan is None
+        else {"plan": settings.plan.fingerprint}
+    )
     return {
         "model": settings.model,
         "engine": engine_name,
         "prompt_name": settings.prompt.name,
         "prompt": settings.prompt.text,
-        "num_captions": settings.num_captions,
+        **number,
         **settings.key_fields(),
     }
 

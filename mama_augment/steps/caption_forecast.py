@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 
+import pyarrow as pa
+
 from mama_augment.engines import EngineConfig, make_engine
 from mama_augment.engines.base import CaptionRequest, EngineError
 from mama_augment.engines.supervised import StartEngine, SupervisedEngine
@@ -32,6 +34,7 @@ class Forecast:
     """What a run will do. Without a sample, output tokens are the most there can be."""
 
     num_clips: int
+    """Clips that get a caption; with a plan that is not every clip."""
     num_captions: int
     num_there: int
     """Captions that `--reuse` brings."""
@@ -67,7 +70,7 @@ def forecast(
     manifest = plan(clips_uri, settings, engine.name, allow_partial=allow_partial)
     clips = StepDir.open(clips_uri, step="keyframes")
     num_captions = sum(manifest.units.values())
-    num_clips = num_captions // settings.num_captions
+    num_clips = _count_asked(clips, settings)
     num_there, num_requests = 0, num_clips
     if reuse_uri is not None:
         num_there, num_requests = _count_missing(clips, settings, reuse_uri)
@@ -93,12 +96,25 @@ def forecast(
     )
 
 
+def _count_asked(clips: StepDir, settings: CaptionSettings) -> int:
+    """Clips that get at least one caption."""
+    if settings.plan is None:
+        return sum(record.data_rows for record in clips.records().values())
+    return sum(len(_asked(table, settings)) for table in clips.tables(["clip_id"]))
+
+
+def _asked(table: pa.Table, settings: CaptionSettings) -> list[int]:
+    """Rows that get at least one caption."""
+    clip_ids = table["clip_id"].to_pylist()
+    return [i for i, clip_id in enumerate(clip_ids) if settings.num_captions_of(clip_id)]
+
+
 def _count_missing(clips: StepDir, settings: CaptionSettings, reuse_uri: str) -> tuple[int, int]:
     """(captions that are there, clips that lack some)."""
     known = completions(StepDir.open(reuse_uri, step="caption"))
     num_there = num_lacking = 0
     for table in clips.tables(columns_for(settings)):
-        for clip in clips_of(table, "", known):
+        for clip in clips_of(table, "", known, settings):
             keys = identify(clip, settings).keys
             here = sum(key in known for key in keys)
             num_there += here
@@ -153,14 +169,16 @@ def measure(
 
 
 def _sampled(clips: StepDir, settings: CaptionSettings, step: int) -> Iterator[CaptionRequest]:
-    """Requests of every `step`-th clip."""
+    """Requests of every `step`-th clip that gets captions."""
     position = 0
     for record in clips.records().values():
         table = clips.read_data(record, columns_for(settings))
         if table is None:
             continue
-        chosen = [i for i in range(table.num_rows) if (position + i) % step == 0]
-        position += table.num_rows
-        for clip in clips_of(table.take(chosen), record.unit_id, {}):
+        asked = _asked(table, settings)
+        chosen = [row for i, row in enumerate(asked) if (position + i) % step == 0]
+        position += len(asked)
+        sample = table.take(pa.array(chosen, pa.int64()))
+        for clip in clips_of(sample, record.unit_id, {}, settings):
             for request, _ in prepare(clip, settings).requests:
                 yield request

@@ -19,6 +19,7 @@ from mama_augment.grid import (
 )
 from mama_augment.journal import caption_key, draw_seed, frames_digest
 from mama_augment.prompts import Prompt, PromptRowError
+from mama_augment.steps.caption_plan import PlannedCaptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +33,13 @@ class CaptionSettings:
     grid: GridLayout = field(default_factory=GridLayout)
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     num_captions: int = 1
+    plan: PlannedCaptions | None = None
+    """How many captions each clip gets, in place of `num_captions` for all."""
     seed: int = 0
+
+    def num_captions_of(self, clip_id: str) -> int:
+        """How many captions a clip gets; 0 when the plan asks for none or does not name it."""
+        return self.num_captions if self.plan is None else self.plan.counts.get(clip_id, 0)
 
     def key_fields(self) -> dict[str, Any]:
         """What `caption_key` mixes with the frames, the prompt and the caption's index."""
@@ -54,6 +61,7 @@ class Clip:
     unit_id: str
     position: int
     clip_id: str
+    num_captions: int
     frames: list[bytes]
     columns: Mapping[str, Any]
     known: Mapping[str, Completion]
@@ -78,14 +86,23 @@ def columns_for(settings: CaptionSettings) -> list[str] | None:
     return None if settings.prompt.is_template else ["clip_id", "frames"]
 
 
-def clips_of(table: pa.Table, unit_id: str, known: Mapping[str, Completion]) -> Iterator[Clip]:
-    """The rows of a unit, one after the other: only one row of pixels is in Python at a time."""
-    for position in range(table.num_rows):
+def clips_of(
+    table: pa.Table, unit_id: str, known: Mapping[str, Completion], settings: CaptionSettings
+) -> Iterator[Clip]:
+    """The rows of a unit that get captions, one after the other.
+
+    Only one row of pixels is in Python at a time.
+    """
+    for position, clip_id in enumerate(table["clip_id"].to_pylist()):
+        num_captions = settings.num_captions_of(clip_id)
+        if not num_captions:
+            continue
         row = table.slice(position, 1).to_pylist()[0]
         yield Clip(
             unit_id=unit_id,
             position=position,
-            clip_id=row["clip_id"],
+            clip_id=clip_id,
+            num_captions=num_captions,
             frames=row.pop("frames"),
             columns=row,
             known=known,
@@ -104,7 +121,7 @@ def identify(clip: Clip, settings: CaptionSettings) -> Prepared:
     fields = settings.key_fields()
     keys = [
         caption_key(frames=digest, prompt=prompt, caption_index=i, settings=fields)
-        for i in range(settings.num_captions)
+        for i in range(clip.num_captions)
     ]
     return Prepared(clip=clip, prompt=prompt, seed=draw_seed(settings.seed, digest), keys=keys)
 

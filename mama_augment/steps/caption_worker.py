@@ -117,19 +117,19 @@ class CaptionWorker:
                 yield request
 
     def _start_unit(self, unit_id: str) -> Iterator[Clip]:
-        table = self.clips.read_unit(unit_id, columns_for(self.settings))
+        num_open = self.out.manifest.units[unit_id]
+        # A plan may want nothing of a whole unit: its pixels are not even read.
+        table = self.clips.read_unit(unit_id, columns_for(self.settings)) if num_open else None
         journal = Journal(self.out.folder, unit_id)
         known = self.reusable | self._committed(unit_id) | journal.read()
         record = self.out.record(unit_id)
         attempts = {r.id: r.attempts for r in self.out.read_rejects(record)} if record else {}
-        num_clips = table.num_rows if table is not None else 0
-        num_open = num_clips * self.settings.num_captions
         with self._lock:
             unit = _Unit(journal=journal, num_open=num_open, attempts=attempts)
             self._units[unit_id] = unit
             self._commit_if_done(unit_id)
         if table is not None:
-            yield from clips_of(table, unit_id, known)
+            yield from clips_of(table, unit_id, known, self.settings)
 
     def _committed(self, unit_id: str) -> dict[str, Completion]:
         """Captions of a unit that is redone for the sake of its failures."""
@@ -144,7 +144,7 @@ class CaptionWorker:
         if prepared.reject is not None:
             reason, message = prepared.reject
             error = EngineError(reason=reason, message=message, verdict="rejected")
-            for index in range(self.settings.num_captions):
+            for index in range(clip.num_captions):
                 self._record(prepared, index, error)
             return
         for index, key in enumerate(prepared.keys):

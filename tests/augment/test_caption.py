@@ -291,9 +291,7 @@ def test_an_engine_that_only_dies_ends_the_run_and_the_next_one_continues(
     assert caption(clips_dir, out).exit_code == 0
 
 
-def fail_writing(
-    monkeypatch: pytest.MonkeyPatch, after: int, *, cut: bool = False
-) -> Callable[[], None]:
+def fail_writing(after: int, *, cut: bool = False) -> Callable[[], None]:
     """The disk is full after `after` journal lines; returns what makes room again."""
     write, num_lines = os.write, 0
 
@@ -316,10 +314,10 @@ def fail_writing(
 
 @pytest.mark.parametrize("cut", [False, True])
 def test_a_full_disk_stops_the_run_and_finished_captions_are_never_asked_for_again(
-    clips_dir: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: bool
+    clips_dir: str, tmp_path: Path, cut: bool
 ) -> None:
     out = tmp_path / "out"
-    make_room = fail_writing(monkeypatch, after=9, cut=cut)
+    make_room = fail_writing(after=9, cut=cut)
     try:
         with pytest.raises(OSError, match="No space left"):
             caption(clips_dir, out)
