@@ -152,6 +152,24 @@ def test_sqrt_and_capped_targets() -> None:
     assert capped.num_unspent == 16
 
 
+@given(
+    concept_lists,
+    st.integers(1, 60),
+    st.integers(1, 60),
+    st.sampled_from([("uniform", None), ("sqrt", None), ("capped", 9.0)]),
+)
+def test_a_larger_budget_contains_the_smaller_one(
+    clips: list[list[int]], budget: int, more: int, target: tuple[str, float | None]
+) -> None:
+    """So that `caption --reuse` serves a plan with a larger budget."""
+    counts = np.bincount([c for clip in clips for c in clip], minlength=6)
+    small, large = (
+        spend(clips, counts, BudgetConfig(num_captions=n, target=target[0], cap=target[1]))
+        for n in (budget, budget + more)
+    )
+    assert (small.num_captions <= large.num_captions).all()
+
+
 def test_captions_are_spread_over_the_clips_of_a_concept() -> None:
     result = spend([[0]] * 5, [5], BudgetConfig(num_captions=12))
     assert sorted(result.num_captions.tolist()) == [2, 2, 2, 3, 3]
