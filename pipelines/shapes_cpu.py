@@ -131,20 +131,16 @@ def write_report(out: Path, results: dict[str, list[dict[str, Any]]]) -> None:
     )
 
 
-def recalls(metrics: list[dict[str, Any]], direction: str, name: str) -> list[float]:
-    return [float(m["test"][direction][name]) for m in metrics]
-
-
 def comparison_rows(results: dict[str, list[dict[str, Any]]]) -> list[list[str]]:
-    """One row per arm: mean ± standard deviation over the seeds, of each test metric."""
+    """One row per test metric: mean ± standard deviation over the seeds, arm by arm."""
     rows = []
-    for name, metrics in results.items():
-        row = [name]
-        for direction in ("text_to_video", "video_to_text"):
-            for metric in ("R@1", "R@5", "R@10", "MdR"):
-                values = recalls(metrics, direction, metric)
+    for direction in ("text_to_video", "video_to_text"):
+        for metric in ("R@1", "R@5", "R@10", "MdR", "MnR"):
+            row = [f"{direction.replace('_', ' ')} {metric}{' %' if metric[0] == 'R' else ''}"]
+            for metrics in results.values():
+                values = [float(m["test"][direction][metric]) for m in metrics]
                 row.append(f"{statistics.mean(values):.1f} ± {statistics.pstdev(values):.1f}")
-        rows.append(row)
+            rows.append(row)
     return rows
 
 
@@ -177,11 +173,8 @@ def caption_truth(out: Path) -> str:
     )
 
 
-COLUMNS = ("arm", *(f"{d} {m}" for d in ("t→v", "v→t") for m in ("R@1", "R@5", "R@10", "MdR")))
-
-
 def comparison_html(out: Path, results: dict[str, list[dict[str, Any]]]) -> str:
-    head = "".join(f"<th scope='col'>{name}</th>" for name in COLUMNS)
+    head = "".join(f"<th scope='col'>{name}</th>" for name in ("", *results))
     body = "".join(
         f"<tr><th scope='row'>{row[0]}</th>{''.join(f'<td>{cell}</td>' for cell in row[1:])}</tr>"
         for row in comparison_rows(results)
@@ -200,8 +193,8 @@ def print_summary(out: Path, results: dict[str, list[dict[str, Any]]]) -> None:
     table = Table(
         title="test split: mean ± standard deviation over the seeds", title_justify="left"
     )
-    for name in COLUMNS:
-        table.add_column(name, justify="left" if name == "arm" else "right")
+    for name in ("", *results):
+        table.add_column(name, justify="right" if name else "left")
     for row in comparison_rows(results):
         table.add_row(*row)
     console.print(table)
