@@ -11,6 +11,7 @@ from mama_augment.cli_balance import balance, plan, report, validate
 from mama_augment.cli_caption import caption
 from mama_augment.cli_keyframes import inspect, keyframes
 from mama_augment.schema import InputError
+from mama_augment.shapes.config import WorldConfig
 
 app = typer.Typer(
     name="mama-augment",
@@ -59,18 +60,20 @@ def shapes(
     num_videos: Annotated[
         int,
         typer.Option("--num-videos", min=1, help="Train videos; meta, val and test come on top."),
-    ] = 500,
-    seed: Annotated[int, typer.Option("--seed", help="Another seed makes another world.")] = 0,
+    ] = WorldConfig.num_videos,
+    seed: Annotated[
+        int, typer.Option("--seed", help="Another seed makes another world.")
+    ] = WorldConfig.seed,
     noise_rate: Annotated[
         float, typer.Option("--noise-rate", help="Share of train videos with a wrong caption.")
-    ] = 0.4,
+    ] = WorldConfig.noise_rate,
     zipf_exponent: Annotated[
         float, typer.Option("--zipf-exponent", help="Imbalance of the concepts; 0 is uniform.")
-    ] = 1.1,
+    ] = WorldConfig.zipf_exponent,
     workers: Annotated[int, typer.Option("--workers", min=1, help="Processes.")] = 2,
 ) -> None:
     """Make a shapes world: H.264 videos of moving shapes and a manifest with the truth beside."""
-    from mama_augment.shapes.world import WorldConfig, make_world
+    from mama_augment.shapes.world import make_world
     from mama_augment.summary import console, step_progress
 
     config = WorldConfig(

@@ -248,12 +248,13 @@ def inspect(
     ] = None,
 ) -> None:
     """Look at key frames: a contact sheet (PNG), a table of clips, and why others have no row."""
+    from mama_augment.audit import reject_reasons
     from mama_augment.files import Folder
     from mama_augment.inputs import split_uri
-    from mama_augment.report.clip_rows import clip_rows, reject_rows
+    from mama_augment.report.clip_rows import clip_rows
     from mama_augment.report.contact_sheet import pick_rows, sheet_png
     from mama_augment.store import StepDir
-    from mama_augment.summary import console
+    from mama_augment.summary import console, print_reasons
 
     step_dir = StepDir.open(directory, step="keyframes")
     rows = pick_rows(step_dir, num_clips)
@@ -264,5 +265,4 @@ def inspect(
         console.print(f"contact sheet: {folder}/{name}", soft_wrap=True, highlight=False)
     else:
         console.print("no clip has a row yet")
-    if (rejects := reject_rows(step_dir)) is not None:
-        console.print(rejects)
+    print_reasons(*reject_reasons(step_dir))

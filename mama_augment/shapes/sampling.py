@@ -6,10 +6,9 @@ from functools import lru_cache
 
 import numpy as np
 
+from mama_augment.shapes.config import CLEAN_SPLITS
 from mama_augment.shapes.draws import Draws
 from mama_augment.shapes.scene import CONCEPTS, MOTION_PAIRS, Scene
-
-CLEAN_SPLITS = ("meta", "val", "test")
 
 
 @lru_cache(maxsize=8)

@@ -12,7 +12,8 @@ import pytest
 from typer.testing import CliRunner
 
 from mama_augment.cli import app
-from mama_augment.shapes.world import WorldConfig, make_world
+from mama_augment.shapes.config import WorldConfig
+from mama_augment.shapes.world import make_world
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

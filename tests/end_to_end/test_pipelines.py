@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from mama_augment.shapes.world import WorldConfig, make_world
+from mama_augment.shapes.config import WorldConfig
+from mama_augment.shapes.world import make_world
 from mama_augment.store import StepDir
 
 REPOSITORY = Path(__file__).resolve().parents[2]

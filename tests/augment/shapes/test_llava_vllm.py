@@ -9,8 +9,9 @@ import pytest
 from mama_augment.engines import EngineConfig, make_engine
 from mama_augment.engines.base import CaptionRequest, SamplingConfig
 from mama_augment.shapes.clips import clip_grid
+from mama_augment.shapes.config import WorldConfig
 from mama_augment.shapes.evaluate import BUNDLED, PROMPT, Captioner
-from mama_augment.shapes.world import WorldConfig, make_world
+from mama_augment.shapes.world import make_world
 
 pytestmark = pytest.mark.vllm
 

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from mama_augment.schema import InputError
-from mama_augment.shapes import WorldConfig, make_world
-from mama_augment.shapes.sampling import CLEAN_SPLITS, concepts_by_rank, zipf_cumulative
+from mama_augment.shapes.config import CLEAN_SPLITS, WorldConfig
+from mama_augment.shapes.sampling import concepts_by_rank, zipf_cumulative
 from mama_augment.shapes.scene import CONCEPTS
-from mama_augment.shapes.world import Member, manifest_row, world_members
+from mama_augment.shapes.world import Member, make_world, manifest_row, world_members
 
 
 def digests(directory: Path) -> dict[str, str]:
