@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
+
+from safetensors.torch import load_file, save_file
 
 TEXT = {
     "hidden_size": 64,
@@ -67,7 +70,17 @@ def make(model_type: str, directory: Path) -> Path:
     model.generation_config.pad_token_id = processor.tokenizer.pad_token_id
     model.save_pretrained(directory)
     processor.save_pretrained(directory)
+    _name_as_published(directory / "model.safetensors")
     return directory
+
+
+def _name_as_published(path: Path) -> None:
+    """Give a LLaVA's vision tower the names of published files, which vLLM knows alone."""
+    published = {
+        re.sub(r"^vision_tower\.(?!vision_model\.)", "vision_tower.vision_model.", name): tensor
+        for name, tensor in load_file(path).items()
+    }
+    save_file(published, path, metadata={"format": "pt"})
 
 
 def _text_ids(tokenizer: Any) -> dict[str, Any]:
