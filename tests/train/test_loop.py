@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from mama_train import checkpoint
 from mama_train.config import TrainConfig
@@ -64,6 +65,15 @@ def test_a_run_leaves_a_checkpoint_that_reloads_to_the_same_numbers(
     steps = steps_of(tmp_path / "run")
     assert [r["step"] for r in steps] == list(range(1, 9))
     assert [r["step"] for r in steps if r.get("meta_norm", 0) > 0] == [1, 5]
+
+
+def test_the_meta_step_moves_the_weight_net(shards: Path, tmp_path: Path) -> None:
+    train(config(shards, tmp_path / "run", meta_every=1))
+    net = checkpoint.load_net(checkpoint.find_checkpoint(str(tmp_path / "run"), which="last"))
+    assert net is not None
+    # It starts with the same weight for every loss, and only the meta step teaches it another.
+    weight_B = net(torch.tensor([0.0, 2.0, 5.0])).detach()
+    assert float(weight_B.max() - weight_B.min()) > 1e-4
 
 
 def test_training_learns(shards: Path, tmp_path: Path) -> None:
