@@ -143,7 +143,9 @@ def train_one(out: Path, arm: Arm, seed: int, steps: int) -> dict[str, Any]:
 
     run_dir = out / "runs" / f"{arm.name}-seed{seed}"
     if (run_dir / "metrics.json").exists():
-        return dict(json.loads((run_dir / "metrics.json").read_text()))
+        metrics = dict(json.loads((run_dir / "metrics.json").read_text()))
+        if metrics["num_steps"] == steps:
+            return metrics
     torch.set_num_threads(1)
     shards = str(out / "shards" / arm.name)
     config = TrainConfig(shards=shards, out=str(run_dir), steps=steps, seed=seed, tensorboard=False)

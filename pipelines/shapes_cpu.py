@@ -91,7 +91,7 @@ def run_dir_of(out: Path, arm: Arm, seed: int) -> Path:
 
 
 def train_one(out: Path, arm: Arm, seed: int, steps: int) -> dict[str, Any]:
-    """Train one arm with one seed; a finished run is read, not repeated."""
+    """Train one arm with one seed; a finished run of as many steps is read, not repeated."""
     import torch
 
     from mama_train.config import TrainConfig
@@ -99,7 +99,9 @@ def train_one(out: Path, arm: Arm, seed: int, steps: int) -> dict[str, Any]:
 
     run_dir = run_dir_of(out, arm, seed)
     if (run_dir / "metrics.json").exists():
-        return dict(json.loads((run_dir / "metrics.json").read_text()))
+        metrics = dict(json.loads((run_dir / "metrics.json").read_text()))
+        if metrics["num_steps"] == steps:
+            return metrics
     torch.set_num_threads(1)
     config = TrainConfig(
         shards=str(out / "shards"),
