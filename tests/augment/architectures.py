@@ -70,7 +70,8 @@ def make(model_type: str, directory: Path) -> Path:
     model.generation_config.pad_token_id = processor.tokenizer.pad_token_id
     model.save_pretrained(directory)
     processor.save_pretrained(directory)
-    _name_as_published(directory / "model.safetensors")
+    if model_type.startswith("llava"):
+        _name_as_published(directory / "model.safetensors")
     return directory
 
 
