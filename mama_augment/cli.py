@@ -45,11 +45,12 @@ def status(
     """Prove a step's accounting from its files: in = ok + rejected + failed + pending."""
     from mama_augment.audit import reject_reasons
     from mama_augment.store import StepDir
-    from mama_augment.summary import print_ledger, print_reasons
+    from mama_augment.summary import print_ledger, print_left_out, print_reasons
 
     step_dir = StepDir.open(directory)
     ledger = step_dir.ledger(deep=deep)
     print_ledger(ledger, noun="items", out=directory)
+    print_left_out(step_dir.manifest.left_out)
     print_reasons(*reject_reasons(step_dir))
     raise typer.Exit(ledger.exit_code)
 

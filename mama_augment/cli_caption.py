@@ -50,6 +50,14 @@ def caption(
             show_default=False,
         ),
     ] = None,
+    every_split: Annotated[
+        bool,
+        typer.Option(
+            "--every-split",
+            help="Caption meta, val and test clips too. For whoever evaluates the captioner on "
+            "them: `balance` takes no generated caption there, so they are left out by default.",
+        ),
+    ] = False,
     temperature: Annotated[
         float, typer.Option("--temperature", help="0 takes the likeliest word every time.")
     ] = 0.2,
@@ -139,7 +147,7 @@ def caption(
         bool, typer.Option("--overwrite", help="Discard what is in the output directory.")
     ] = False,
 ) -> None:
-    """Caption every clip: a grid of its key frames in, one text or more out."""
+    """Caption every clip that may train: a grid of its key frames in, one text or more out."""
     from mama_augment import prompts
     from mama_augment.engines import EngineConfig, settle
     from mama_augment.engines.base import EngineDiedError, SamplingConfig
@@ -147,7 +155,7 @@ def caption(
     from mama_augment.runtime import RuntimeConfig
     from mama_augment.steps.caption import CaptionRun, open_job, run_caption
     from mama_augment.steps.caption_requests import CaptionSettings
-    from mama_augment.summary import print_ledger, step_progress
+    from mama_augment.summary import print_ledger, print_left_out, step_progress
 
     engine_name = settle(engine)
     layout = GridLayout.parse(grid)
@@ -164,6 +172,7 @@ def caption(
         sampling=sampling,
         num_captions=1 if num_captions is None else num_captions,
         plan=planned,
+        every_split=every_split,
         seed=seed,
     )
     engine_config = EngineConfig(
@@ -206,6 +215,7 @@ def caption(
     print_ledger(
         ledger, noun="captions", out=out, num_done=progress.num_done, seconds=progress.seconds
     )
+    print_left_out(job.out.manifest.left_out)
     raise typer.Exit(ledger.exit_code)
 
 
@@ -234,6 +244,7 @@ def print_forecast(found: Forecast) -> None:
     most = "" if found.is_measured else "at most "
     rows = {
         "clips to caption": f"{found.num_clips:,}",
+        **{f"left out, {why}": f"{number:,} clips" for why, number in found.left_out.items()},
         "captions": f"{found.num_captions:,}, of which {found.num_there:,} are there already",
         "requests (prefills)": f"{found.num_requests:,}",
         "prompt tokens": f"{found.num_prompt_tokens:,}"

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from mama_augment import schema
@@ -15,7 +15,10 @@ from mama_augment.schema import InputError
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """The header of a step directory. `units` maps each unit to its number of items, in order."""
+    """The header of a step directory. `units` maps each unit to its number of items, in order.
+
+    left_out: input rows that make no item, by reason (`caption`: clips that get no caption).
+    """
 
     step: str
     config: Mapping[str, Any]
@@ -23,6 +26,7 @@ class Manifest:
     units: Mapping[str, int]
     versions: Mapping[str, str]
     schema_version: int = schema.SCHEMA_VERSION
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def config_hash(self) -> str:
@@ -30,6 +34,8 @@ class Manifest:
 
     def to_json(self) -> bytes:
         content = {**dataclasses.asdict(self), "config_hash": self.config_hash}
+        if not self.left_out:
+            del content["left_out"]
         return json.dumps(content, indent=1, ensure_ascii=False).encode()
 
     @classmethod

@@ -25,6 +25,12 @@ from rich.text import Text
 from mama_augment.ledger import Ledger
 
 EXAMPLE_CHARACTERS = 160
+LEFT_OUT = {
+    "split_reserved": "given to meta, val or test, where `balance` takes no generated caption; "
+    "--every-split captions them",
+    "not_planned": "the plan gives them none",
+}
+"""Why `caption` asks nothing for a clip."""
 
 console = Console()
 error_console = Console(stderr=True)
@@ -117,3 +123,12 @@ def print_reasons(
         example = textwrap.shorten(examples[verdict, reason], EXAMPLE_CHARACTERS, placeholder="…")
         table.add_row(verdict, reason, f"{num_items:,}", example)
     console.print(table)
+
+
+def print_left_out(left_out: Mapping[str, int]) -> None:
+    """Clips that get no caption: they are no items of the step, and are told of beside it."""
+    for reason, num_clips in left_out.items():
+        clips = "1 clip gets" if num_clips == 1 else f"{num_clips:,} clips get"
+        console.print(
+            f"{clips} no caption, {reason}: {LEFT_OUT[reason]}", soft_wrap=True, highlight=False
+        )

@@ -19,8 +19,10 @@ from mama_augment.ledger import Ledger
 from mama_augment.prompts import check_columns
 from mama_augment.runtime import RuntimeConfig, run_units
 from mama_augment.schema import InputError
-from mama_augment.steps.caption_plan import both_given, check_names, check_temperature
+from mama_augment.splits import HELD_OUT
+from mama_augment.steps.caption_plan import both_given, check_temperature
 from mama_augment.steps.caption_requests import CaptionSettings
+from mama_augment.steps.caption_source import Counted, count_captions
 from mama_augment.steps.caption_worker import CaptionWorker
 from mama_augment.store import Manifest, StepDir
 
@@ -140,12 +142,15 @@ def plan(
         with clips.folder.open_input(str(first.data_file)) as stream:
             names = pq.read_schema(stream).names
         check_columns(settings.prompt, [name for name in names if name != "frames"])
+    counted = count_captions(clips, settings, is_whole=not pending)
+    check_clips_left(clips, settings, counted)
     return Manifest(
         step="caption",
-        config=config_of(settings, engine_name),
+        config=config_of(settings, engine_name, counted),
         input_fingerprint=clips.input_fingerprint(),
-        units=units_of(clips, settings, is_whole=not pending),
+        units=counted.units,
         versions=_versions(engine_name),
+        left_out=counted.left_out,
     )
 
 
@@ -172,32 +177,26 @@ def check_settings(settings: CaptionSettings) -> None:
         raise InputError(f"--grid {layout} does not fit into {size_px[0]}x{size_px[1]} px")
 
 
-def units_of(clips: StepDir, settings: CaptionSettings, *, is_whole: bool) -> dict[str, int]:
-    """How many captions each unit of the clips directory gets.
-
-    is_whole: no unit of it is pending. Clips of a pending unit may stand in the plan, unless it
-    names nothing else.
+def check_clips_left(clips: StepDir, settings: CaptionSettings, counted: Counted) -> None:
+    """Refuse to caption nothing at all, unless a plan asks for that.
 
     Raises:
-        InputError: the plan asks for clips that the directory lacks.
+        InputError: all clips are of reserved splits.
     """
-    records = clips.records()
-    planned = settings.plan
-    if planned is None:
-        return {u: r.data_rows * settings.num_captions for u, r in records.items()}
-    units, lacking = {}, set(planned.counts)
-    for unit_id, record in records.items():
-        table = clips.read_data(record, ["clip_id"])
-        clip_ids = table["clip_id"].to_pylist() if table is not None else []
-        units[unit_id] = sum(settings.num_captions_of(clip_id) for clip_id in clip_ids)
-        lacking.difference_update(clip_ids)
-    if is_whole or len(lacking) == len(planned.counts):
-        check_names(planned, lacking, clips.folder.uri)
-    return units
+    if settings.plan is None and not counted.num_clips:
+        raise InputError(
+            f"all {counted.left_out['split_reserved']:,} clips of {clips.folder.uri!r} are given "
+            f"to {', '.join(HELD_OUT)}, where `balance` takes no generated caption. To evaluate "
+            "the captioner on them, pass --every-split"
+        )
 
 
-def config_of(settings: CaptionSettings, engine_name: str) -> dict[str, Any]:
-    """Everything that decides what comes out, as the manifest holds it."""
+def config_of(settings: CaptionSettings, engine_name: str, counted: Counted) -> dict[str, Any]:
+    """Everything that decides what comes out, as the manifest holds it.
+
+    Splits stand in it only where they cost a clip its captions.
+    """
+    has_reserved = "split_reserved" in counted.left_out
     number = (
         {"num_captions": settings.num_captions}
         if settings.plan is None
@@ -209,6 +208,7 @@ def config_of(settings: CaptionSettings, engine_name: str) -> dict[str, Any]:
         "prompt_name": settings.prompt.name,
         "prompt": settings.prompt.text,
         **number,
+        **({"left_out_splits": list(HELD_OUT)} if has_reserved else {}),
         **settings.key_fields(),
     }
 

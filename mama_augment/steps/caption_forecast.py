@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -22,6 +22,7 @@ from mama_augment.steps.caption_requests import (
     identify,
     prepare,
 )
+from mama_augment.steps.caption_source import captions_by_row
 from mama_augment.steps.caption_worker import completions
 from mama_augment.store import StepDir
 
@@ -34,7 +35,9 @@ class Forecast:
     """What a run will do. Without a sample, output tokens are the most there can be."""
 
     num_clips: int
-    """Clips that get a caption; with a plan that is not every clip."""
+    """Clips that get a caption."""
+    left_out: Mapping[str, int]
+    """Clips that get none, by reason."""
     num_captions: int
     num_there: int
     """Captions that `--reuse` brings."""
@@ -70,7 +73,8 @@ def forecast(
     manifest = plan(clips_uri, settings, engine.name, allow_partial=allow_partial)
     clips = StepDir.open(clips_uri, step="keyframes")
     num_captions = sum(manifest.units.values())
-    num_clips = _count_asked(clips, settings)
+    num_rows = sum(record.data_rows for record in clips.records().values())
+    num_clips = num_rows - sum(manifest.left_out.values())
     num_there, num_requests = 0, num_clips
     if reuse_uri is not None:
         num_there, num_requests = _count_missing(clips, settings, reuse_uri)
@@ -86,6 +90,7 @@ def forecast(
         seconds = num_output / tokens_per_second
     return Forecast(
         num_clips=num_clips,
+        left_out=manifest.left_out,
         num_captions=num_captions,
         num_there=num_there,
         num_requests=num_requests,
@@ -94,19 +99,6 @@ def forecast(
         is_measured=with_sample and num_requests > 0,
         seconds=seconds,
     )
-
-
-def _count_asked(clips: StepDir, settings: CaptionSettings) -> int:
-    """Clips that get at least one caption."""
-    if settings.plan is None:
-        return sum(record.data_rows for record in clips.records().values())
-    return sum(len(_asked(table, settings)) for table in clips.tables(["clip_id"]))
-
-
-def _asked(table: pa.Table, settings: CaptionSettings) -> list[int]:
-    """Rows that get at least one caption."""
-    clip_ids = table["clip_id"].to_pylist()
-    return [i for i, clip_id in enumerate(clip_ids) if settings.num_captions_of(clip_id)]
 
 
 def _count_missing(clips: StepDir, settings: CaptionSettings, reuse_uri: str) -> tuple[int, int]:
@@ -175,7 +167,7 @@ def _sampled(clips: StepDir, settings: CaptionSettings, step: int) -> Iterator[C
         table = clips.read_data(record, columns_for(settings))
         if table is None:
             continue
-        asked = _asked(table, settings)
+        asked = [i for i, number in enumerate(captions_by_row(table, settings)) if number]
         chosen = [row for i, row in enumerate(asked) if (position + i) % step == 0]
         position += len(asked)
         sample = table.take(pa.array(chosen, pa.int64()))

@@ -19,6 +19,7 @@ from mama_augment.grid import (
 )
 from mama_augment.journal import caption_key, draw_seed, frames_digest
 from mama_augment.prompts import Prompt, PromptRowError
+from mama_augment.splits import HELD_OUT
 from mama_augment.steps.caption_plan import PlannedCaptions
 
 
@@ -35,10 +36,21 @@ class CaptionSettings:
     num_captions: int = 1
     plan: PlannedCaptions | None = None
     """How many captions each clip gets, in place of `num_captions` for all."""
+    every_split: bool = False
+    """Caption meta, val and test clips too; `balance` takes no generated text for those."""
     seed: int = 0
 
-    def num_captions_of(self, clip_id: str) -> int:
-        """How many captions a clip gets; 0 when the plan asks for none or does not name it."""
+    def num_captions_of(self, clip_id: str, split: str | None) -> int:
+        """How many captions a clip gets.
+
+        0 when the plan asks for none or does not name it, and when its given split is reserved
+        for trusted texts.
+        """
+        is_reserved = split in HELD_OUT and not self.every_split
+        return 0 if is_reserved else self.num_asked_of(clip_id)
+
+    def num_asked_of(self, clip_id: str) -> int:
+        """As `num_captions_of`, whatever its split."""
         return self.num_captions if self.plan is None else self.plan.counts.get(clip_id, 0)
 
     def key_fields(self) -> dict[str, Any]:
@@ -83,7 +95,7 @@ class Prepared:
 
 def columns_for(settings: CaptionSettings) -> list[str] | None:
     """The columns of the clips table that are read: all of them for a template."""
-    return None if settings.prompt.is_template else ["clip_id", "frames"]
+    return None if settings.prompt.is_template else ["clip_id", "split", "frames"]
 
 
 def clips_of(
@@ -93,8 +105,9 @@ def clips_of(
 
     Only one row of pixels is in Python at a time.
     """
+    splits = table["split"].to_pylist()
     for position, clip_id in enumerate(table["clip_id"].to_pylist()):
-        num_captions = settings.num_captions_of(clip_id)
+        num_captions = settings.num_captions_of(clip_id, splits[position])
         if not num_captions:
             continue
         row = table.slice(position, 1).to_pylist()[0]
