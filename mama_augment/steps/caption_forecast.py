@@ -8,8 +8,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 
-import pyarrow as pa
-
 from mama_augment.engines import EngineConfig, make_engine
 from mama_augment.engines.base import CaptionRequest, EngineError
 from mama_augment.engines.supervised import StartEngine, SupervisedEngine
@@ -17,12 +15,10 @@ from mama_augment.schema import InputError
 from mama_augment.steps.caption import plan
 from mama_augment.steps.caption_requests import (
     CaptionSettings,
-    clips_of,
-    columns_for,
     identify,
     prepare,
 )
-from mama_augment.steps.caption_source import captions_by_row
+from mama_augment.steps.caption_source import captions_of_unit, read_clips
 from mama_augment.steps.caption_worker import completions
 from mama_augment.store import StepDir
 
@@ -105,8 +101,9 @@ def _count_missing(clips: StepDir, settings: CaptionSettings, reuse_uri: str) ->
     """(captions that are there, clips that lack some)."""
     known = completions(StepDir.open(reuse_uri, step="caption"))
     num_there = num_lacking = 0
-    for table in clips.tables(columns_for(settings)):
-        for clip in clips_of(table, "", known, settings):
+    for record in clips.records().values():
+        numbers = captions_of_unit(clips, record, settings)
+        for clip in read_clips(clips, record, numbers, known, settings):
             keys = identify(clip, settings).keys
             here = sum(key in known for key in keys)
             num_there += here
@@ -164,13 +161,11 @@ def _sampled(clips: StepDir, settings: CaptionSettings, step: int) -> Iterator[C
     """Requests of every `step`-th clip that gets captions."""
     position = 0
     for record in clips.records().values():
-        table = clips.read_data(record, columns_for(settings))
-        if table is None:
-            continue
-        asked = [i for i, number in enumerate(captions_by_row(table, settings)) if number]
-        chosen = [row for i, row in enumerate(asked) if (position + i) % step == 0]
-        position += len(asked)
-        sample = table.take(pa.array(chosen, pa.int64()))
-        for clip in clips_of(sample, record.unit_id, {}, settings):
+        numbers = captions_of_unit(clips, record, settings)
+        for row, number in enumerate(numbers):
+            if number and position % step:
+                numbers[row] = 0
+            position += number > 0
+        for clip in read_clips(clips, record, numbers, {}, settings):
             for request, _ in prepare(clip, settings).requests:
                 yield request

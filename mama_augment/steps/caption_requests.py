@@ -95,26 +95,29 @@ class Prepared:
 
 def columns_for(settings: CaptionSettings) -> list[str] | None:
     """The columns of the clips table that are read: all of them for a template."""
-    return None if settings.prompt.is_template else ["clip_id", "split", "frames"]
+    return None if settings.prompt.is_template else ["clip_id", "frames"]
 
 
 def clips_of(
-    table: pa.Table, unit_id: str, known: Mapping[str, Completion], settings: CaptionSettings
+    table: pa.Table,
+    unit_id: str,
+    numbers: Sequence[int],
+    known: Mapping[str, Completion],
+    first: int = 0,
 ) -> Iterator[Clip]:
-    """The rows of a unit that get captions, one after the other.
+    """The rows of a table that get captions, one after the other.
 
-    Only one row of pixels is in Python at a time.
+    numbers: captions of each row. first: the position of the first row in its unit. Only one row
+    of pixels is in Python at a time.
     """
-    splits = table["split"].to_pylist()
-    for position, clip_id in enumerate(table["clip_id"].to_pylist()):
-        num_captions = settings.num_captions_of(clip_id, splits[position])
+    for index, num_captions in enumerate(numbers):
         if not num_captions:
             continue
-        row = table.slice(position, 1).to_pylist()[0]
+        row = table.slice(index, 1).to_pylist()[0]
         yield Clip(
             unit_id=unit_id,
-            position=position,
-            clip_id=clip_id,
+            position=first + index,
+            clip_id=row["clip_id"],
             num_captions=num_captions,
             frames=row.pop("frames"),
             columns=row,

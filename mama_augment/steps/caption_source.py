@@ -1,15 +1,18 @@
-"""Which clips of a clips directory get captions, and why the others get none."""
+"""Which clips of a clips directory get captions, why the others get none; reads their rows."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
+from mama_augment.engines.base import Completion
+from mama_augment.records import UnitRecord
 from mama_augment.steps.caption_plan import check_names
-from mama_augment.steps.caption_requests import CaptionSettings
+from mama_augment.steps.caption_requests import CaptionSettings, Clip, clips_of, columns_for
 from mama_augment.store import StepDir
 
 ASKED_COLUMNS = ["clip_id", "split"]
@@ -53,6 +56,39 @@ def count_captions(clips: StepDir, settings: CaptionSettings, *, is_whole: bool)
     if planned is not None and (is_whole or len(lacking) == len(planned.counts)):
         check_names(planned, lacking, clips.folder.uri)
     return Counted(units=units, num_clips=num_clips, left_out=dict(sorted(left_out.items())))
+
+
+def captions_of_unit(clips: StepDir, record: UnitRecord, settings: CaptionSettings) -> list[int]:
+    """How many captions each row of a unit gets."""
+    table = clips.read_data(record, ASKED_COLUMNS)
+    return captions_by_row(table, settings) if table is not None else []
+
+
+def read_clips(
+    clips: StepDir,
+    record: UnitRecord,
+    numbers: Sequence[int],
+    known: Mapping[str, Completion],
+    settings: CaptionSettings,
+) -> Iterator[Clip]:
+    """The clips of a unit that get captions, in order; `numbers` holds those of each row.
+
+    One row group of pixels is in memory at a time, and those without a wanted row are not read.
+    Inside a group nothing is to be saved: Parquet's pages have to be read and unpacked one after
+    the other, and pyarrow offers no way past those before a row. A unit of usual clips (about
+    150 kB of frames each) up to some 400 of them is one group.
+    """
+    if record.data_file is None or not any(numbers):
+        return
+    with clips.folder.open_input(record.data_file) as stream:
+        file = pq.ParquetFile(stream)
+        first = 0
+        for group in range(file.num_row_groups):
+            here = numbers[first : first + file.metadata.row_group(group).num_rows]
+            if any(here):
+                table = file.read_row_group(group, columns=columns_for(settings))
+                yield from clips_of(table, record.unit_id, here, known, first)
+            first += len(here)
 
 
 def captions_by_row(table: pa.Table, settings: CaptionSettings) -> list[int]:

@@ -24,10 +24,9 @@ from mama_augment.steps.caption_requests import (
     CaptionSettings,
     Clip,
     Prepared,
-    clips_of,
-    columns_for,
     prepare,
 )
+from mama_augment.steps.caption_source import captions_of_unit, read_clips
 from mama_augment.store import StepDir
 
 PREPARE_THREADS = 2
@@ -118,8 +117,6 @@ class CaptionWorker:
 
     def _start_unit(self, unit_id: str) -> Iterator[Clip]:
         num_open = self.out.manifest.units[unit_id]
-        # A plan may want nothing of a whole unit: its pixels are not even read.
-        table = self.clips.read_unit(unit_id, columns_for(self.settings)) if num_open else None
         journal = Journal(self.out.folder, unit_id)
         known = self.reusable | self._committed(unit_id) | journal.read()
         record = self.out.record(unit_id)
@@ -128,8 +125,12 @@ class CaptionWorker:
             unit = _Unit(journal=journal, num_open=num_open, attempts=attempts)
             self._units[unit_id] = unit
             self._commit_if_done(unit_id)
-        if table is not None:
-            yield from clips_of(table, unit_id, known, self.settings)
+        if not num_open:
+            return  # a plan, or the splits, want nothing of the whole unit
+        source = self.clips.record(unit_id)
+        assert source is not None, f"unit {unit_id} is not committed"
+        numbers = captions_of_unit(self.clips, source, self.settings)
+        yield from read_clips(self.clips, source, numbers, known, self.settings)
 
     def _committed(self, unit_id: str) -> dict[str, Completion]:
         """Captions of a unit that is redone for the sake of its failures."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections import Counter
 from collections.abc import Mapping
@@ -9,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -16,9 +18,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from mama_augment import store
 from mama_augment.cli import app, main
 from mama_augment.engines import EngineConfig
 from mama_augment.engines.base import SamplingConfig
+from mama_augment.files import Folder
 from mama_augment.runtime import RuntimeConfig
 from mama_augment.schema import InputError
 from mama_augment.steps.caption_forecast import forecast
@@ -278,7 +282,7 @@ def test_the_dry_run_counts_what_the_plan_asks(clips_dir: str, tmp_path: Path) -
     script = Script()
     found = forecast(clips_dir, settings, engine, with_sample=True, start_engine=script.start)
     assert (found.num_output_tokens, found.num_prompt_tokens) == (10 * 7, 4 * 20)
-    assert set(script.asked) == {"00000:0:0", "00000:1:0", "00000:2:0", "00002:0:0"}
+    assert set(script.asked) == {"00000:0:0", "00000:5:0", "00000:6:0", "00002:1:0"}
     caption(clips_dir, tmp_path / "one", settings=settings)
     more = following(tmp_path / "more.parquet", COUNTS | {"c00": 4, "c01": 2})
     found = forecast(clips_dir, more, engine, reuse_uri=str(tmp_path / "one"))
@@ -307,6 +311,53 @@ def test_a_plan_and_a_number_for_all_contradict_each_other(
     plan = PlannedCaptions(uri=uri, counts={"c00": 1}, fingerprint="x")
     with pytest.raises(InputError, match="and --num-captions 2 both"):
         caption(clips_dir, tmp_path / "out", settings=replace(SETTINGS, plan=plan, num_captions=2))
+
+
+class Counting(io.FileIO):
+    """A file that notes how many bytes of it are read."""
+
+    num_bytes = 0
+
+    def readinto(self, buffer: Any) -> int:
+        number = super().readinto(buffer)
+        Counting.num_bytes += number
+        return number
+
+    def read(self, size: int = -1) -> bytes:
+        data = super().read(size)
+        Counting.num_bytes += len(data)
+        return data
+
+
+def test_row_groups_without_a_planned_clip_are_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "ROW_GROUP_BYTES", 400_000)  # 4 clips
+    noise = np.random.default_rng(0)
+    found = [
+        clip(f"c{i:02d}") | {"frames": [jpeg(grey=i) + noise.bytes(100_000)]}
+        for i in range(NUM_CLIPS)
+    ]
+    source = write_clips(tmp_path / "clips", found, rows_per_unit=NUM_CLIPS)
+    (file,) = Path(source).glob("*.parquet")
+    assert pq.ParquetFile(file).num_row_groups >= 5
+    monkeypatch.setattr(
+        Folder, "open_input", lambda self, name: pa.PythonFile(Counting(self.path(name)), mode="r")
+    )
+
+    def num_read(counts: Mapping[str, int], name: str) -> int:
+        Counting.num_bytes = 0
+        settings = following(tmp_path / f"{name}.parquet", counts)
+        caption(source, tmp_path / name, settings=settings)
+        return Counting.num_bytes
+
+    everything = num_read({f"c{i:02d}": 1 for i in range(NUM_CLIPS)}, "all")
+    few = num_read({"c05": 1, "c18": 2}, "few")
+    assert everything > 2_000_000
+    assert few < 0.5 * everything  # 2 groups of 5, and what names and counts take
+    every, planned = texts(tmp_path / "all"), texts(tmp_path / "few")
+    assert set(planned) == {("c05", 0), ("c18", 0), ("c18", 1)}
+    assert all(planned[place] == every[place] for place in planned if place in every)
 
 
 def run(*arguments: object) -> str:
