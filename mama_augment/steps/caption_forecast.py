@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from mama_augment.engines import EngineConfig, make_engine
 from mama_augment.engines.base import CaptionRequest, EngineError
 from mama_augment.engines.supervised import StartEngine, SupervisedEngine
+from mama_augment.known import CaptionIndex
 from mama_augment.schema import InputError
 from mama_augment.steps.caption import plan
 from mama_augment.steps.caption_requests import (
@@ -19,7 +20,6 @@ from mama_augment.steps.caption_requests import (
     prepare,
 )
 from mama_augment.steps.caption_source import captions_of_unit, read_clips
-from mama_augment.steps.caption_worker import completions
 from mama_augment.store import StepDir
 
 SAMPLE_SHARE = 0.01
@@ -99,7 +99,7 @@ def forecast(
 
 def _count_missing(clips: StepDir, settings: CaptionSettings, reuse_uri: str) -> tuple[int, int]:
     """(captions that are there, clips that lack some)."""
-    known = completions(StepDir.open(reuse_uri, step="caption"))
+    known = CaptionIndex(StepDir.open(reuse_uri, step="caption"))
     num_there = num_lacking = 0
     for record in clips.records().values():
         numbers = captions_of_unit(clips, record, settings)

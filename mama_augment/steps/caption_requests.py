@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from mama_augment.engines.base import CaptionRequest, Completion, SamplingConfig
+from mama_augment.engines.base import CaptionRequest, SamplingConfig
 from mama_augment.grid import (
     BrokenFrameError,
     GridLayout,
@@ -18,6 +18,7 @@ from mama_augment.grid import (
     spread,
 )
 from mama_augment.journal import caption_key, draw_seed, frames_digest
+from mama_augment.known import Known
 from mama_augment.prompts import Prompt, PromptRowError
 from mama_augment.splits import HELD_OUT
 from mama_augment.steps.caption_plan import PlannedCaptions
@@ -76,7 +77,7 @@ class Clip:
     num_captions: int
     frames: list[bytes]
     columns: Mapping[str, Any]
-    known: Mapping[str, Completion]
+    known: Known
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +103,7 @@ def clips_of(
     table: pa.Table,
     unit_id: str,
     numbers: Sequence[int],
-    known: Mapping[str, Completion],
+    known: Known,
     first: int = 0,
 ) -> Iterator[Clip]:
     """The rows of a table that get captions, one after the other.

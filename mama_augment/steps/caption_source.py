@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mama_augment.engines.base import Completion
+from mama_augment.known import Known
 from mama_augment.records import UnitRecord
 from mama_augment.steps.caption_plan import check_names
 from mama_augment.steps.caption_requests import CaptionSettings, Clip, clips_of, columns_for
@@ -68,7 +68,7 @@ def read_clips(
     clips: StepDir,
     record: UnitRecord,
     numbers: Sequence[int],
-    known: Mapping[str, Completion],
+    known: Known,
     settings: CaptionSettings,
 ) -> Iterator[Clip]:
     """The clips of a unit that get captions, in order; `numbers` holds those of each row.

@@ -17,6 +17,7 @@ from mama_augment.engines import EngineConfig, make_engine
 from mama_augment.engines.base import CaptionRequest, Completion, EngineError, Result
 from mama_augment.engines.supervised import StartEngine, SupervisedEngine
 from mama_augment.journal import Journal
+from mama_augment.known import TEXT_COLUMNS, CaptionIndex, FirstOf, Known
 from mama_augment.ledger import Reject
 from mama_augment.prefetch import prefetch
 from mama_augment.schema import CAPTIONS
@@ -69,7 +70,9 @@ class CaptionWorker:
         self.settings = settings
         self.groups = groups
         self.on_caption = on_caption
-        self.reusable = completions(StepDir.open(reuse_uri, step="caption")) if reuse_uri else {}
+        self.reusable: Known = (
+            CaptionIndex(StepDir.open(reuse_uri, step="caption")) if reuse_uri else {}
+        )
         self._engine = SupervisedEngine(engine, start_engine)  # starts on first use
         self._lock = threading.Lock()
         self._units: dict[str, _Unit] = {}
@@ -118,7 +121,7 @@ class CaptionWorker:
     def _start_unit(self, unit_id: str) -> Iterator[Clip]:
         num_open = self.out.manifest.units[unit_id]
         journal = Journal(self.out.folder, unit_id)
-        known = self.reusable | self._committed(unit_id) | journal.read()
+        known = FirstOf(journal.read(), self._committed(unit_id), self.reusable)
         record = self.out.record(unit_id)
         attempts = {r.id: r.attempts for r in self.out.read_rejects(record)} if record else {}
         with self._lock:
@@ -138,7 +141,12 @@ class CaptionWorker:
         if record is None:
             return {}
         table = self.out.read_data(record)
-        return {} if table is None else _completions_of(table)
+        if table is None:
+            return {}
+        return {
+            row.pop("caption_key"): Completion(text=row.pop("raw_text"), **row)
+            for row in table.select([*TEXT_COLUMNS, "caption_key"]).to_pylist()
+        }
 
     def _record_settled(self, prepared: Prepared) -> None:
         clip = prepared.clip
@@ -229,22 +237,6 @@ class CaptionWorker:
             "finish_reason": completion.finish_reason,
             "caption_key": prepared.keys[index],
         }
-
-
-def completions(step_dir: StepDir) -> dict[str, Completion]:
-    """Every caption of a step directory by its key, rejected ones too: they were paid for."""
-    found: dict[str, Completion] = {}
-    for table in step_dir.tables():
-        found |= _completions_of(table)
-    return found
-
-
-def _completions_of(table: pa.Table) -> dict[str, Completion]:
-    columns = ["raw_text", "num_prompt_tokens", "num_output_tokens", "finish_reason"]
-    return {
-        row.pop("caption_key"): Completion(text=row.pop("raw_text"), **row)
-        for row in table.select([*columns, "caption_key"]).to_pylist()
-    }
 
 
 def _chain(first: CaptionRequest, rest: Iterator[CaptionRequest]) -> Iterator[CaptionRequest]:
