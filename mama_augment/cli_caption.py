@@ -152,6 +152,7 @@ def caption(
     from mama_augment.engines import EngineConfig, settle
     from mama_augment.engines.base import EngineDiedError, SamplingConfig
     from mama_augment.grid import GridLayout
+    from mama_augment.lock import locked
     from mama_augment.runtime import RuntimeConfig
     from mama_augment.steps.caption import CaptionRun, open_job, run_caption
     from mama_augment.steps.caption_requests import CaptionSettings
@@ -206,12 +207,13 @@ def caption(
         allow_partial=allow_partial,
         reuse_uri=reuse,
     )
-    job = open_job(clips, out, settings, engine_config, runs_on, run)
-    try:
-        with step_progress("caption", job.num_items, job.num_done) as progress:
-            ledger = run_caption(job, progress.advance)
-    except (EngineDiedError, OSError) as error:
-        stopped(error, out)
+    with locked(out):
+        job = open_job(clips, out, settings, engine_config, runs_on, run)
+        try:
+            with step_progress("caption", job.num_items, job.num_done) as progress:
+                ledger = run_caption(job, progress.advance)
+        except (EngineDiedError, OSError) as error:
+            stopped(error, out)
     print_ledger(
         ledger, noun="captions", out=out, num_done=progress.num_done, seconds=progress.seconds
     )

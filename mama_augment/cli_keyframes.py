@@ -178,6 +178,7 @@ def keyframes(
 ) -> None:
     """Choose the key frames of every clip: VIDEOS in, one Parquet row of JPEGs per clip out."""
     from mama_augment.inputs import find_clips
+    from mama_augment.lock import locked
     from mama_augment.steps.keyframes import (
         KeyFramesStep,
         open_step,
@@ -210,22 +211,23 @@ def keyframes(
         work=WorkConfig(clips_per_unit=clips_per_unit),
     )
     clips = find_clips(videos, video_root=video_root)
-    if step.split.is_on:
-        with step_progress("split", clips.num_rows) as progress:
-            clips = split_clips(out, clips, step, num_workers=workers, on_done=progress.advance)
-    step_dir = open_step(out, clips, step, overwrite=overwrite)
-    todo = step_dir.units_to_do(retry_failed=retry_failed)
-    num_done = clips.num_rows - sum(step_dir.manifest.units[unit_id] for unit_id in todo)
-    with step_progress("keyframes", clips.num_rows, num_done) as progress:
-        run_step(
-            step_dir,
-            todo,
-            clips,
-            step,
-            runs_on,
-            on_done=lambda unit_id, num_items: progress.advance(num_items),
-        )
-    ledger = step_dir.ledger()
+    with locked(out):
+        if step.split.is_on:
+            with step_progress("split", clips.num_rows) as progress:
+                clips = split_clips(out, clips, step, num_workers=workers, on_done=progress.advance)
+        step_dir = open_step(out, clips, step, overwrite=overwrite)
+        todo = step_dir.units_to_do(retry_failed=retry_failed)
+        num_done = clips.num_rows - sum(step_dir.manifest.units[unit_id] for unit_id in todo)
+        with step_progress("keyframes", clips.num_rows, num_done) as progress:
+            run_step(
+                step_dir,
+                todo,
+                clips,
+                step,
+                runs_on,
+                on_done=lambda unit_id, num_items: progress.advance(num_items),
+            )
+        ledger = step_dir.ledger()
     print_ledger(
         ledger, noun="clips", out=out, num_done=progress.num_done, seconds=progress.seconds
     )

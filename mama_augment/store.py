@@ -21,10 +21,21 @@ import pyarrow.parquet as pq
 from mama_augment import schema
 from mama_augment.files import Folder
 from mama_augment.ledger import Ledger, Reject
+from mama_augment.lock import LOCK_NAME, locked
 from mama_augment.records import Manifest, UnitRecord, check_same, fingerprint, versions
 from mama_augment.schema import InputError
 
-__all__ = ["Manifest", "StepDir", "UnitRecord", "clear", "fingerprint", "parquet_bytes", "versions"]
+__all__ = [
+    "LOCK_NAME",
+    "Manifest",
+    "StepDir",
+    "UnitRecord",
+    "clear",
+    "fingerprint",
+    "locked",
+    "parquet_bytes",
+    "versions",
+]
 
 MANIFEST_NAME = "manifest.json"
 ROW_GROUP_BYTES = 64 * 2**20
@@ -81,9 +92,9 @@ class StepDir:
                 check_same(existing.manifest, manifest, uri)
                 existing.remove_leftovers()
                 return existing
-        elif names := list(folder.sizes_bytes())[:3]:
+        elif names := [n for n in folder.sizes_bytes() if not is_passing(n)]:
             raise InputError(
-                f"{uri!r} is not empty and is no step directory (found {', '.join(names)}); "
+                f"{uri!r} is not empty and is no step directory (found {', '.join(names[:3])}); "
                 "give a new --out directory"
             )
         if folder.is_local:
@@ -216,8 +227,7 @@ class StepDir:
         """Delete the data files of killed runs, which no record names."""
         known = {name for r in self.records().values() for name, _, _ in r.files()}
         for name in self.folder.sizes_bytes(recursive=True):
-            is_temporary = name.rsplit("/", 1)[-1].startswith(".") and name.endswith(".tmp")
-            if (is_unit_file(name) and name not in known) or is_temporary:
+            if (is_unit_file(name) and name not in known) or is_temporary(name):
                 self.folder.delete(name)
 
 
@@ -228,6 +238,16 @@ def is_unit_file(name: str) -> bool:
     return name.endswith(".parquet") and (
         len(parts) == 1 or below == "rejects" or below in schema.SPLITS
     )
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a relative name is one that `Folder.write_bytes` renames when it is done."""
+    return name.rsplit("/", 1)[-1].startswith(".") and name.endswith(".tmp")
+
+
+def is_passing(name: str) -> bool:
+    """Whether a file may lie where nothing was begun yet: a lock, or a manifest cut short."""
+    return name == LOCK_NAME or (is_temporary(name) and name.startswith(f".{MANIFEST_NAME}."))
 
 
 def clear(folder: Folder) -> None:

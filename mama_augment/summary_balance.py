@@ -14,6 +14,7 @@ from mama_augment.budget import BudgetConfig
 from mama_augment.concepts import ConceptConfig
 from mama_augment.concepts.histogram import spread
 from mama_augment.ledger import Ledger
+from mama_augment.lock import locked
 from mama_augment.runtime import RuntimeConfig
 from mama_augment.schema import SPLITS
 from mama_augment.shard_stats import STATS_NAME
@@ -42,7 +43,7 @@ def run_with_summary(
 ) -> Ledger:
     """Run the step with progress on stderr and print its summary."""
     bars: list[StepProgress] = []
-    with ExitStack() as stack:
+    with locked(out), ExitStack() as stack:
         status = stack.enter_context(error_console.status("reading"))
 
         def start(step_dir: StepDir) -> None:

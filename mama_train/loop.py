@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
+from mama_augment.store import locked
 from mama_train import checkpoint, ranks
 from mama_train.config import TrainConfig
 from mama_train.evaluate import evaluate
@@ -41,7 +43,12 @@ def train(
         NonFiniteLossError: the loss became NaN or infinite; the clip ids are in nonfinite.json.
         KeyboardInterrupt: after saving a checkpoint that `--resume` continues from.
     """
-    watch = watch or Watch()
+    ranks.start(config.torch_device())
+    with locked(config.run_folder()) if ranks.is_first() else nullcontext():
+        return _train(config, resume, overwrite, watch or Watch())
+
+
+def _train(config: TrainConfig, resume: bool, overwrite: bool, watch: Watch) -> TrainResult:
     setup = prepare(config, resume=resume, overwrite=overwrite)
     for note in setup.notes:
         watch.note(note)

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import torch
 
 from mama_augment.schema import InputError
+from mama_augment.store import LOCK_NAME
 from mama_train import checkpoint, ranks
 from mama_train.checkpoint import Progress, Trainee
 from mama_train.config import TrainConfig
@@ -244,7 +245,7 @@ def _find_run(config: TrainConfig, *, resume: bool, overwrite: bool) -> Path | N
             f"{str(run)!r} holds a run: --resume continues it, --overwrite replaces it, or give "
             "another --out"
         )
-    elif run.exists() and not settings.is_file() and any(run.iterdir()):
+    elif not settings.is_file() and _files_of(run):
         raise InputError(f"{str(run)!r} is not empty and is no run; give another --out")
     return None
 
@@ -254,9 +255,17 @@ def _start_run(config: TrainConfig, *, keep: bool) -> None:
     run = config.run_folder()
     ranks.barrier()
     if ranks.is_first() and not keep:
-        if run.exists():
-            shutil.rmtree(run)
-        run.mkdir(parents=True)
+        run.mkdir(parents=True, exist_ok=True)
+        for path in _files_of(run):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
         content = {"config": config.to_json(), "shards": fingerprint(config.shards)}
         write_json(run / "config.json", content)
     ranks.barrier()
+
+
+def _files_of(run: Path) -> list[Path]:
+    """What lies in a run folder, but for the lock on it."""
+    return [p for p in run.iterdir() if p.name != LOCK_NAME] if run.is_dir() else []

@@ -168,6 +168,30 @@ def test_a_used_run_folder_is_refused(shards: Path, tmp_path: Path) -> None:
     assert (tmp_path / "mine" / "thesis.tex").exists()
 
 
+def test_a_run_folder_has_one_writer_until_that_is_dead(shards: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    command = [
+        sys.executable, "-c", "from mama_train.cli import main; main()",
+        "run", str(shards), "--out", str(run), "--steps", "100000", "--batch-size", "8",
+        "--set=num_frames=3", "--set=tensorboard=false", "--set=save_every=1",
+    ]  # fmt: skip
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    try:
+        while not steps_of(run):
+            assert process.poll() is None
+            time.sleep(0.02)
+        for how in ({"resume": True}, {"overwrite": True}):
+            with pytest.raises(ValueError, match=f"process {process.pid} .* writes to '{run}'"):
+                train(config(shards, run, steps=2), **how)
+        assert process.poll() is None
+    finally:
+        process.kill()
+        process.wait()
+    train(config(shards, run, steps=2), overwrite=True)
+    assert [r["step"] for r in steps_of(run)] == [1, 2]
+    assert not (run / ".lock").exists()
+
+
 @pytest.mark.parametrize(
     "weights", ["none", "focal", "self-paced", "inverse-frequency", "mlp-joint"]
 )
