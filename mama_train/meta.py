@@ -64,10 +64,11 @@ def meta_gradient(
         virtual_step: D and d by parameter name, or None for SGD.
         names: parameters that take the virtual step; None means all. With fewer, the result is
             exact for a virtual step of those alone.
-        keep_gradient: also return the training gradient (for a lagged real step).
+        keep_gradient: also return the training gradient (for a lagged real step), and free the
+            graph of `encoded`, which nobody needs then.
     """
     weight_B = weigh(encoded.loss_B.detach())
-    gradient: Named | None = objective.gradient(encoded, weight_B)
+    gradient: Named | None = objective.gradient(encoded, weight_B, last=keep_gradient)
     virtual = _stepped(objective.parameters(), gradient, names, lr, virtual_step)
     if not keep_gradient:
         gradient = None  # as large as the model; nobody will read it
@@ -76,7 +77,7 @@ def meta_gradient(
     if virtual_step is not None:
         for name, value in direction.items():
             value.mul_(virtual_step.scale(name))
-    s_B = objective.loss_jvp(encoded.batch, direction).to(weight_B.dtype)
+    s_B = objective.loss_jvp(encoded, direction).to(weight_B.dtype)
     surrogate = -lr * (weight_B * s_B).sum()
     return MetaOutcome(
         theta_gradient=list(torch.autograd.grad(surrogate, list(net.parameters()))),

@@ -25,6 +25,7 @@ from mama_train import ranks
 from mama_train.batch import Batch
 from mama_train.losses import MarginLoss, same_pairs_BB
 from mama_train.models.base import DualEncoder
+from mama_train.tape import Tape
 
 Named = dict[str, Tensor]
 SCALE = "logit_scale"
@@ -35,7 +36,8 @@ class Encoded:
     """A batch after the forward pass: global embeddings as leaves, the loss above, the graph below.
 
     `local` holds this rank's embeddings with their graph, or None when only features were kept
-    (the encoders are then run again, chunk by chunk, on the way back).
+    (the encoders are then run again, chunk by chunk, on the way back). `tape` remembers the
+    forward pass for a forward-mode one at the same parameters, if that was asked for.
     """
 
     batch: Batch
@@ -44,6 +46,7 @@ class Encoded:
     log_scale: Tensor
     loss_B: Tensor
     local: tuple[Tensor, Tensor] | None
+    tape: Tape | None = None
 
 
 class Objective:
@@ -68,10 +71,16 @@ class Objective:
         """The trained parameters by name; frozen ones are constants of the objective."""
         return {n: p for n, p in self.model.named_parameters() if p.requires_grad}
 
-    def encode(self, batch: Batch) -> Encoded:
-        """Forward pass at the model's own parameters."""
+    def encode(self, batch: Batch, *, for_jvp: bool = False) -> Encoded:
+        """Forward pass at the model's own parameters.
+
+        `for_jvp`: keep the products of all layers, which makes a `loss_jvp` cheaper; without
+        chunks only, since those are there to save memory.
+        """
+        tape = Tape() if for_jvp and self.chunk is None else None
         if self.chunk is None:
-            video_bD, text_bD = self._embed(batch)
+            with tape.record() if tape is not None else contextlib.nullcontext():
+                video_bD, text_bD = self._embed(batch)
             local = (video_bD, text_bD)
         else:
             with torch.no_grad():
@@ -89,18 +98,25 @@ class Objective:
             log_scale=log_scale,
             loss_B=loss_B,
             local=local,
+            tape=tape,
         )
 
     def gradient(
-        self, encoded: Encoded, weight_B: Tensor, names: Sequence[str] | None = None
+        self,
+        encoded: Encoded,
+        weight_B: Tensor,
+        names: Sequence[str] | None = None,
+        *,
+        last: bool = False,
     ) -> Named:
         """∇ Σ_i ω_i L_i in the named parameters (all by default), summed over ranks.
 
-        May be called again on the same `encoded`, with other weights.
+        May be called again on the same `encoded`, with other weights, unless this is the `last`
+        time: then its graph is freed on the way.
         """
         parameters = self.parameters()
         names = list(parameters) if names is None else names
-        return self._pull(encoded, weight_B, {n: parameters[n] for n in names})
+        return self._pull(encoded, weight_B, {n: parameters[n] for n in names}, last)
 
     def mean_gradient_at(
         self, replaced: Mapping[str, Tensor], batch: Batch
@@ -115,17 +131,18 @@ class Objective:
         def work() -> tuple[Named, Tensor]:
             encoded = self.encode(batch)
             equal_B = torch.full_like(encoded.loss_B, 1 / batch.num_rows)
-            return self._pull(encoded, equal_B, leaves), encoded.loss_B.detach()
+            return self._pull(encoded, equal_B, leaves, True), encoded.loss_B.detach()
 
         swapped = {f"model.{n}": p for n, p in leaves.items()}
         return functional_call(self._inside, swapped, (work,))
 
-    def loss_jvp(self, batch: Batch, tangent: Mapping[str, Tensor]) -> Tensor:
+    def loss_jvp(self, encoded: Encoded, tangent: Mapping[str, Tensor]) -> Tensor:
         """s_B = ⟨∇L_i(w), tangent⟩ for every sample: one forward-mode pass, no graph.
 
-        The encoders carry (embedding, tangent) chunk by chunk; the loss over the gathered rows is
-        differentiated once, so the coupling of the batch is exact.
+        `encoded` is the batch at w. The encoders carry (embedding, tangent) chunk by chunk; the
+        loss over the gathered rows is differentiated once, so the coupling of the batch is exact.
         """
+        batch, tape = encoded.batch, encoded.tape
         with torch.no_grad(), forward_ad.dual_level(), exact_attention():
             duals = {
                 name: forward_ad.make_dual(p.detach(), tangent[name]) if name in tangent else p
@@ -133,7 +150,8 @@ class Objective:
             }
             parts = []
             for part in batch.chunks(self.chunk or len(batch)):
-                with self._autocast(part):
+                replay = tape.replay() if tape is not None else contextlib.nullcontext()
+                with self._autocast(part), replay:
                     embeds = functional_call(self.model, duals, part.model_input())
                 parts.append([x for side in embeds for x in _primal_and_tangent(side)])
             video_bD, video_dot, text_bD, text_dot = (
@@ -158,7 +176,7 @@ class Objective:
         with self._autocast(batch):
             return self.model(*batch.model_input())
 
-    def _pull(self, encoded: Encoded, weight_B: Tensor, wanted: Named) -> Named:
+    def _pull(self, encoded: Encoded, weight_B: Tensor, wanted: Named, last: bool) -> Named:
         leaves = (encoded.video_BD, encoded.text_BD, encoded.log_scale)
         video_bar, text_bar, scale_bar = torch.autograd.grad(
             encoded.loss_B, leaves, weight_B.detach().to(encoded.loss_B.dtype), retain_graph=True
@@ -168,7 +186,7 @@ class Objective:
         names = [n for n in wanted if n != SCALE]
         tensors = [wanted[n] for n in names]
         if encoded.local is not None:
-            grads = _vjp(encoded.local, tensors, (video_bar, text_bar), retain=True)
+            grads = _vjp(encoded.local, tensors, (video_bar, text_bar), retain=not last)
         else:
             grads = [torch.zeros_like(t) for t in tensors]
             start = 0

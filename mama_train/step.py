@@ -50,7 +50,9 @@ class Stepper:
         trainee, step = self.setup.trainee, progress.step
         lr = lr_at(step, self.setup.num_steps, self.config)
         set_lr(trainee.optimizer, lr)
-        encoded = self.objective.encode(batch)
+        # Whoever recomputes activations to save memory would not want products kept.
+        tape = self._is_meta_step(step) and not self.config.gradient_checkpointing
+        encoded = self.objective.encode(batch, for_jvp=tape)
         loss_B = encoded.loss_B.detach()
         self._stop_if_not_finite(loss_B, batch, step)
 
@@ -67,7 +69,7 @@ class Stepper:
             weight_B, gradient = outcome.weight_B, outcome.gradient
         else:
             weight_B = weigh(loss_B).detach()
-            gradient = self.objective.gradient(encoded, weight_B)
+            gradient = self.objective.gradient(encoded, weight_B, last=True)
         norm = apply_gradient(trainee.model, trainee.optimizer, gradient, self.config)
         if trainee.average is not None:
             trainee.average.update(trainee.model, step)
@@ -83,7 +85,7 @@ class Stepper:
         if self.setup.weights == "mlp-joint":
             joint = (weigh(loss_B) * loss_B).sum()
             self._step_net(torch.autograd.grad(joint, list(trainee.net.parameters())))
-        if self.setup.weights != "mlp-meta" or progress.step % self.config.meta_every:
+        if not self._is_meta_step(progress.step):
             return None
         assert self.meta_batches is not None
         progress.meta, meta_batch = next(self.meta_batches)
@@ -101,6 +103,9 @@ class Stepper:
         # The factor α would make Adam forget how to move as the schedule shrinks it.
         self._step_net(g / lr for g in outcome.theta_gradient)
         return outcome
+
+    def _is_meta_step(self, step: int) -> bool:
+        return self.setup.weights == "mlp-meta" and step % self.config.meta_every == 0
 
     def _step_net(self, gradient: Iterable[Tensor]) -> None:
         for parameter, grad in zip(self.setup.trainee.net.parameters(), gradient, strict=True):
