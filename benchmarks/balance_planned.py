@@ -1,6 +1,6 @@
 """Planned captions against none, random ones and mere dropping, on the shapes world.
 
-    python benchmarks/balance_planned.py --out planned            # about 15 minutes on 2 free cores
+    python benchmarks/balance_planned.py --out planned            # about 20 minutes on 2 free cores
 
 A Zipf world with noisy human captions is made, and all its train clips are captioned once by the
 bundled LLaVA. Every arm that may generate gets the same budget, a number of those captions:
@@ -149,7 +149,9 @@ def train_one(out: Path, arm: Arm, seed: int, steps: int) -> dict[str, Any]:
             return metrics
     torch.set_num_threads(1)
     shards = str(out / "shards" / arm.name)
-    config = TrainConfig(shards=shards, out=str(run_dir), steps=steps, seed=seed, tensorboard=False)
+    config = TrainConfig(
+        shards=shards, out=str(run_dir), steps=steps, seed=seed, lr=2e-3, tensorboard=False
+    )
     return dict(train(config, overwrite=True).metrics)
 
 
@@ -181,7 +183,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("planned"))
     parser.add_argument("--num-videos", type=int, default=500)
     parser.add_argument("--budget", type=int, default=250)
-    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--steps", type=int, default=500)
     parser.add_argument("--num-seeds", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0, help="of the world and the draws")
     parser.add_argument("--jobs", type=int, default=2)

@@ -3,7 +3,7 @@
     python benchmarks/keyframes.py --folder /tmp/footage           # the whole table: about an hour
     python benchmarks/keyframes.py --folder /tmp/footage --seconds 10 --seconds 60
 
-Every strategy runs as the command runs it (an isolated process, JPEGs included, its start apart);
+Every way runs as the command runs it (an isolated process, JPEGs included, its start apart);
 the plain decode is PyAV with its own choice of threads. Runs alternate, the fastest of each counts.
 First the ratio of elapsed time, then that of processor time, which other work on the machine blurs
 less.
@@ -46,7 +46,13 @@ PART_SECONDS = 60
 SIZES = {"240p": (426, 240), "720p": (1280, 720), "1080p": (1920, 1080)}
 FOLDER = Path(tempfile.gettempdir(), "mama-footage")
 GROUPS = {"many groups": 2 * FPS, "one group": 10**6}
-STRATEGIES = ("peaks", "packets", "iframes", "uniform")
+WAYS = {
+    "`peaks`": ("peaks", "av"),
+    "`packets`": ("packets", "av"),
+    "`iframes`": ("iframes", "av"),
+    "`uniform`": ("uniform", "av"),
+    "`peaks` by decord": ("peaks", "decord"),
+}
 
 
 def main(
@@ -58,8 +64,8 @@ def main(
 ) -> None:
     """Print both tables."""
     folder.mkdir(parents=True, exist_ok=True)
-    print("| clip | plain decode | " + " | ".join(STRATEGIES) + " | peak memory of `peaks` |")
-    print("|---" * (len(STRATEGIES) + 3) + "|")
+    print("| clip | plain decode | " + " | ".join(WAYS) + " | peak memory of `peaks` |")
+    print("|---" * (len(WAYS) + 3) + "|")
     for length, size, group in product(seconds, sizes, GROUPS):
         path = footage_file(folder, size, length, group)
         plain, costs, memory_mb = measure(path, repeats)
@@ -100,9 +106,10 @@ def footage_file(folder: Path, size: str, length: int, group: str) -> Path:
     return path
 
 
-def step(strategy: str) -> KeyFramesStep:
+def step(strategy: str, decoder: str = "av") -> KeyFramesStep:
     limits = LimitsConfig(num_threads=threads_per_worker(1), time_limit_seconds=3600)
-    return KeyFramesStep(clip=ClipConfig(choice=KeyFrameConfig(strategy=strategy), limits=limits))
+    choice = KeyFrameConfig(strategy=strategy)
+    return KeyFramesStep(clip=ClipConfig(choice=choice, limits=limits, decoder=decoder))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,22 +124,23 @@ class Cost:
 
 
 def measure(path: Path, repeats: int) -> tuple[Cost, dict[str, Cost], int]:
-    """The plain decode, every strategy, peak memory (MB) of a fresh `peaks` process."""
-    workers = {s: IsolatedFunction(EXTRACT, step(s).isolation()) for s in STRATEGIES}
+    """The plain decode, every way, peak memory (MB) of a fresh `peaks` process."""
+    steps = {name: step(*way) for name, way in WAYS.items()}
+    workers = {name: IsolatedFunction(EXTRACT, steps[name].isolation()) for name in WAYS}
     plain = Cost(wall=np.inf, cpu=np.inf)
-    best = dict.fromkeys(STRATEGIES, plain)
+    best = dict.fromkeys(WAYS, plain)
     try:
         warm_up = str(path.parent / "warm-up.mp4")
         if not Path(warm_up).exists():
             write_footage(Path(warm_up), Footage(num_frames=60, num_shots=2))
-        for strategy, worker in workers.items():
-            worker(warm_up, Span(), step(strategy).clip)
+        for name, worker in workers.items():
+            worker(warm_up, Span(), steps[name].clip)
         for _ in range(repeats):
             plain = plain.best(timed(lambda: decode_plainly(path), time.process_time))
             for name, worker in workers.items():
-                run = partial(worker, str(path), Span(), step(name).clip)
+                run = partial(worker, str(path), Span(), steps[name].clip)
                 best[name] = best[name].best(timed(run, worker.cpu_seconds))
-        return plain, best, workers["peaks"].peak_memory_mb()
+        return plain, best, workers["`peaks`"].peak_memory_mb()
     finally:
         for worker in workers.values():
             worker.close()
