@@ -72,3 +72,10 @@ def test_mistakes_are_named(tmp_path: Path, text: str, expected: str) -> None:
     file.write_text(text)
     with pytest.raises(ValueError, match=expected):
         read_comparison(str(file))
+
+
+@pytest.mark.parametrize("name", ["ablation", "meta_variants"])
+def test_the_comparisons_of_the_benchmarks_can_be_read(name: str) -> None:
+    found = read_comparison(str(Path(__file__).parents[2] / f"benchmarks/{name}.toml"))
+    assert found.baseline in found.arms
+    assert len({str(settings) for settings in found.arms.values()}) == len(found.arms)
