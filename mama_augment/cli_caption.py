@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,7 +10,6 @@ from mama_augment.schema import InputError
 
 if TYPE_CHECKING:
     from mama_augment.engines.models import Model
-    from mama_augment.steps.caption_forecast import Forecast
     from mama_augment.steps.caption_plan import PlannedCaptions
 
 
@@ -85,8 +84,14 @@ def caption(
         int, typer.Option("--tensor-parallel", help="vllm: GPUs that share one model.")
     ] = 1,
     gpu_memory_share: Annotated[
-        float, typer.Option("--gpu-memory-share", help="vllm: share of a GPU that it may fill.")
-    ] = 0.9,
+        float | None,
+        typer.Option(
+            "--gpu-memory-share",
+            help="vllm: share of a GPU that one replica may fill; 0.9, or as much less as replicas "
+            "share the GPU.",
+            show_default=False,
+        ),
+    ] = None,
     base_url: Annotated[
         str, typer.Option("--base-url", help="openai: the server's address.")
     ] = "http://localhost:8000/v1",
@@ -109,8 +114,18 @@ def caption(
         ),
     ] = None,
     workers: Annotated[
-        int, typer.Option("--workers", help="Engines side by side; each holds the model.")
+        int,
+        typer.Option("--replicas", "--workers", help="Engines side by side; each holds the model."),
     ] = 1,
+    gpus_per_replica: Annotated[
+        float | None,
+        typer.Option(
+            "--gpus-per-replica",
+            help="GPUs that each replica sees; below 1, replicas share one. By default as many as "
+            "--tensor-parallel, where there are any.",
+            show_default=False,
+        ),
+    ] = None,
     runtime: Annotated[
         str, typer.Option("--runtime", help="local (this machine) or ray.")
     ] = "local",
@@ -149,16 +164,19 @@ def caption(
 ) -> None:
     """Caption every clip that may train: a grid of its key frames in, one text or more out."""
     from mama_augment import prompts
-    from mama_augment.engines import EngineConfig, settle
+    from mama_augment.engines import EngineConfig, gpus_of, memory_share, settle
     from mama_augment.engines.base import EngineDiedError, SamplingConfig
     from mama_augment.grid import GridLayout
     from mama_augment.lock import locked
-    from mama_augment.runtime import RuntimeConfig
+    from mama_augment.runtime import RuntimeConfig, WorkerDiedError
+    from mama_augment.runtime.gpus import local_places
     from mama_augment.steps.caption import CaptionRun, open_job, run_caption
     from mama_augment.steps.caption_requests import CaptionSettings
     from mama_augment.summary import print_ledger, print_left_out, step_progress
+    from mama_augment.summary_caption import stopped
 
     engine_name = settle(engine)
+    gpus = gpus_of(engine_name, tensor_parallel, gpus_per_replica)
     layout = GridLayout.parse(grid)
     sampling = SamplingConfig(temperature=temperature, top_p=top_p, max_tokens=max_tokens)
     asked = prompts.resolve(prompt)
@@ -182,11 +200,12 @@ def caption(
         batch_size=batch_size,
         max_in_flight=max_in_flight,
         tensor_parallel=tensor_parallel,
-        gpu_memory_share=gpu_memory_share,
+        gpu_memory_share=memory_share(gpu_memory_share, gpus),
         base_url=base_url,
     )
     if dry_run:
         from mama_augment.steps.caption_forecast import forecast
+        from mama_augment.summary_caption import print_forecast
 
         print_forecast(
             forecast(
@@ -200,7 +219,13 @@ def caption(
             )
         )
         return
-    runs_on = RuntimeConfig(runtime=runtime, num_workers=workers, ray_address=ray_address)
+    runs_on = RuntimeConfig(
+        runtime=runtime,
+        num_workers=workers,
+        ray_address=ray_address,
+        gpus=gpus,
+        places=local_places(gpus, workers) if runtime == "local" else (),
+    )
     run = CaptionRun(
         overwrite=overwrite,
         retry_failed=retry_failed,
@@ -212,7 +237,7 @@ def caption(
         try:
             with step_progress("caption", job.num_items, job.num_done) as progress:
                 ledger = run_caption(job, progress.advance)
-        except (EngineDiedError, OSError) as error:
+        except (EngineDiedError, WorkerDiedError, OSError) as error:
             stopped(error, out)
     print_ledger(
         ledger, noun="captions", out=out, num_done=progress.num_done, seconds=progress.seconds
@@ -234,52 +259,6 @@ def planned_captions(uri: str | None, num_captions: int | None) -> PlannedCaptio
     if num_captions is not None:
         raise InputError(both_given(uri, num_captions))
     return read_plan(uri)
-
-
-def print_forecast(found: Forecast) -> None:
-    """What a run would do, as a table."""
-    from rich.table import Table
-
-    from mama_augment.summary import console
-
-    table = Table(title="mama-augment caption --dry-run", title_justify="left", show_header=False)
-    most = "" if found.is_measured else "at most "
-    rows = {
-        "clips to caption": f"{found.num_clips:,}",
-        **{f"left out, {why}": f"{number:,} clips" for why, number in found.left_out.items()},
-        "captions": f"{found.num_captions:,}, of which {found.num_there:,} are there already",
-        "requests (prefills)": f"{found.num_requests:,}",
-        "prompt tokens": f"{found.num_prompt_tokens:,}"
-        if found.num_prompt_tokens is not None
-        else "not counted; --sample measures them",
-        "output tokens": f"{most}{found.num_output_tokens:,}",
-        "time": f"{most}{found.seconds / 60:,.1f} min on one engine"
-        if found.seconds is not None
-        else "not known; give --tokens-per-second or --sample",
-    }
-    for name, value in rows.items():
-        table.add_row(name, value)
-    console.print(table)
-
-
-def stopped(error: Exception, out: str) -> NoReturn:
-    """End the command after an error that is neither a bug nor a mistake: full disk, dead engine.
-
-    Other errors of the system are raised as they are.
-    """
-    import errno
-
-    from mama_augment.summary import error_console
-
-    if isinstance(error, OSError) and error.errno not in (errno.ENOSPC, errno.EDQUOT):
-        raise error
-    error_console.print(
-        f"[bold red]stopped:[/bold red] {error}. Finished captions are kept in {out}; when the "
-        "cause is mended, the same command continues",
-        highlight=False,
-        soft_wrap=True,
-    )
-    raise typer.Exit(1)
 
 
 def find_model(value: str, engine_name: str, picture_px: int | None, base_url: str) -> Model:

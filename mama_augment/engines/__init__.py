@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass
 
 from mama_augment.engines.base import CaptionEngine
+from mama_augment.runtime.gpus import GpuShare
 from mama_augment.schema import InputError
 
 ENGINES = ("auto", "vllm", "transformers", "openai")
@@ -64,6 +65,39 @@ def settle(name: str) -> str:
             "--engine transformers"
         )
     return name
+
+
+def gpus_of(name: str, tensor_parallel: int, asked: float | None) -> GpuShare | None:
+    """The GPUs of each replica: what is asked, else those that share one model, if there are any.
+
+    None for a server, whose GPUs are its own.
+
+    Raises:
+        InputError: GPUs are asked for a server, or fewer than share one model.
+    """
+    if name == "openai":
+        if asked is not None:
+            raise InputError(
+                f"--gpus-per-replica {asked:g} with --engine openai: a server has its own GPUs; "
+                "leave it out"
+            )
+        return None
+    if asked is None:
+        return GpuShare(per_worker=tensor_parallel)
+    share = GpuShare(per_worker=asked, is_required=True)
+    if tensor_parallel > 1 and asked < tensor_parallel:
+        raise InputError(
+            f"--gpus-per-replica is {asked:g}, but --tensor-parallel {tensor_parallel} needs at "
+            f"least {tensor_parallel}; leave one of them out"
+        )
+    return share
+
+
+def memory_share(given: float | None, gpus: GpuShare | None) -> float:
+    """The part of a GPU's memory that one engine may fill: less where replicas share it."""
+    if given is not None:
+        return given
+    return EngineConfig.gpu_memory_share * min(1.0, gpus.per_worker if gpus else 1.0)
 
 
 def make_engine(config: EngineConfig) -> CaptionEngine:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from mama_augment.runtime.gpus import GpuShare
 from mama_augment.schema import InputError
 
 RUNTIMES = ("local", "ray")
@@ -21,12 +22,27 @@ class RuntimeConfig:
     """How many units are worked on at once."""
     ray_address: str | None = None
     """Address of a running Ray cluster; without one, a local Ray is started."""
+    gpus: GpuShare | None = None
+    """ray: GPUs that each worker asks the cluster for."""
+    places: tuple[tuple[str, ...], ...] = ()
+    """local: the GPUs of each worker, which then runs in a process that sees no others
+    (`gpus.local_places`); none: threads of this process."""
 
     def __post_init__(self) -> None:
         if self.runtime not in RUNTIMES:
             raise InputError(f"--runtime is {self.runtime!r}; allowed: {', '.join(RUNTIMES)}")
         if self.num_workers < 1:
             raise InputError(f"--workers is {self.num_workers}; at least 1 is needed")
+        assert len(self.places) in (0, self.num_workers), self
+
+    @property
+    def is_in_process(self) -> bool:
+        """Whether workers share this process's memory."""
+        return self.runtime == "local" and not self.places
+
+
+class WorkerDiedError(RuntimeError):
+    """The process of a worker is gone; what it had committed stays."""
 
 
 class UnitWorker(Protocol):
@@ -68,4 +84,4 @@ def run_units(
     else:
         from mama_augment.runtime.local import run_units_locally
 
-        run_units_locally(unit_ids, make_worker, config.num_workers, on_done)
+        run_units_locally(unit_ids, make_worker, config, on_done)

@@ -1,4 +1,7 @@
-"""Run units on threads of this process; each thread owns its worker (and that its processes)."""
+"""Run units on threads of this process; each thread owns its worker (and that its processes).
+
+Workers with GPUs of their own each live in a process that sees no others.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,12 @@ import queue
 import threading
 from collections.abc import Sequence
 
-from mama_augment.runtime import MakeWorker, OnUnitDone
+from mama_augment.runtime import MakeWorker, OnUnitDone, RuntimeConfig, UnitWorker
+from mama_augment.runtime.process import ProcessWorker
 
 
 def run_units_locally(
-    unit_ids: Sequence[str], make_worker: MakeWorker, num_workers: int, on_done: OnUnitDone
+    unit_ids: Sequence[str], make_worker: MakeWorker, config: RuntimeConfig, on_done: OnUnitDone
 ) -> None:
     """Hand units out in order; after the first error no further unit starts, then it is raised."""
     todo: queue.SimpleQueue[str] = queue.SimpleQueue()
@@ -19,9 +23,15 @@ def run_units_locally(
     events: queue.SimpleQueue[tuple[str, int] | BaseException | None] = queue.SimpleQueue()
     stop = threading.Event()
 
-    def work() -> None:
+    def start(number: int) -> UnitWorker:
+        if not config.places:
+            return make_worker()
+        devices = ",".join(config.places[number])
+        return ProcessWorker(make_worker, {"CUDA_VISIBLE_DEVICES": devices})
+
+    def work(number: int) -> None:
         try:
-            worker = make_worker()
+            worker = start(number)
             try:
                 while not stop.is_set():
                     try:
@@ -37,8 +47,8 @@ def run_units_locally(
             events.put(None)
 
     threads = [
-        threading.Thread(target=work, name=f"unit-worker-{number}", daemon=True)
-        for number in range(min(num_workers, len(unit_ids)))
+        threading.Thread(target=work, args=(number,), name=f"unit-worker-{number}", daemon=True)
+        for number in range(min(config.num_workers, len(unit_ids)))
     ]
     for thread in threads:
         thread.start()

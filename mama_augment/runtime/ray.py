@@ -17,6 +17,7 @@ import ray
 import ray.data
 
 from mama_augment.runtime import MakeWorker, OnUnitDone, RuntimeConfig, UnitWorker
+from mama_augment.runtime.gpus import GpuShare, check_room
 
 
 class _UnitActor:
@@ -37,11 +38,18 @@ class _UnitActor:
 def run_units_on_ray(
     unit_ids: Sequence[str], make_worker: MakeWorker, config: RuntimeConfig, on_done: OnUnitDone
 ) -> None:
-    """Run every unit once on an actor pool of `config.num_workers`."""
+    """Run every unit once on an actor pool of `config.num_workers`.
+
+    Ray shows each actor its own GPUs alone, and equal parts of one GPU to actors that share it.
+
+    Raises:
+        InputError: the cluster has fewer GPUs than the actors ask for; Ray would wait for ever.
+    """
     started_here = not ray.is_initialized()
     if started_here:
         _start(config)
     try:
+        num_gpus = _gpus_per_actor(config.gpus, config.num_workers)
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
         context.max_errored_blocks = 0  # an error is a bug or a full disk: stop, lose nothing
@@ -52,12 +60,25 @@ def run_units_on_ray(
             compute=ray.data.ActorPoolStrategy(size=min(config.num_workers, len(rows))),
             batch_size=1,
             num_cpus=1,
+            num_gpus=num_gpus,
         )
         for row in units.iter_rows():
             on_done(row["unit_id"], row["num_items"])
     finally:
         if started_here:
             ray.shutdown()
+
+
+def _gpus_per_actor(share: GpuShare | None, num_workers: int) -> float | None:
+    """What to ask Ray for; None where nothing is asked, and actors see what their machine has."""
+    if share is None:
+        return None
+    nodes = [int(n["Resources"].get("GPU", 0)) for n in ray.nodes() if n["Alive"]]
+    gpus_by_node = [number for number in nodes if number]
+    if not gpus_by_node and not share.is_required:
+        return None
+    check_room(share, num_workers, gpus_by_node)
+    return share.per_worker
 
 
 def _start(config: RuntimeConfig) -> None:

@@ -105,7 +105,7 @@ def run_caption(
 
     on_captions: called with a number of finished captions, for a progress bar.
     """
-    make_worker, in_process = job.make_worker, job.runtime.runtime == "local"
+    make_worker, in_process = job.make_worker, job.runtime.is_in_process
     if in_process:  # elsewhere the callback cannot follow; there it counts whole groups
         make_worker = functools.partial(make_worker, on_caption=functools.partial(on_captions, 1))
 

@@ -339,6 +339,15 @@ def test_one_or_several_workers_make_the_same_files(clips_dir: str, tmp_path: Pa
     assert files(tmp_path / "one") == files(tmp_path / "three")
 
 
+def test_replicas_in_processes_with_gpus_of_their_own_make_the_same_files(
+    clips_dir: str, tmp_path: Path
+) -> None:
+    caption(clips_dir, tmp_path / "one")
+    apart = RuntimeConfig(num_workers=2, places=(("0",), ("1",)))
+    assert caption(clips_dir, tmp_path / "apart", runtime=apart).num_ok == NUM_CLIPS
+    assert files(tmp_path / "one") == files(tmp_path / "apart")
+
+
 @pytest.mark.slow
 def test_ray_makes_the_same_files(clips_dir: str, tmp_path: Path) -> None:
     caption(clips_dir, tmp_path / "local")
