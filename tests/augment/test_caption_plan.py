@@ -201,6 +201,30 @@ def test_several_workers_make_the_same_files(clips_dir: str, tmp_path: Path) -> 
     assert files(tmp_path / "one") == files(tmp_path / "three")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("stopped", [False, True])
+def test_ray_follows_a_plan_to_the_same_bytes(
+    clips_dir: str, tmp_path: Path, stopped: bool
+) -> None:
+    settings, ray = following(tmp_path / "p.parquet", COUNTS), tmp_path / "ray"
+    caption(clips_dir, tmp_path / "local", settings=settings)
+    on_ray = RuntimeConfig(runtime="ray", num_workers=2)
+    if stopped:  # half of it is there from a run of this process, its rest in a journal
+        make_room = fail_writing(after=2)
+        try:
+            with pytest.raises(OSError, match="No space left"):
+                caption(clips_dir, ray, settings=settings)
+        finally:
+            make_room()
+        assert list((ray / "journal").iterdir())
+    ledger = caption(clips_dir, ray, settings=settings, runtime=on_ray)
+    assert (ledger.num_in, ledger.num_ok, ledger.exit_code) == (10, 10, 0)
+    assert files(tmp_path / "local") == files(ray)
+    manifests = [(tmp_path / name / "manifest.json").read_bytes() for name in ("local", "ray")]
+    assert manifests[0] == manifests[1]
+    assert StepDir.open(str(ray)).ledger(deep=True).holds
+
+
 def test_a_plan_for_other_clips_is_refused_by_name(clips_dir: str, tmp_path: Path) -> None:
     strange = COUNTS | {"x1": 1, "x2": 1, "x3": 2, "x4": 1, "unasked": 0}
     settings = following(tmp_path / "p.parquet", strange)

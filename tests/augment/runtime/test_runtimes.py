@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mama_augment.runtime import RuntimeConfig, run_units
+from mama_augment.runtime.gpus import GpuShare
 from mama_augment.schema import InputError
 from tests.augment.runtime.counting import CountingWorker
 
@@ -54,10 +55,11 @@ def test_nothing_to_do_starts_nothing(tmp_path: Path) -> None:
 def test_ray_runs_every_unit_once_and_raises_what_a_unit_raised(tmp_path: Path) -> None:
     import ray
 
-    ray.init(num_cpus=3, include_dashboard=False, log_to_driver=False)
+    ray.init(num_cpus=3, num_gpus=0, include_dashboard=False, log_to_driver=False)
     try:
         done: list[tuple[str, int]] = []
-        config = RuntimeConfig(runtime="ray", num_workers=2)
+        # A GPU each would be welcome; where there is none, nothing waits for it.
+        config = RuntimeConfig(runtime="ray", num_workers=2, gpus=GpuShare(per_worker=1))
         run_units(
             UNITS,
             partial(CountingWorker, tmp_path),
