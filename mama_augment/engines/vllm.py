@@ -28,6 +28,7 @@ from mama_augment.engines.base import (
     Result,
 )
 from mama_augment.engines.chat import ChatText, context_length, load_processor
+from mama_augment.engines.turn import start_turn
 from mama_augment.schema import InputError
 
 WAITING = 64
@@ -56,7 +57,9 @@ class VllmEngine:
         check_architecture(config.model)
         self.chat_text = ChatText(load_processor(config.model))
         self.max_in_flight = config.max_in_flight + WAITING
-        self.engine = LLMEngine.from_engine_args(EngineArgs(**engine_options(config)))
+        options = engine_options(config)
+        with start_turn():
+            self.engine = LLMEngine.from_engine_args(EngineArgs(**options))
 
     def close(self) -> None:
         self.engine.engine_core.shutdown()
