@@ -13,9 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from mama_augment.concepts.lists import CHUNK, ConceptLists
 from mama_augment.schema import InputError
 
 TARGETS = ("uniform", "sqrt", "capped")
+FIRST_LOOK = 8
+"""Clips of a queue that are looked at together, at first: often one of them is free."""
 Counts = npt.NDArray[np.int64]
 
 
@@ -52,9 +55,9 @@ class BudgetConfig:
 class Spending:
     """The outcome: how many captions each clip gets, and for the sake of which concept."""
 
-    num_captions: npt.NDArray[np.int32]
-    """[clips]"""
-    concept_id: npt.NDArray[np.int32]
+    num_captions: npt.NDArray[np.unsignedinteger]
+    """[clips], of the smallest type that holds `max_per_clip`."""
+    concept_id: npt.NDArray[np.signedinteger]
     """[clips], the concept that asked for the clip's first caption; -1 for none."""
     counts_after: Counts
     """[concepts], visits to expect: those there are and the new ones."""
@@ -62,7 +65,7 @@ class Spending:
 
 
 def spend(
-    clip_concepts: Sequence[Sequence[int]],
+    clip_concepts: ConceptLists | Sequence[Sequence[int]],
     counts: Sequence[int] | Counts,
     config: BudgetConfig,
 ) -> Spending:
@@ -72,20 +75,24 @@ def spend(
     get what no concept has use for. The outcome depends on the order of `clip_concepts` only
     within one concept, where earlier clips are served first: hand them over shuffled.
 
+    Memory: per clip what `max_per_clip` and a concept id need, 1 and 2 bytes as a rule, and per
+    concept of a clip 4 more, besides `clip_concepts`.
+
     Args:
         clip_concepts: the concepts of each clip that may be captioned.
         counts: visits that each concept has already, in texts that are there.
     """
     after = np.asarray(counts, np.int64).copy()
+    lists = (
+        clip_concepts
+        if isinstance(clip_concepts, ConceptLists)
+        else ConceptLists.of(clip_concepts, len(after))
+    )
     weights = np.sqrt(np.maximum(after, 1)) if config.target == "sqrt" else np.ones(len(after))
-    given = np.zeros(len(clip_concepts), np.int32)
-    why = np.full(len(clip_concepts), -1, np.int32)
-    queues: dict[int, list[tuple[int, int]]] = {}
-    for clip, concepts in enumerate(clip_concepts):
-        # Filled in clip order with equal keys: a list that is a heap already.
-        for concept in concepts:
-            queues.setdefault(concept, []).append((0, clip))
-    levels = [(after[c] / weights[c], c) for c in queues]
+    given = np.zeros(len(lists), np.min_scalar_type(config.max_per_clip))
+    why = np.full(len(lists), -1, lists.ids.dtype)
+    queues = _Queues(lists.inverted(len(after)), given, config.max_per_clip)
+    levels = [(after[c] / weights[c], c) for c in range(len(after)) if queues.has_clips(c)]
     heapq.heapify(levels)
     left = config.num_captions
     while left and levels:
@@ -96,48 +103,63 @@ def spend(
             continue
         if config.cap is not None and now >= config.cap:
             break
-        served = _next_clip(queues[concept], given, config.max_per_clip)
+        served = queues.next_clip(concept)
         if served is None:
             continue
         if not given[served]:
             why[served] = concept
         given[served] += 1
         left -= 1
-        for other in clip_concepts[served]:
-            after[other] += 1
+        after[lists[served]] += 1
         heapq.heappush(levels, (after[concept] / weights[concept], concept))
     if config.cap is None:
-        left = _spend_on_unknown(clip_concepts, given, left, config.max_per_clip)
+        left = _spend_on_unknown(lists, given, left, config.max_per_clip)
     return Spending(num_captions=given, concept_id=why, counts_after=after, num_unspent=left)
 
 
-def _next_clip(
-    queue: list[tuple[int, int]], given: npt.NDArray[np.int32], max_per_clip: int
-) -> int | None:
-    """The concept's clip with the fewest captions, the earlier one among equals."""
-    while queue:
-        number, clip = queue[0]
-        if given[clip] >= max_per_clip:
-            heapq.heappop(queue)
-        elif given[clip] > number:
-            heapq.heapreplace(queue, (int(given[clip]), clip))
-        else:
-            heapq.heapreplace(queue, (number + 1, clip))
-            return clip
-    return None
+class _Queues:
+    """Whom each concept serves next: the clip with the fewest captions, the earlier among equals.
+
+    `given` only grows. So the fewest captions among a concept's clips only rise, and a clip that
+    was passed over, having more, is of no interest before they do: one place and one level per
+    concept say all.
+    """
+
+    def __init__(self, clips: ConceptLists, given: npt.NDArray, max_per_clip: int) -> None:
+        self._clips, self._given, self._max_per_clip = clips, given, max_per_clip
+        self._level = [0] * len(clips)
+        self._place = [0] * len(clips)
+
+    def has_clips(self, concept: int) -> bool:
+        return len(self._clips[concept]) > 0
+
+    def next_clip(self, concept: int) -> int | None:
+        """None as soon as every clip of the concept has `max_per_clip`."""
+        clips = self._clips[concept]
+        while self._level[concept] < self._max_per_clip:
+            start, size = self._place[concept], FIRST_LOOK
+            while start < len(clips):
+                part = clips[start : start + size]
+                at = np.flatnonzero(self._given[part] == self._level[concept])
+                if len(at):
+                    self._place[concept] = start + int(at[0])
+                    return int(part[at[0]])
+                start, size = start + size, min(2 * size, CHUNK)
+            self._place[concept] = 0
+            self._level[concept] += 1
+        return None
 
 
 def _spend_on_unknown(
-    clip_concepts: Sequence[Sequence[int]],
-    given: npt.NDArray[np.int32],
-    left: int,
-    max_per_clip: int,
+    lists: ConceptLists, given: npt.NDArray[np.unsignedinteger], left: int, max_per_clip: int
 ) -> int:
-    unknown = np.array([i for i, c in enumerate(clip_concepts) if not c], np.int64)
+    """One caption after the other to all clips without a concept, in order; what is left then."""
     for _ in range(max_per_clip):
-        served = unknown[: min(left, len(unknown))]
-        given[served] += 1
-        left -= len(served)
+        for start in range(0, len(lists), CHUNK):
+            starts = lists.starts[start : start + CHUNK + 1]
+            served = start + np.flatnonzero(starts[1:] == starts[:-1])[:left]
+            given[served] += 1
+            left -= len(served)
     return left
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import uuid
+from collections.abc import Iterable
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.fs as pafs
 
 from mama_augment.schema import InputError
+
+COPY_BYTES = 8 * 2**20
 
 
 class Folder:
@@ -75,16 +78,26 @@ class Folder:
 
     def write_bytes(self, name: str, data: bytes | memoryview | pa.Buffer) -> None:
         """Publish `data` under `name`, whole or not at all."""
+        self._write(name, [data])
+
+    def write_file(self, name: str, path: str | os.PathLike[str]) -> None:
+        """Publish a copy of a local file under `name`, as `write_bytes`, a piece at a time."""
+        with open(path, "rb") as source:
+            self._write(name, iter(lambda: source.read(COPY_BYTES), b""))
+
+    def _write(self, name: str, parts: Iterable[bytes | memoryview | pa.Buffer]) -> None:
         target = self.path(name)
         if not self.is_local:
             with self.fs.open_output_stream(target) as stream:
-                stream.write(data)
+                for part in parts:
+                    stream.write(part)
             return
         os.makedirs(os.path.dirname(target), exist_ok=True)
         temporary = f"{os.path.dirname(target)}/.{os.path.basename(target)}.{uuid.uuid4().hex}.tmp"
         try:
             with open(temporary, "wb") as stream:
-                stream.write(data)
+                for part in parts:
+                    stream.write(part)
                 stream.flush()
                 os.fsync(stream.fileno())
             os.replace(temporary, target)

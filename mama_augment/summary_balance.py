@@ -19,7 +19,7 @@ from mama_augment.runtime import RuntimeConfig
 from mama_augment.schema import SPLITS
 from mama_augment.shard_stats import STATS_NAME
 from mama_augment.steps.balance import BalanceStep, run_step
-from mama_augment.steps.plan import CaptionPlan, make_caption_plan, write_plan
+from mama_augment.steps.plan import CaptionPlan, make_caption_plan
 from mama_augment.store import StepDir
 from mama_augment.summary import (
     StepProgress,
@@ -79,7 +79,7 @@ def plan_with_summary(
 ) -> None:
     """Plan captions, print the forecast, and write the plan unless `out` is None."""
     with error_console.status("reading") as status:
-        plan = make_caption_plan(clips, captions, concepts, budget, on_phase=status.update)
+        plan = make_caption_plan(clips, captions, concepts, budget, out, status.update)
     table = Table(title="forecast of visits per concept", title_justify="left")
     for column in ("", *SPREAD_COLUMNS):
         table.add_column(column, justify="right" if column else "left")
@@ -92,9 +92,8 @@ def plan_with_summary(
         table.add_row(label, *_spread_cells(row, int(counts.sum())))
     console.print(table)
     print_gains(plan)
-    num_clips = sum(n > 0 for n in plan.table["num_captions"].to_pylist())
     console.print(
-        f"{plan.num_planned:,} captions for {num_clips:,} of {plan.table.num_rows:,} clips",
+        f"{plan.num_planned:,} captions for {plan.num_clips_planned:,} of {plan.num_clips:,} clips",
         highlight=False,
     )
     if plan.num_unspent:
@@ -105,7 +104,6 @@ def plan_with_summary(
             soft_wrap=True,
         )
     if out is not None:
-        write_plan(plan, out)
         console.print(
             f"plan: {out}; follow it with `mama-augment caption --plan {out}`",
             highlight=False,
