@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
@@ -19,6 +19,8 @@ from mama_augment.video.reservoir import Candidate
 from mama_augment.video.scan import Scan, Scanner
 from mama_augment.video.source import open_video
 
+Jpeg = Future[bytes]
+"""A picture that is being compressed."""
 AUTO_GAP_SECONDS = 5.0
 """`auto` trusts the container alone only if intra frames are never further apart."""
 
@@ -54,7 +56,8 @@ def _extract(
             else:
                 reader = ClipReader(video, span)
             try:
-                return _Extraction(path, reader, config).run(), reader.num_errors
+                with ThreadPoolExecutor(num_threads) as pool:
+                    return _Extraction(path, reader, config, pool).run(), reader.num_errors
             finally:
                 num_errors = reader.num_errors
     except ClipError as error:
@@ -62,10 +65,13 @@ def _extract(
 
 
 class _Extraction:
-    def __init__(self, path: str, reader: ClipReader, config: ClipConfig) -> None:
+    def __init__(
+        self, path: str, reader: ClipReader, config: ClipConfig, pool: ThreadPoolExecutor
+    ) -> None:
         self._path = path
         self._reader = reader
         self._config = config
+        self._pool = pool
         self._scaler = Scaler(config.picture, reader.info.pixel_aspect)
 
     def run(self) -> ClipFrames:
@@ -146,7 +152,8 @@ class _Extraction:
         picked = keyframes.choose_candidates(segments, indices, scores)
         kept = [i for i in picked if i is not None]
         missed = [m for m, p in zip(keyframes.middles(segments), picked, strict=True) if p is None]
-        images = {scan.frame_index[i]: self._image(scan.candidates[i]) for i in kept}
+        jpegs = self._candidate_jpegs([scan.candidates[i] for i in kept])
+        images = {scan.frame_index[i]: jpeg for i, jpeg in zip(kept, jpegs, strict=True)}
         times = {scan.frame_index[i]: scan.pts[i] for i in kept}
         if missed:
             more_images, more_times = self._fetch([scan.frame_index[i] for i in missed])
@@ -164,21 +171,33 @@ class _Extraction:
         )
         return scanner.run(reader.frames() if sample is None else reader.fetch(sample))
 
+    def _candidate_jpegs(self, candidates: list[Candidate]) -> list[Jpeg]:
+        """Scaled and compressed in threads, but for the first: it sets the size of all."""
+        first = [self._jpeg(self._image(candidate)) for candidate in candidates[:1]]
+        return first + [self._pool.submit(self._candidate_bytes, c) for c in candidates[1:]]
+
+    def _candidate_bytes(self, candidate: Candidate) -> bytes:
+        return jpeg_bytes(self._image(candidate), self._config.picture.jpeg_quality)
+
     def _image(self, candidate: Candidate) -> Image:
         return self._scaler.rgb(candidate.frame) if candidate.image is None else candidate.image
 
-    def _fetch(self, indices: list[int]) -> tuple[dict[int, Image], dict[int, int]]:
-        """Pictures and time stamps by clip index, of the frames that can be decoded."""
+    def _jpeg(self, image: Image) -> Jpeg:
+        return self._pool.submit(jpeg_bytes, image, self._config.picture.jpeg_quality)
+
+    def _fetch(self, indices: list[int]) -> tuple[dict[int, Jpeg], dict[int, int]]:
+        """Pictures and time stamps by clip index, of the frames that can be decoded; pictures are
+        compressed while the next ones are being decoded."""
         images, times = {}, {}
         for index, pts, frame in self._reader.fetch(indices):
-            images[index] = self._scaler.rgb(frame)
+            images[index] = self._jpeg(self._scaler.rgb(frame))
             times[index] = pts
         return images, times
 
     def _row(
         self,
         strategy: str,
-        images: Mapping[int, Image],
+        images: Mapping[int, Jpeg],
         times: Mapping[int, int],
         num_frames: int,
     ) -> ClipFrames:
@@ -193,10 +212,5 @@ class _Extraction:
             strategy=strategy,
             frame_index=indices,
             frame_seconds=[round(info.seconds(times[i]), 6) for i in indices],
-            frames=self._jpegs([images[i] for i in indices]),
+            frames=[images[i].result() for i in indices],
         )
-
-    def _jpegs(self, images: list[Image]) -> list[bytes]:
-        quality = self._config.picture.jpeg_quality
-        with ThreadPoolExecutor(self._config.limits.num_threads) as pool:
-            return list(pool.map(lambda image: jpeg_bytes(image, quality), images))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 from fractions import Fraction
 
 import av
@@ -19,12 +20,13 @@ LARGEST_SD_HEIGHT_PX = 576
 
 
 class Scaler:
-    """Makes RGB pictures of one size from one clip's frames; the first frame sets the size."""
+    """Makes RGB pictures of one size from one clip's frames; the first frame sets the size. After
+    that, any thread may ask."""
 
     def __init__(self, config: PictureConfig, pixel_aspect: Fraction) -> None:
         self._config = config
         self._pixel_aspect = pixel_aspect
-        self._reformatter = VideoReformatter()
+        self._of_thread = threading.local()
         self._size: tuple[int, int] | None = None
         self.display_size = (0, 0)
         """Width and height of the upright, square-pixel picture before scaling."""
@@ -36,7 +38,7 @@ class Scaler:
         width, height = self._size
         unknown = frame.colorspace == UNSPECIFIED_COLORSPACE
         is_sd = frame.height <= LARGEST_SD_HEIGHT_PX
-        scaled = self._reformatter.reformat(
+        scaled = self._reformatter().reformat(
             frame,
             width=width,
             height=height,
@@ -49,6 +51,13 @@ class Scaler:
         image = np.asarray(scaled.to_ndarray(), np.uint8)
         quarter_turns = round(frame.rotation / 90) % 4
         return np.ascontiguousarray(np.rot90(image, quarter_turns)) if quarter_turns else image
+
+    def _reformatter(self) -> VideoReformatter:
+        """One per thread: it holds the state of a conversion."""
+        if not hasattr(self._of_thread, "reformatter"):
+            self._of_thread.reformatter = VideoReformatter()
+        reformatter: VideoReformatter = self._of_thread.reformatter
+        return reformatter
 
     def _first_size(self, frame: av.VideoFrame) -> tuple[int, int]:
         width = max(1, round(frame.width * self._pixel_aspect))
