@@ -25,6 +25,8 @@ from mama_augment.store import StepDir
 
 TEXTS_PER_BUCKET = 40_000
 MAX_BUCKETS = 250
+ROWS_PER_DEAL = 8_192
+"""Units are small: dealt one by one, a bucket would be a heap of batches of one row."""
 
 _TEXT = pa.struct(
     {
@@ -162,12 +164,12 @@ def gather(
     num_buckets = min(MAX_BUCKETS, 1 + num_rows // TEXTS_PER_BUCKET)
     dealer = _Dealer(scratch, num_buckets, seed)
     value_type: pa.DataType = pa.null()
-    for table in _clip_tables(clips_dir, column):
+    for table in _gathered(_clip_tables(clips_dir, column)):
         value_type = table["value"].type
         dealer.deal("clips", table)
     for number, captions_dir in enumerate(captions_dirs):
         columns = ["clip_id", "caption_index", "text", "status", "model"]
-        for table in captions_dir.tables(columns):
+        for table in _gathered(captions_dir.tables(columns)):
             ok = table.filter(pc.equal(table["status"], "ok")).drop_columns(["status"])
             dealer.deal("captions", ok.append_column("run", pa.array([number] * len(ok))))
     dealer.close()
@@ -195,6 +197,20 @@ def _clip_tables(clips_dir: StepDir, column: str | None) -> Iterator[pa.Table]:
         assert table is not None
         value = table[column] if column else pa.nulls(table.num_rows)
         yield table.select(wanted[:4]).append_column("value", value)
+
+
+def _gathered(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """The same rows in fewer tables."""
+    some: list[pa.Table] = []
+    num_rows = 0
+    for table in tables:
+        some.append(table)
+        num_rows += len(table)
+        if num_rows >= ROWS_PER_DEAL:
+            yield pa.concat_tables(some).combine_chunks()
+            some, num_rows = [], 0
+    if some:
+        yield pa.concat_tables(some).combine_chunks()
 
 
 class _Dealer:
