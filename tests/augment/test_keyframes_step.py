@@ -107,23 +107,43 @@ def test_columns_of_the_manifest_keep_their_type_in_every_file(
     ]
 
 
+def run_and_kill(folder: Path, out: Path, num_units: int, *more: str) -> dict[str, bytes]:
+    """SIGKILL the command once it has committed so many units; returns their records."""
+    command = [sys.executable, "-c", MAIN, "keyframes", str(folder), "--out", str(out)]
+    options = ["--num-frames", "5", "--clips-per-unit", "2", *more]
+    process = subprocess.Popen([*command, *options], stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while len(done := list(out.glob("units/*.json"))) < num_units:
+        assert time.monotonic() < deadline
+        assert process.poll() is None, "finished before it could be killed"
+    before = {f"units/{path.name}": path.read_bytes() for path in done}
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    return before
+
+
 def test_killed_at_any_time_the_rerun_gives_the_same_files(folder: Path, tmp_path: Path) -> None:
     assert run(folder, "--out", tmp_path / "whole").exit_code == 0
-    command = [sys.executable, "-c", MAIN, "keyframes", str(folder), "--out"]
-    options = ["--num-frames", "5", "--clips-per-unit", "2"]
     for num_units in (1, 3):
         out = tmp_path / f"killed-{num_units}"
-        process = subprocess.Popen([*command, str(out), *options], stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 60
-        while len(list(out.glob("units/*.json"))) < num_units:
-            assert time.monotonic() < deadline
-            assert process.poll() is None, "finished before it could be killed"
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-        before = {name: data for name, data in files_of(out).items() if name.startswith("units/0")}
+        before = run_and_kill(folder, out, num_units)
         assert run(folder, "--out", out).exit_code == 0
         assert files_of(out) == files_of(tmp_path / "whole")
         assert before.items() <= files_of(out).items()
+
+
+@pytest.mark.slow
+def test_killed_on_ray_and_resumed_there_it_gives_the_files_of_a_local_run(
+    folder: Path, tmp_path: Path
+) -> None:
+    assert run(folder, "--out", tmp_path / "local").exit_code == 0
+    out = tmp_path / "ray"
+    before = run_and_kill(folder, out, 1, "--runtime", "ray", "--workers", "1")
+    assert len(before) < len(StepDir.open(str(out)).manifest.units), "killed too late"
+    result = run(folder, "--out", out, "--runtime", "ray")
+    assert result.exit_code == 0, result.output
+    assert files_of(out) == files_of(tmp_path / "local")
+    assert before.items() <= files_of(out).items()
 
 
 def test_retry_failed_redoes_only_what_failed_in_input_order(folder: Path, tmp_path: Path) -> None:
