@@ -61,8 +61,8 @@ def main(
     manifest = plan.with_name("howto100m-manifest.parquet")
     manifest.parent.mkdir(parents=True, exist_ok=True)
     write_manifest(manifest, narrations, meta_manifest, clip_seconds, suffix)
-    cluster = ("--runtime", "ray")
-    cluster += ("--ray-address", ray_address) if ray_address != "local" else ()
+    address = ("--ray-address", ray_address) if ray_address != "local" else ()
+    cluster = ("--runtime", "ray", *address)
     failed = run(
         "mama-augment", "keyframes", manifest, "--video-root", video_root, "--out", clips,
         "--strategy", "auto", "--workers", workers, *cluster,

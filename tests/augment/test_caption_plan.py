@@ -347,7 +347,7 @@ class Counting(io.FileIO):
         Counting.num_bytes += number
         return number
 
-    def read(self, size: int = -1) -> bytes:
+    def read(self, size: int | None = -1) -> bytes:
         data = super().read(size)
         Counting.num_bytes += len(data)
         return data

@@ -121,9 +121,12 @@ def test_texts_are_read_unit_by_unit_and_no_caption_costs_more_than_a_few_bytes(
     assert in_memory < 22 * number
     opened: list[Any] = []
     original = Folder.open_input
-    monkeypatch.setattr(
-        Folder, "open_input", lambda self, name: opened.append(name) or original(self, name)
-    )
+
+    def counted(folder: Folder, name: str) -> Any:
+        opened.append(name)
+        return original(folder, name)
+
+    monkeypatch.setattr(Folder, "open_input", counted)
     assert all(key in index for key in keys)
     assert not opened
     texts = [index.get(key) for key in keys[::100]]

@@ -180,9 +180,9 @@ def test_a_run_folder_has_one_writer_until_that_is_dead(shards: Path, tmp_path: 
         while not steps_of(run):
             assert process.poll() is None
             time.sleep(0.02)
-        for how in ({"resume": True}, {"overwrite": True}):
+        for resume in (True, False):
             with pytest.raises(ValueError, match=f"process {process.pid} .* writes to '{run}'"):
-                train(config(shards, run, steps=2), **how)
+                train(config(shards, run, steps=2), resume=resume, overwrite=not resume)
         assert process.poll() is None
     finally:
         process.kill()

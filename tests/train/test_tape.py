@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 from torch.autograd import forward_ad
 from torch.overrides import TorchFunctionMode
 
@@ -78,14 +79,18 @@ def test_convolutions_keep_their_options(with_bias_alone: bool) -> None:
     dots = [torch.randn_like(t) for t in (x, w, b)]
     if with_bias_alone:
         dots[:2] = [torch.zeros_like(x), torch.zeros_like(w)]
-    expected = torch.func.jvp(lambda *a: torch.conv2d(*a, 2, 1), (x, w, b), tuple(dots))
+
+    def convolve(x: Tensor, w: Tensor, b: Tensor) -> Tensor:
+        return torch.conv2d(x, w, b, 2, 1)
+
+    expected = torch.func.jvp(convolve, (x, w, b), tuple(dots))
     tape = Tape()
     with tape.record():
-        torch.conv2d(x, w, b, 2, 1)
+        convolve(x, w, b)
     with forward_ad.dual_level(), tape.replay():
-        duals = [
+        x, w, b = (
             t if with_bias_alone and t is not b else forward_ad.make_dual(t, dot)
             for t, dot in zip((x, w, b), dots, strict=True)
-        ]
-        found = forward_ad.unpack_dual(torch.conv2d(*duals, 2, 1))
+        )
+        found = forward_ad.unpack_dual(convolve(x, w, b))
     torch.testing.assert_close(tuple(found), expected)
