@@ -166,6 +166,12 @@ def start_llm(bench: Bench) -> Any:
     return LLM(**engine_options(bench.config))
 
 
+def close(engine: Any, llm: Any) -> None:
+    """Both, or the process waits at its end for a core that nobody stops."""
+    engine.close()
+    llm.llm_engine.engine_core.shutdown()
+
+
 def offline(llm: Any, engine: Any, asked: Sequence[CaptionRequest]) -> None:
     """`LLM.generate` on requests that are ready."""
     from vllm import SamplingParams
@@ -210,7 +216,7 @@ def utilisation(bench: Bench) -> None:
     for name, rate in found.items():
         print(f"{name:>16}: {rate:6.1f} captions/s")
     print(f"ratio of the whole command: {found['mama-augment'] / found['vllm generate']:.3f}")
-    engine.close()
+    close(engine, llm)
 
 
 def ways(bench: Bench) -> None:
@@ -242,7 +248,7 @@ def ways(bench: Bench) -> None:
     )  # fmt: skip
     for name, rate in found.items():
         print(f"{name:>26}: {rate:6.1f} captions/s, command is {found['mama-augment'] / rate:.2f}x")
-    engine.close()
+    close(engine, llm)
 
 
 def composition(bench: Bench) -> None:
