@@ -54,10 +54,16 @@ class Trainee:
     average: MovingAverage | None
 
 
-def save_model(folder: Path, model: DualEncoder, tokenizer: TextTokenizer) -> None:
-    """Weights, config and tokenizer, as `models.build.build_from_checkpoint` reads them."""
+def save_model(
+    folder: Path, model: DualEncoder, tokenizer: TextTokenizer, *, published: bool = False
+) -> None:
+    """Weights, config and tokenizer, as `models.build.build_from_checkpoint` reads them.
+
+    `published`: under the names that Hugging Face's classes know, for others to load.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    weights = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
+    tensors = model.published_tensors() if published else model.state_dict()
+    weights = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     frames = {"num_frames": model.frame_spec.num_frames}
     config = {**model.config_json(), "mama_train_frames": frames}

@@ -153,7 +153,7 @@ def run_export(path: str, *, out: str, overwrite: bool) -> None:
     if target.exists() and any(target.iterdir()) and not overwrite:
         raise InputError(f"{out!r} is not empty; give another --out or --overwrite")
     model, tokenizer = build_from_checkpoint(find_checkpoint(path))
-    save_model(target, model, tokenizer)
+    save_model(target, model, tokenizer, published=True)
     Console().print(f"model  {out}", highlight=False, soft_wrap=True)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -89,6 +90,8 @@ class TrainConfig:
         _one_of("sources", self.sources, get_args(Sources))
         if self.batch_size < 2:
             raise InputError(f"batch size {self.batch_size} leaves no negatives; give at least 2")
+        if self.meta_batch_size == 1:
+            raise InputError("meta batch size 1 leaves no negatives; give at least 2")
         if self.human_share is not None and not 0 <= self.human_share <= 1:
             raise InputError(f"human share {self.human_share} is not between 0 and 1")
         if self.ema_decay is not None and not 0 < self.ema_decay < 1:
@@ -120,9 +123,11 @@ class TrainConfig:
     def torch_device(self) -> torch.device:
         import torch
 
-        if self.device == "auto":
-            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        return torch.device(self.device)
+        device = torch.device(self.device if self.device != "auto" else _best_device())
+        if device.type == "cuda" and device.index is None:
+            # Under torchrun every process of a machine has a GPU of its own.
+            return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        return device
 
     def autocast(self) -> torch.dtype | None:
         import torch
@@ -179,6 +184,12 @@ def _positive(config: TrainConfig, *names: str) -> None:
         value = getattr(config, name)
         if value is not None and value <= 0:
             raise InputError(f"{name.replace('_', '-')} is {value}; give a number above 0")
+
+
+def _best_device() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:

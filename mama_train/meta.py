@@ -8,7 +8,8 @@ With ω(θ) the weights at the detached loss_B(w), the virtual step and its exac
 and the B inner products s are one forward-mode JVP of loss_B at w along D g: no second-order
 graph (arXiv 2407.03788 unrolls it). For SGD, D = 1 and d = 0. For AdamW with its second moment
 frozen, w' is the step it is about to take: D = (1 − β₁)/((1 − β₁ᵗ)(√v̂ + ε)), and d is what momentum
-adds. Neither d nor decoupled weight decay depends on θ; the latter is left out of w'.
+adds. Neither d nor decoupled weight decay depends on θ; the latter is left out of w'. So is the
+clipping of the gradient's norm: where it acts, the virtual step is longer than the real one.
 
 Shapes: B samples of the global batch.
 """

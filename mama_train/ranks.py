@@ -15,7 +15,10 @@ from torch import Tensor
 
 
 def start(device: torch.device) -> None:
-    """Join the process group that torchrun describes in the environment, if it does."""
+    """Join the process group that torchrun describes in the environment, if it does; collectives
+    use `device`."""
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
 

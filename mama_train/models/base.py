@@ -71,6 +71,10 @@ class DualEncoder(nn.Module, ABC):
     def upper_names(self, num_layers: int) -> list[str]:
         """Names of the parameters of the last `num_layers` blocks of both towers and above."""
 
+    def published_tensors(self) -> dict[str, Tensor]:
+        """Parameters under the names of the Hugging Face model that this one extends."""
+        return dict(self.state_dict())
+
     @abstractmethod
     def config_json(self) -> dict[str, Any]:
         """What `models.build` needs to make this model again, and the HF-style config."""

@@ -90,13 +90,16 @@ def build_from_checkpoint(
     config = read_config(folder)
     own: dict[str, Any] = config.pop("mama_train_frames", {})
     frames = {"num_frames": num_frames or own.get("num_frames", 12)}
+    path = find_weights(folder)
+    weights = read_weights(path)
     model: DualEncoder
     if config.get("mama_train") == "clip-mean":
+        if not any(name.startswith("inner.") for name in weights):  # exported
+            return ClipMean.from_folder(folder, **frames), TextTokenizer.load(folder)
         model = ClipMean.from_json(config, **frames)
     else:
         model = ClipVip(ClipVipConfig.from_json(config), **frames)
-    path = find_weights(folder)
-    new = load_weights(model, read_weights(path), source=str(path))
+    new = load_weights(model, weights, source=str(path))
     if new:
         raise InputError(f"{path} lacks {', '.join(new)}")
     return model, TextTokenizer.load(folder)

@@ -100,6 +100,12 @@ class ClipMean(DualEncoder):
             lower |= {f"{prefix}encoder.layers.{i}." for i in range(first)}
         return [n for n in names if not n.startswith(tuple(lower))]
 
+    def published_tensors(self) -> dict[str, Tensor]:
+        """Those of the plain CLIP or SigLIP, which AutoModel loads."""
+        tensors = dict(self.inner.state_dict())
+        shape = (1,) if self.is_siglip else ()
+        return {**tensors, "logit_scale": self.logit_scale.detach().reshape(shape)}
+
     def config_json(self) -> dict[str, Any]:
         config: Any = self.inner.config
         return {**config.to_dict(), "mama_train": "clip-mean"}

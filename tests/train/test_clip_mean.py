@@ -99,6 +99,28 @@ def test_frames_are_averaged_and_reload_is_the_same(
 
 
 @pytest.mark.parametrize("kind", ["clip", "siglip"])
+def test_an_export_is_a_model_that_transformers_and_we_load(
+    folders: dict[str, Path], kind: str, tmp_path: Path
+) -> None:
+    from transformers import AutoModel
+
+    model, tokenizer, _ = build(f"clip-mean:{folders[kind]}", [], seed=0, num_frames=2)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.01)
+    save_model(tmp_path, model, tokenizer, published=True)
+    _, info = AutoModel.from_pretrained(tmp_path, output_loading_info=True)
+    assert not any(info.values()), info
+    ids, mask = tokenizer.encode(TEXTS)
+    for again in (
+        build_from_checkpoint(tmp_path)[0],
+        build(f"clip-mean:{tmp_path}", [], seed=0)[0],
+    ):
+        assert torch.equal(again.embed_text(ids, mask), model.embed_text(ids, mask))
+        torch.testing.assert_close(again.logit_scale, model.logit_scale)
+
+
+@pytest.mark.parametrize("kind", ["clip", "siglip"])
 def test_the_meta_step_is_exact_through_transformers(folders: dict[str, Path], kind: str) -> None:
     model, tokenizer, _ = build(f"clip-mean:{folders[kind]}", [], seed=0, num_frames=2)
     model.double()

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import torch
 
+from mama_train.config import TrainConfig
+
 from .shards_helper import write_shards
 
 WORKER = Path(__file__).with_name("rank_worker.py")
@@ -52,3 +54,16 @@ def test_two_processes_equal_one(tmp_path: Path, more: dict[str, Any]) -> None:
         torch.testing.assert_close(two[0][name], expected, rtol=0, atol=1e-8, msg=name)
     start = torch.zeros_like(one["net.out.weight"])
     assert not torch.equal(one["net.out.weight"], start)
+
+
+@pytest.mark.parametrize(
+    ("device", "expected"), [("cpu", "cpu"), ("cuda", "cuda:3"), ("cuda:1", "cuda:1")]
+)
+def test_each_process_of_a_machine_has_its_own_gpu(
+    device: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The check that there is a GPU is another's; only which one is asked here.
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    config = TrainConfig(shards="shards", device=device)
+    assert str(config.torch_device()) == expected
