@@ -89,7 +89,7 @@ class Model:
     """What captions record: the hub id, `llava-shapes`, or the directory's own name."""
     directory: str
     revision: str
-    """The hub's commit, or a hash of the directory's files."""
+    """The hub's commit, or a hash of the directory's files; `as-served:NAME` behind a server."""
     size_px: tuple[int, int]
     """(width, height) of the grids to show it."""
 
@@ -119,10 +119,11 @@ def find(value: str) -> Model:
 def served(value: str) -> Model:
     """A model behind a server, which alone knows its files; 336 px pictures unless told otherwise.
 
-    An alias means its hub id, which is the name that servers use by default.
+    An alias means its hub id, which is the name that servers use by default. The name is all that
+    tells such models apart, so it is their revision too.
     """
     name = ALIASES.get(value, value)
-    return Model(name=name, directory=name, revision="as-served", size_px=(336, 336))
+    return Model(name=name, directory=name, revision=f"as-served:{name}", size_px=(336, 336))
 
 
 def _from_hub(hub_id: str) -> Path:

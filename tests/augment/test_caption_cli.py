@@ -1,0 +1,63 @@
+"""The command `caption`, with a server as its engine: what it is given, and what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from mama_augment.cli import app
+from mama_augment.store import StepDir
+from tests.augment.fake_server import Answer, Server, serving
+from tests.augment.worlds import clip, write_clips
+
+NUM_CLIPS = 10
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with serving() as started:
+        started.models = ["model-a", "model-b"]
+        started.behave = names_itself
+        yield started
+
+
+@pytest.fixture
+def clips_dir(tmp_path: Path) -> str:
+    return write_clips(tmp_path / "clips", [clip(f"c{i}") for i in range(NUM_CLIPS)])
+
+
+def names_itself(body: dict[str, Any], number: int) -> Answer:
+    choice = {"finish_reason": "stop", "message": {"content": f"{body['model']} sees a dog"}}
+    choices = [{"index": i, **choice} for i in range(body["n"])]
+    usage = {"prompt_tokens": 30, "completion_tokens": 7 * len(choices)}
+    return 200, {"choices": choices, "usage": usage}, {}
+
+
+def run(clips: str, out: Path, server: Server, *more: str, model: str = "model-a") -> Result:
+    arguments = ["caption", clips, "--out", str(out), "--engine", "openai", "--model", model]
+    return CliRunner().invoke(app, [*arguments, "--base-url", server.base_url, *more])
+
+
+def said(out: Path) -> set[tuple[str, str]]:
+    """(model, text) of every caption."""
+    tables = StepDir.open(str(out), step="caption").tables(["model", "raw_text"])
+    return {(row["model"], row["raw_text"]) for table in tables for row in table.to_pylist()}
+
+
+def test_one_served_models_captions_are_no_others(
+    clips_dir: str, tmp_path: Path, server: Server
+) -> None:
+    a, b, again = tmp_path / "a", tmp_path / "b", tmp_path / "again"
+    assert run(clips_dir, a, server).exit_code == 0
+    assert run(clips_dir, b, server, "--reuse", str(a), model="model-b").exit_code == 0
+    assert said(a) == {("model-a", "model-a sees a dog")}
+    assert said(b) == {("model-b", "model-b sees a dog")}
+    assert len(server.bodies) == 2 * NUM_CLIPS
+    assert run(clips_dir, again, server, "--reuse", str(a)).exit_code == 0
+    assert said(again) == said(a)
+    assert len(server.bodies) == 2 * NUM_CLIPS  # the same model's captions are copied
