@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 
 from mama_augment.clip_list import list_clips
+from mama_augment.file_names import is_text, shown_names
 from mama_augment.files import Folder
 from mama_augment.manifest_input import MANIFEST_SUFFIXES, read_manifest
 from mama_augment.schema import InputError
@@ -33,8 +34,12 @@ def find_clips(videos: str, *, video_root: str | None = None) -> pa.Table:
     Raises:
         InputError: nothing is found, or the manifest is wrong.
     """
+    for option, value in (("VIDEOS", videos), ("--video-root", video_root)):
+        if value is not None and not is_text(value):
+            shown = shown_names([value])[0]
+            raise InputError(f"{option} is {shown!r}: its name is no UTF-8; rename it on the disk")
     parent, name = split_uri(videos)
-    kind = Folder(videos).fs.get_file_info(Folder(videos).path()).type
+    kind = _kind(videos)
     if kind == pafs.FileType.Directory:
         return _from_folder(videos, pattern=None)
     if kind == pafs.FileType.NotFound:
@@ -47,6 +52,14 @@ def find_clips(videos: str, *, video_root: str | None = None) -> pa.Table:
     return list_clips(pa.table({"video": [name]}), videos, _locator(parent))
 
 
+def _kind(videos: str) -> pafs.FileType:
+    folder = Folder(videos)
+    try:
+        return folder.fs.get_file_info(folder.path()).type
+    except OSError as error:
+        raise InputError(f"cannot read {videos!r}: {error}") from error
+
+
 def _from_folder(root: str, pattern: str | None) -> pa.Table:
     names = _below(root)
     if pattern is None:
@@ -57,7 +70,7 @@ def _from_folder(root: str, pattern: str | None) -> pa.Table:
         what = f"no file matches {pattern!r}"
     if not found:
         raise InputError(what)
-    return list_clips(pa.table({"video": found}), root, _locator(root))
+    return list_clips(pa.table({"video": shown_names(found)}), root, _locator(root))
 
 
 def _below(root: str) -> list[str]:

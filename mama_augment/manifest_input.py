@@ -37,14 +37,15 @@ def read_manifest(folder: Folder, name: str) -> pa.Table:
     """
     where = f"{folder}/{name}"
     try:
-        if name.endswith(".csv"):
+        kind = name.lower()
+        if kind.endswith(".csv"):
             table = _read_csv(folder.read_bytes(name))
-        elif name.endswith(".parquet"):
+        elif kind.endswith(".parquet"):
             with folder.open_input(name) as stream:
                 table = pq.read_table(stream)
         else:
             table = _read_jsonl(folder.read_bytes(name))
-    except (pa.ArrowException, UnicodeDecodeError, json.JSONDecodeError, TypeError) as error:
+    except (pa.ArrowException, UnicodeError, json.JSONDecodeError, TypeError) as error:
         raise InputError(f"{where}: cannot be read as a manifest: {error}") from error
     if "video" not in table.column_names:
         raise InputError(

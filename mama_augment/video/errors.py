@@ -7,12 +7,14 @@ REJECTED_REASONS = {
     "no_video": "the file has no video stream",
     "too_short": "the clip has fewer frames than asked for, or its span lies outside the video",
     "too_large": "the picture or the file is larger than the limits allow",
+    "bad_name": "the file's name is no text (UTF-8), or no file can have it",
 }
 """Verdicts on the input: the same every run."""
 
 FAILED_REASONS = {
     "missing": "the file is not there",
     "io_error": "the file could not be read",
+    "unknown_scheme": "nothing installed here opens URIs of this kind",
     "timeout": "the clip took longer than the time limit",
     "out_of_memory": "the clip needed more memory than the limit",
     "crashed": "the decoder's process died",

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from mama_augment.files import open_filesystem
+from mama_augment.schema import InputError
 from mama_augment.video.errors import ClipError
 
 CHUNK_BYTES = 8 * 2**20
@@ -19,8 +20,12 @@ def local_file(uri: str) -> Iterator[str]:
     """A local path with the content of `uri`.
 
     Raises:
-        ClipError: missing or io_error.
+        ClipError: bad_name, missing, io_error or unknown_scheme.
     """
+    if "\0" in uri:
+        raise ClipError(
+            "bad_name", f"{uri!r}: the path holds a NUL byte, which no file's name does"
+        )
     if "://" not in uri:
         yield uri
         return
@@ -32,7 +37,10 @@ def local_file(uri: str) -> Iterator[str]:
                 shutil.copyfileobj(source, copy, CHUNK_BYTES)
         except FileNotFoundError as error:
             raise ClipError("missing", f"{uri}: no such object") from error
-        except OSError as error:
-            raise ClipError("io_error", f"{uri}: {error}") from error
+        except InputError as error:
+            raise ClipError("unknown_scheme", str(error)) from error
+        except Exception as error:  # whatever a file system's package raises
+            text = str(error) or type(error).__name__
+            raise ClipError("io_error", f"{uri}: {text}") from error
         copy.flush()
         yield copy.name

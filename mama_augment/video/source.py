@@ -13,6 +13,7 @@ from fractions import Fraction
 import av
 import av.error
 
+from mama_augment.file_names import name_on_disk
 from mama_augment.video.config import LimitsConfig
 from mama_augment.video.errors import ClipError
 
@@ -56,7 +57,7 @@ def open_video(path: str, limits: LimitsConfig, *, num_threads: int) -> Iterator
     """Open `path` and choose its video stream.
 
     Raises:
-        ClipError: missing, io_error, unreadable, no_video or too_large.
+        ClipError: missing, bad_name, io_error, unreadable, no_video or too_large.
     """
     check_file(path)
     try:
@@ -98,6 +99,13 @@ def check_file(path: str) -> None:
 def _open_error(path: str, error: Exception) -> ClipError:
     number = getattr(error, "errno", None)
     if isinstance(error, FileNotFoundError):
+        raw = name_on_disk(path)
+        if raw is not None and os.path.lexists(raw):
+            return ClipError(
+                "bad_name",
+                f"{path}: the file's name is not UTF-8 (its other bytes are shown as \\x..); "
+                "rename the file",
+            )
         return ClipError("missing", f"{path}: no such file")
     if number == errno.ENOMEM:
         return ClipError("out_of_memory", f"{path}: no memory to open it")

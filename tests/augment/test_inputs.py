@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -174,3 +175,17 @@ def test_no_text_is_lost_or_moved(rows: list[tuple[str, float | None, str | None
     assert len(found) == len(clips) == len({row[:2] for row in rows})
     for key, texts in found.items():
         assert texts == [row[2] for row in rows if row[:2] == key and row[2]]
+
+
+def test_a_suffix_may_be_upper_case(tmp_path: Path) -> None:
+    (tmp_path / "B.CSV").write_text("video,text\nv.mp4,a\n")
+    assert find_clips(str(tmp_path / "B.CSV"))["texts"].to_pylist()[0][0]["text"] == "a"
+
+
+def test_names_that_are_no_text_are_shown_and_stay_apart(tmp_path: Path) -> None:
+    for name in (b"\xff.mp4", rb"\xff.mp4", "ä.mp4".encode()):
+        (tmp_path / os.fsdecode(name)).write_bytes(b"x")
+    names = {Path(uri).name for uri in find_clips(str(tmp_path))["video_uri"].to_pylist()}
+    assert names == {"\\xff~.mp4", "\\xff.mp4", "ä.mp4"}
+    with pytest.raises(InputError, match="VIDEOS is .*xff.*, no text"):
+        find_clips(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.mp4"))

@@ -1,0 +1,42 @@
+"""Names of files that are no text: tables and hashes hold UTF-8, disks hold any bytes."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+
+SHOWN_BYTE = re.compile(rb"\\x([89a-f][0-9a-f])")
+
+
+def shown_names(names: Iterable[str]) -> list[str]:
+    """Names as tables can hold them, all different: other bytes than UTF-8 become `\\xff`."""
+    given = list(names)
+    taken = {name for name in given if is_text(name)}
+    shown = []
+    for name in given:
+        if not is_text(name):
+            name = os.fsencode(name).decode(errors="backslashreplace")
+            stem, suffix = os.path.splitext(name)
+            while name in taken:  # a file is really called so
+                stem += "~"
+                name = stem + suffix
+            taken.add(name)
+        shown.append(name)
+    return shown
+
+
+def name_on_disk(path: str) -> bytes | None:
+    """The bytes that a shown name stands for; None for one that shows none."""
+    shown = path.encode(errors="surrogateescape")
+    raw = SHOWN_BYTE.sub(lambda match: bytes.fromhex(match[1].decode()), shown)
+    return raw if raw != shown else None
+
+
+def is_text(name: str) -> bool:
+    """Whether a name is UTF-8; Python holds other bytes as lone surrogates."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
