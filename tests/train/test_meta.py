@@ -202,7 +202,7 @@ def test_bf16_autocast_points_the_same_way() -> None:
         outcomes.append(
             meta_gradient(
                 objective,
-                objective.encode(random_batch(1, dtype=torch.float32)),
+                objective.encode(random_batch(1, dtype=torch.float32), for_jvp=True),
                 random_batch(2, dtype=torch.float32),
                 net,
                 weigh,
