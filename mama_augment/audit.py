@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -14,6 +15,9 @@ from mama_augment.ledger import Ledger
 
 if TYPE_CHECKING:
     from mama_augment.store import StepDir, UnitRecord
+
+UNREADABLE = (OSError, KeyError, TypeError, pa.ArrowException)
+"""What reading a damaged file raises; the last two also where its columns are others."""
 
 
 def audit(step_dir: StepDir, *, deep: bool = False) -> Ledger:
@@ -31,7 +35,7 @@ def audit(step_dir: StepDir, *, deep: bool = False) -> Ledger:
             num_pending += num_in
             num_units_pending += 1
             continue
-        found = _count(step_dir, record)
+        found = _count(step_dir, record, problems)
         recorded = (record.num_ok, record.num_rejected, record.num_failed)
         if found != recorded:
             problems.append(
@@ -81,20 +85,58 @@ def reject_reasons(
     return reasons, examples
 
 
-def _count(step_dir: StepDir, record: UnitRecord) -> tuple[int, int, int]:
-    """(ok, rejected, failed) items of one unit, read from its files."""
-    num_ok = num_rejected = 0
-    if record.data_file:
-        with step_dir.folder.open_input(record.data_file) as stream:
-            file = pq.ParquetFile(stream)
-            columns = schema.OK_COLUMNS.get(step_dir.step)
-            num_rows = file.metadata.num_rows
-            table: pa.Table | None = file.read(columns=columns) if columns else None
-        num_ok = num_rows if table is None else schema.num_ok_items(step_dir.step, table)
-        num_rejected = num_rows - num_ok if step_dir.step == "caption" else 0
-    rejects = step_dir.read_rejects(record)
+def pending_reasons(step_dir: StepDir) -> Iterator[str]:
+    """Why each pending unit is pending: the file that is missing, cut short or not readable."""
+    records = step_dir.records()
+    sizes = step_dir.folder.sizes_bytes(recursive=True)
+    again = f"run the same `mama-augment {step_dir.step}` again; it redoes the unit"
+    for unit_id in step_dir.manifest.units:
+        if unit_id in records:
+            continue
+        name = f"units/{unit_id}.json"
+        record = step_dir.record(unit_id)
+        if record is None:
+            what = "is no commit record" if name in sizes else "is missing"
+            yield f"unit {unit_id} is pending: {name} {what}; {again}"
+            continue
+        for file, size, _ in record.files():
+            if file not in sizes:
+                yield f"unit {unit_id} is pending: {file} is missing; {again}"
+            elif sizes[file] != size:
+                yield (
+                    f"unit {unit_id} is pending: {file} has {sizes[file]:,} bytes, "
+                    f"{name} says {size:,}; {again}"
+                )
+
+
+def _count(step_dir: StepDir, record: UnitRecord, problems: list[str]) -> tuple[int, int, int]:
+    """(ok, rejected, failed) items of one unit, read from its files.
+
+    A file that cannot be read becomes a problem, and the record is believed for the counts.
+    """
+    name = record.data_file
+    try:
+        num_ok, num_rejected = _count_data(step_dir, record)
+        name = record.rejects_file
+        rejects = step_dir.read_rejects(record)
+    except UNREADABLE as error:
+        problems.append(f"{name}: not readable as Parquet ({error})")
+        return record.num_ok, record.num_rejected, record.num_failed
     num_failed = sum(r.verdict == "failed" for r in rejects)
     return num_ok, num_rejected + len(rejects) - num_failed, num_failed
+
+
+def _count_data(step_dir: StepDir, record: UnitRecord) -> tuple[int, int]:
+    """(ok, rejected) rows of a unit's data file."""
+    if not record.data_file:
+        return 0, 0
+    with step_dir.folder.open_input(record.data_file) as stream:
+        file = pq.ParquetFile(stream)
+        columns = schema.OK_COLUMNS.get(step_dir.step)
+        num_rows = file.metadata.num_rows
+        table: pa.Table | None = file.read(columns=columns) if columns else None
+    num_ok = num_rows if table is None else schema.num_ok_items(step_dir.step, table)
+    return num_ok, num_rows - num_ok if step_dir.step == "caption" else 0
 
 
 def _hash_problems(step_dir: StepDir, record: UnitRecord) -> list[str]:

@@ -13,6 +13,10 @@ from mama_augment import schema
 from mama_augment.schema import InputError
 
 
+class DamagedError(InputError):
+    """A step directory whose header cannot be read; the message names the file."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
     """The header of a step directory. `units` maps each unit to its number of items, in order.

@@ -22,7 +22,14 @@ from mama_augment import schema
 from mama_augment.files import Folder
 from mama_augment.ledger import Ledger, Reject
 from mama_augment.lock import LOCK_NAME, locked
-from mama_augment.records import Manifest, UnitRecord, check_same, fingerprint, versions
+from mama_augment.records import (
+    DamagedError,
+    Manifest,
+    UnitRecord,
+    check_same,
+    fingerprint,
+    versions,
+)
 from mama_augment.schema import InputError
 
 __all__ = [
@@ -63,7 +70,13 @@ class StepDir:
         if not folder.exists(MANIFEST_NAME):
             wanted = f"the output of `mama-augment {step}`" if step else "a step's output"
             raise InputError(f"{uri!r} is not {wanted}: it holds no {MANIFEST_NAME}")
-        manifest = Manifest.from_json(folder.read_bytes(MANIFEST_NAME))
+        try:
+            manifest = Manifest.from_json(folder.read_bytes(MANIFEST_NAME))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DamagedError(
+                f"{uri!r}: its {MANIFEST_NAME} is damaged ({error!r}). Restore the file, or redo "
+                "the step in a new directory"
+            ) from error
         if manifest.schema_version != schema.SCHEMA_VERSION:
             raise InputError(
                 f"{uri!r} has schema version {manifest.schema_version}; this program reads "
@@ -161,11 +174,14 @@ class StepDir:
         }
 
     def record(self, unit_id: str) -> UnitRecord | None:
-        """The commit record of a unit, or None when there is none."""
+        """The commit record of a unit, or None when there is none that can be read."""
         name = f"units/{unit_id}.json"
         if not self.folder.exists(name):
             return None
-        return UnitRecord(**json.loads(self.folder.read_bytes(name)))
+        try:
+            return UnitRecord(**json.loads(self.folder.read_bytes(name)))
+        except (ValueError, TypeError):
+            return None  # cut short or overwritten: the unit is not done
 
     def records(self) -> dict[str, UnitRecord]:
         """The records that verify (their files exist with the recorded size), in unit order."""

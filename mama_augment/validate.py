@@ -11,12 +11,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from mama_augment.audit import UNREADABLE, pending_reasons
 from mama_augment.plan import draw_bits, draw_unit
+from mama_augment.records import DamagedError
 from mama_augment.schema import SHARDS, SPLITS
-from mama_augment.shard_stats import CONCEPTS_NAME
+from mama_augment.shard_stats import CONCEPTS_NAME, STATS_NAME
 from mama_augment.store import StepDir
 
 MAX_PROBLEMS = 20
+AGAIN = "run the same `balance` again; it writes what is missing"
 
 
 @dataclass(kw_only=True)
@@ -30,6 +33,8 @@ class Validation:
     num_problems: int = 0
 
     def add(self, problem: str) -> None:
+        if problem in self.problems:
+            return
         self.num_problems += 1
         if len(self.problems) < MAX_PROBLEMS:
             self.problems.append(problem)
@@ -46,14 +51,15 @@ def validate(shards: str, *, clips: str | None = None, num_decoded: int = 200) -
     Raises:
         InputError: `shards` is not the output of `balance`.
     """
-    step_dir = StepDir.open(shards, step="balance")
     result = Validation()
-    ledger = step_dir.ledger(deep=True)
-    for problem in ledger.problems:
+    try:
+        step_dir = StepDir.open(shards, step="balance")
+    except DamagedError as error:
+        result.add(str(error))
+        return result
+    for problem in (*step_dir.ledger(deep=True).problems, *pending_reasons(step_dir)):
         result.add(problem)
-    if ledger.num_pending:
-        result.add(f"{ledger.num_units_pending} units are pending; run the same `balance` again")
-    num_concepts = len(json.loads(step_dir.folder.read_bytes(CONCEPTS_NAME)))
+    num_concepts = _check_sidecars(step_dir, result)
     share = num_decoded / max(1, sum(r.data_rows for r in step_dir.records().values()))
     keys, splits = array("Q"), array("b")
     for name, table in _tables(step_dir, result):
@@ -70,13 +76,31 @@ def validate(shards: str, *, clips: str | None = None, num_decoded: int = 200) -
     return result
 
 
+def _check_sidecars(step_dir: StepDir, result: Validation) -> int | None:
+    """The number of concepts, or None where concepts.json does not say it."""
+    contents: dict[str, Any] = {}
+    for name, kind in ((CONCEPTS_NAME, list), (STATS_NAME, dict)):
+        if not step_dir.folder.exists(name):
+            result.add(f"{name} is missing; {AGAIN}")
+            continue
+        try:
+            contents[name] = json.loads(step_dir.folder.read_bytes(name))
+        except ValueError as error:
+            result.add(f"{name}: no JSON ({error}); delete it and {AGAIN}")
+            continue
+        if not isinstance(contents[name], kind):
+            result.add(f"{name}: holds no {kind.__name__}; delete it and {AGAIN}")
+            del contents[name]
+    return len(contents[CONCEPTS_NAME]) if CONCEPTS_NAME in contents else None
+
+
 def _tables(step_dir: StepDir, result: Validation) -> Iterator[tuple[str, pa.Table]]:
     for record in step_dir.records().values():
         if record.data_file is None:
             continue
         try:
             table = step_dir.read_data(record)
-        except (OSError, pa.ArrowInvalid) as error:
+        except UNREADABLE as error:
             result.add(f"{record.data_file}: not readable as Parquet ({error})")
             continue
         assert table is not None
@@ -90,15 +114,18 @@ def _tables(step_dir: StepDir, result: Validation) -> Iterator[tuple[str, pa.Tab
 
 def _check_split(name: str, table: pa.Table, result: Validation) -> None:
     folder = name.split("/")[0]
-    for split in sorted(set(table["split"].to_pylist())):
-        if split != folder:
-            result.add(f"{name}: holds rows of split {split!r}; its folder is {folder!r}")
+    splits = table["split"].to_pylist()
+    for split in sorted(set(splits) - {folder}):
+        result.add(
+            f"{name} row {splits.index(split)}: its split is {split!r}, its folder is {folder!r} "
+            f"({splits.count(split):,} such rows)"
+        )
     if folder in result.num_rows:
         result.num_rows[folder] += table.num_rows
 
 
 def _check_row(
-    where: str, row: dict[str, Any], num_frames: int, num_concepts: int, result: Validation
+    where: str, row: dict[str, Any], num_frames: int, num_concepts: int | None, result: Validation
 ) -> None:
     result.num_captions += len(row["captions"])
     if not row["captions"]:
@@ -115,7 +142,9 @@ def _check_row(
             result.add(f"{text}: keep_probability is {caption['keep_probability']}")
         if row["split"] != "train" and not caption["trusted"]:
             result.add(f"{text}: not trusted, in the {row['split']} split")
-        if not all(0 <= i < num_concepts for i in caption["concept_ids"]):
+        if num_concepts is not None and not all(
+            0 <= i < num_concepts for i in caption["concept_ids"]
+        ):
             result.add(f"{text}: concept_ids {caption['concept_ids']} of {num_concepts} concepts")
 
 
@@ -145,18 +174,37 @@ def _check_disjoint(
             for i, clip_id in enumerate(table["clip_id"].to_pylist()):
                 if draw_bits(0, clip_id) in repeated:
                     result.add(f"{name} row {i}: clip {clip_id} has more than one row")
-    if clips is None:
-        return
-    split_of = dict(zip(keys.tolist(), splits.tolist(), strict=True))
+    if clips is not None:
+        split_of = dict(zip(keys.tolist(), splits.tolist(), strict=True))
+        _check_videos(step_dir, StepDir.open(clips, step="keyframes"), split_of, result)
+
+
+def _check_videos(
+    step_dir: StepDir, clips_dir: StepDir, split_of: dict[int, int], result: Validation
+) -> None:
+    """No video in two splits; every clip of the shards is in the clips table."""
+    for problem in pending_reasons(clips_dir):
+        result.add(f"{clips_dir.folder.uri}: {problem}")
+    unknown = set(split_of)
     split_of_video: dict[str, tuple[int, str]] = {}
-    for table in StepDir.open(clips, step="keyframes").tables(["clip_id", "video_uri"]):
-        for row in table.to_pylist():
-            split = split_of.get(draw_bits(0, row["clip_id"]))
-            if split is None:
+    for record in clips_dir.records().values():
+        try:
+            table = clips_dir.read_data(record, ["clip_id", "video_uri"])
+        except UNREADABLE as error:
+            result.add(f"{clips_dir.folder.uri}/{record.data_file}: not readable ({error})")
+            continue
+        for row in table.to_pylist() if table is not None else ():
+            key = draw_bits(0, row["clip_id"])
+            if (split := split_of.get(key)) is None:
                 continue
+            unknown.discard(key)
             first, clip_id = split_of_video.setdefault(row["video_uri"], (split, row["clip_id"]))
             if first != split:
                 result.add(
                     f"video {row['video_uri']} is in {SPLITS[first]} (clip {clip_id}) and in "
                     f"{SPLITS[split]} (clip {row['clip_id']})"
                 )
+    for name, table in _tables(step_dir, Validation()) if unknown else ():
+        for i, clip_id in enumerate(table["clip_id"].to_pylist()):
+            if draw_bits(0, clip_id) in unknown:
+                result.add(f"{name} row {i}: clip {clip_id} is not in {clips_dir.folder.uri}")

@@ -19,7 +19,7 @@ from mama_augment.files import Folder
 from mama_augment.records import Manifest, check_same, fingerprint, versions
 from mama_augment.runtime import OnUnitDone, RuntimeConfig, run_units
 from mama_augment.schema import InputError
-from mama_augment.shard_stats import STATS_NAME, write_sidecars
+from mama_augment.shard_stats import CONCEPTS_NAME, STATS_NAME, write_sidecars
 from mama_augment.steps.balance_plan import BalanceStep, make_plan
 from mama_augment.store import MANIFEST_NAME, StepDir
 
@@ -105,7 +105,8 @@ def _already_done(out: str, config: dict[str, Any], source: str) -> StepDir | No
         existing.manifest, step=STEP, config=config, input_fingerprint=source
     )
     check_same(existing.manifest, wanted, out)
-    complete = not existing.units_to_do() and existing.folder.exists(STATS_NAME)
+    sidecars = all(existing.folder.exists(name) for name in (CONCEPTS_NAME, STATS_NAME))
+    complete = not existing.units_to_do() and sidecars
     return existing if complete else None
 
 

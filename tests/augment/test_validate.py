@@ -70,7 +70,7 @@ def test_each_wrong_row_is_named(shards: str) -> None:
         ({"frames": [b"no jpeg", first["frames"][1]]}, "frame 0 is no picture"),
         ({"frames": first["frames"][:1]}, "1 frames, 2 times"),
         ({"frame_seconds": [0.5, 0.1]}, "not ascending"),
-        ({"split": "test"}, "its folder is 'train'"),
+        ({"split": "test"}, "row 0: its split is 'test', its folder is 'train'"),
         ({"clip_id": second_id}, f"clip {second_id} has more than one row"),
         ({"captions": [first["captions"][0] | {"text": " "}]}, "caption 0: blank"),
         ({"captions": [first["captions"][0] | {"concept_ids": [4]}]}, "of 1 concepts"),
@@ -117,3 +117,69 @@ def test_changed_bytes_and_untrusted_held_out_texts_fail_the_command(
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
     assert any("sha256" in problem for problem in validate(shards).problems)
+
+
+def damaged(shards: str, name: str, content: bytes | None) -> str:
+    """What the command says once a file holds something else (None: is gone); undone after."""
+    path = Path(shards) / name
+    sound = path.read_bytes()
+    path.unlink() if content is None else path.write_bytes(content)
+    result = CliRunner().invoke(app, ["validate", shards])
+    path.write_bytes(sound)
+    assert isinstance(result.exception, SystemExit), (name, result.exception)
+    assert result.exit_code == 1, (name, result.output)
+    return result.output
+
+
+def test_every_damaged_or_missing_file_is_named(shards: str) -> None:
+    record = StepDir.open(shards).record("dropped-00000")
+    data = StepDir.open(shards).record("train-00000")
+    assert record is not None
+    assert data is not None
+    for unit, name in (("train-00000", data.data_file), ("dropped-00000", record.rejects_file)):
+        assert name is not None
+        size = (Path(shards) / name).stat().st_size
+        assert f"unit {unit} is pending: {name} is missing" in damaged(shards, name, None)
+        assert f"unit {unit} is pending: {name} has 9 bytes" in damaged(shards, name, b"cut short")
+        assert f"{name}: not readable as Parquet" in damaged(shards, name, b"x" * size)
+    for name, content, said in (
+        ("units/train-00000.json", None, "is missing"),
+        ("units/train-00000.json", b"{", "is no commit record"),
+        ("units/train-00000.json", b"[1]", "is no commit record"),
+        ("concepts.json", None, "is missing"),
+        ("concepts.json", b"[", "no JSON"),
+        ("concepts.json", b"{}", "holds no list"),
+        ("stats.json", None, "is missing"),
+        ("manifest.json", b"{", "is damaged"),
+    ):
+        output = damaged(shards, name, content)
+        assert name in output
+        assert said in output
+    assert validate(shards).problems == []
+
+
+def test_clips_that_are_not_those_of_the_shards_are_named(shards: str, tmp_path: Path) -> None:
+    table = StepDir.open(shards).read_unit("train-00000")
+    assert table is not None
+    lost = table["clip_id"][1].as_py()
+    rows = [clip(f"c{i}", "a ball") for i in range(40) if f"c{i}" != lost]
+    some = write_clips(tmp_path / "some", rows)
+    (problem,) = validate(shards, clips=some).problems
+    assert problem.startswith("train/train-00000")
+    assert f"row 1: clip {lost} is not in {some}" in problem
+    next((tmp_path / "some").glob("*.parquet")).unlink()
+    problems = validate(shards, clips=some).problems
+    assert any(some in p and "is pending" in p for p in problems), problems
+
+
+def test_a_rerun_restores_what_a_lost_concept_list_said(shards: str, tmp_path: Path) -> None:
+    path = tmp_path / "shards/concepts.json"
+    sound = path.read_bytes()
+    path.unlink()
+    step = BalanceStep(
+        concepts=ConceptConfig(assigner="vocabulary", vocabulary=str(tmp_path / "phrases.txt")),
+        balance=BalanceConfig(cap=float("inf")),
+        sizes=SplitSizes(meta=3, val=0, test=3),
+    )
+    run_step(str(tmp_path / "clips"), [], shards, step, RuntimeConfig())
+    assert path.read_bytes() == sound
