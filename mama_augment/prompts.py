@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.sandbox import ImmutableSandboxedEnvironment, SecurityError
 
 from mama_augment.schema import InputError
 
@@ -50,8 +50,9 @@ class Prompt:
             return self.text
         try:
             rendered = _environment().from_string(self.text).render(columns)
-        except (jinja2.TemplateError, ArithmeticError, LookupError, TypeError, ValueError) as error:
-            raise PromptRowError(f"prompt template {self.name!r}: {error}") from error
+        except Exception as error:  # also memory and recursion: it is only this clip's
+            why = str(error) or type(error).__name__
+            raise PromptRowError(f"prompt template {self.name!r}: {why}") from error
         if len(rendered) > MAX_PROMPT_CHARACTERS:
             raise PromptRowError(
                 f"prompt template {self.name!r} gives {len(rendered):,} characters; "
@@ -65,7 +66,7 @@ def resolve(value: str) -> Prompt:
 
     Raises:
         InputError: `value` is one word and neither a name nor a file, an unreadable file, or a
-            template with a syntax error.
+            template with an error that shows without a clip.
     """
     if value in NAMED:
         return Prompt(name=value, text=NAMED[value])
@@ -85,10 +86,14 @@ def resolve(value: str) -> Prompt:
     prompt = Prompt(name=f"text-{hashlib.sha256(text.encode()).hexdigest()[:8]}", text=text)
     if prompt.is_template:
         try:
-            _environment().parse(text)
+            _environment().from_string(text)
         except jinja2.TemplateSyntaxError as error:
             raise InputError(
                 f"--prompt {value!r} is no valid Jinja template: line {error.lineno}: {error}"
+            ) from error
+        except RecursionError as error:
+            raise InputError(
+                f"--prompt {value[:80]!r} is nested too deeply for a Jinja template; nest less"
             ) from error
     return prompt
 
@@ -111,6 +116,32 @@ def check_columns(prompt: Prompt, columns: list[str]) -> None:
         )
 
 
-def _environment() -> ImmutableSandboxedEnvironment:
-    # Sandboxed: a prompt file may come from someone else, and must not run code here.
-    return ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined)
+class _Environment(ImmutableSandboxedEnvironment):
+    """Sandboxed: a prompt file may come from someone else, and must not run code here.
+
+    Nor may a short template fill the memory: only texts, lists and powers of a sendable size.
+    """
+
+    intercepted_binops = frozenset({"*", "**"})
+
+    def call_binop(
+        self, context: jinja2.runtime.Context, operator: str, left: Any, right: Any
+    ) -> Any:
+        """`left * right` or `left ** right`, unless the result is absurdly long."""
+        if _length(operator, left, right) > MAX_PROMPT_CHARACTERS:
+            raise SecurityError(f"the result of {operator!r} is too long to be sent")
+        return super().call_binop(context, operator, left, right)
+
+
+def _length(operator: str, left: Any, right: Any) -> int:
+    """About how many characters, items or digits the result has; 0 where it cannot be long."""
+    if operator == "*":
+        many, times = (left, right) if hasattr(left, "__len__") else (right, left)
+        return len(many) * times if hasattr(many, "__len__") and isinstance(times, int) else 0
+    if isinstance(left, int) and isinstance(right, int):
+        return left.bit_length() * right // 3
+    return 0
+
+
+def _environment() -> _Environment:
+    return _Environment(undefined=jinja2.StrictUndefined)

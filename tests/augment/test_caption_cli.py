@@ -61,3 +61,20 @@ def test_one_served_models_captions_are_no_others(
     assert run(clips_dir, again, server, "--reuse", str(a)).exit_code == 0
     assert said(again) == said(a)
     assert len(server.bodies) == 2 * NUM_CLIPS  # the same model's captions are copied
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "{{ 'a' * 10**14 }} describe",
+        "{% macro again() %}{{ again() }}{% endmacro %}{{ again() }} describe",
+    ],
+)
+def test_a_template_that_fails_rejects_its_rows_and_ends_no_run(
+    clips_dir: str, tmp_path: Path, server: Server, prompt: str
+) -> None:
+    out = tmp_path / "out"
+    assert run(clips_dir, out, server, "--prompt", prompt).exit_code == 0
+    opened = StepDir.open(str(out))
+    rejects = [r for record in opened.records().values() for r in opened.read_rejects(record)]
+    assert [(r.verdict, r.reason) for r in rejects] == [("rejected", "prompt_error")] * NUM_CLIPS

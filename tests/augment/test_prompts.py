@@ -34,7 +34,17 @@ def test_a_template_takes_the_clips_columns() -> None:
         check_columns(prompt, ["texts"])
 
 
-@pytest.mark.parametrize("value", ["proces", "", "missing.txt", "{{ a b }} is broken"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "proces",
+        "",
+        "missing.txt",
+        "{{ a b }} is broken",
+        "{{ title | shout }} has an unknown filter",
+        "{{ " + "(" * 5000 + "1" + ")" * 5000 + " }} is nested",
+    ],
+)
 def test_what_is_no_prompt_is_refused(value: str) -> None:
     with pytest.raises(InputError, match="--prompt"):
         resolve(value)
@@ -56,6 +66,10 @@ def test_an_empty_or_binary_file_is_refused(tmp_path: Path) -> None:
         "{% for i in range(10000000) %}x{% endfor %} is long",
         "{{ 1 / number }} is no number",
         "{{ texts[3].text }} is not there",
+        "{{ 'a' * 10**14 }} is more than any memory",
+        "{{ 10 ** (10 ** 10) }} has more digits than anyone has time for",
+        "{{ '%' ~ 10**14 ~ 'd' }} {{ ('%' ~ 10**14 ~ 'd') % 1 }} is more than any memory",
+        "{% macro again() %}{{ again() }}{% endmacro %}{{ again() }} never ends",
     ],
 )
 def test_a_template_runs_no_code_and_its_failure_is_the_rows(template: str) -> None:
@@ -66,4 +80,5 @@ def test_a_template_runs_no_code_and_its_failure_is_the_rows(template: str) -> N
 
 def test_a_template_that_explodes_is_the_rows_failure() -> None:
     with pytest.raises(PromptRowError, match="characters"):
-        Prompt(name="t", text="{{ word * 200000 }}").render({"word": "x"})
+        Prompt(name="t", text="{{ word * 99999 }}{{ word }} {{ word }}").render({"word": "x"})
+    assert Prompt(name="t", text="{{ 'x' * 3 }}{{ 2 * 3 }}{{ 2 ** 3 }}").render({}) == "xxx68"
