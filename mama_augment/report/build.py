@@ -33,7 +33,8 @@ def build_report(
             plots; inserted as they are.
 
     Raises:
-        InputError: a directory is not the output of the step it is given for.
+        InputError: a directory is not the output of the step it is given for, or they do not
+            belong together.
     """
     facts = collect(clips_dir, captions_dirs, shards_dir)
     page = render(facts, extra_sections)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 import pyarrow.compute as pc
 
 from mama_augment.ledger import Ledger, Reject
+from mama_augment.report.origin import check_origin, read_sidecar
 from mama_augment.schema import SPLITS
 from mama_augment.shard_stats import CONCEPTS_NAME, STATS_NAME
 from mama_augment.store import StepDir
@@ -86,11 +86,14 @@ def collect(clips: str, captions: Sequence[str], shards: str) -> Facts:
     """Read every step's ledger, rejects and statistics.
 
     Raises:
-        InputError: a directory is not the output of the step it is given for.
+        InputError: a directory is not the output of the step it is given for, or they do not
+            belong together.
     """
     clips_dir = StepDir.open(clips, step="keyframes")
     captions_dirs = tuple(StepDir.open(uri, step="caption") for uri in captions)
     shards_dir = StepDir.open(shards, step="balance")
+    stats = read_sidecar(shards_dir, STATS_NAME)
+    check_origin(clips_dir, captions_dirs, shards_dir, stats)
     steps = [(clips, clips_dir), *zip(captions, captions_dirs, strict=True), (shards, shards_dir)]
     videos: set[str] = set()
     num_texts = 0
@@ -106,8 +109,8 @@ def collect(clips: str, captions: Sequence[str], shards: str) -> Facts:
         costs=tuple(cost_of(uri, d) for uri, d in zip(captions, captions_dirs, strict=True)),
         num_videos=len(videos),
         num_given_texts=num_texts,
-        stats=json.loads(shards_dir.folder.read_bytes(STATS_NAME)),
-        concepts=json.loads(shards_dir.folder.read_bytes(CONCEPTS_NAME)),
+        stats=stats,
+        concepts=read_sidecar(shards_dir, CONCEPTS_NAME),
     )
 
 

@@ -140,6 +140,53 @@ def test_charts_scale_to_their_data() -> None:
     assert [p.split(",")[1] for p in points] == ["10.0", "115.0", "220.0"]
 
 
+def test_texts_of_their_own_and_shared_wordings_are_counted_apart(tmp_path: Path) -> None:
+    """Ten clips say one thing, four another, and three each something of their own."""
+    texts = ["the man cooks"] * 10 + ["A dog!", "a dog", "the dog", "dog"]
+    texts += ["one bird", "two birds", "three birds"]
+    clips = write_clips(tmp_path / "clips", [clip(f"c{i}", text) for i, text in enumerate(texts)])
+    step = BalanceStep(balance=BalanceConfig(cap=float("inf")))
+    run_step(clips, [], str(tmp_path / "shards"), step, RuntimeConfig())
+    build_report(str(tmp_path / "r.html"), clips, [], str(tmp_path / "shards"))
+    page = (tmp_path / "r.html").read_text()
+    assert "3 of 17 training texts say what no other text says; the other 14 share 2 word" in page
+
+
+def test_directories_that_do_not_belong_together_are_refused(
+    directories: tuple[str, str, str], tmp_path: Path
+) -> None:
+    clips, captions, shards = directories
+    out = str(tmp_path / "report.html")
+    with pytest.raises(InputError, match=r"holds captions \(generated:tiny\), and no captions"):
+        build_report(out, clips, [], shards)
+    other = write_clips(tmp_path / "clips", [clip("c00", "a <red> ball & 0")])
+    with pytest.raises(InputError, match="captions other clips than"):
+        build_report(out, other, [captions], shards)
+    more = write_captions(tmp_path / "more", [caption("c01", 1, "another red ball")])
+    with pytest.raises(InputError, match="was not made from the clips and captions given"):
+        build_report(out, clips, [captions, more], shards)
+    again = str(tmp_path / "again")
+    step = BalanceStep(balance=BalanceConfig(cap=30.0))
+    run_step(clips, [more, captions], again, step, RuntimeConfig())
+    build_report(out, clips, [captions, more], again)
+    assert Path(out).exists(), "captions may be given in any order"
+
+
+@pytest.mark.parametrize("name", ["concepts.json", "stats.json"])
+def test_a_lost_or_damaged_sidecar_is_a_clear_error(
+    directories: tuple[str, str, str], tmp_path: Path, name: str
+) -> None:
+    clips, captions, shards = directories
+    copy = tmp_path / "shards"
+    shutil.copytree(shards, copy)
+    (copy / name).write_text("{")
+    with pytest.raises(InputError, match=rf"{name}' is damaged"):
+        build_report(str(tmp_path / "r.html"), clips, [captions], str(copy))
+    (copy / name).unlink()
+    with pytest.raises(InputError, match=rf"{name}' is missing; run the same"):
+        build_report(str(tmp_path / "r.html"), clips, [captions], str(copy))
+
+
 @pytest.mark.slow
 def test_headless_chromium_shows_it_without_a_console_message(
     directories: tuple[str, str, str], tmp_path: Path
