@@ -2,12 +2,14 @@
 
 Decoders of damaged files hang, leak and crash; none of that may reach the process that keeps the
 accounts. The child is a fresh interpreter (nothing is forked), answers one call at a time over a
-socket, and is replaced after a number of calls, because decoders leak.
+socket, and is replaced after a number of calls, because decoders leak. Its temporary files lie in
+a directory (TMPDIR) that goes with it, however it ends.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -55,6 +57,8 @@ class IsolatedFunction:
         self._child: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as this object)
+        self._scratch: str | None = None
+        """The child's directory for temporary files: it cannot clean up when it is killed."""
         self._num_calls = 0
 
     def __call__(self, *args: Any) -> Any:
@@ -85,11 +89,13 @@ class IsolatedFunction:
         with theirs:
             self._stderr.seek(0)
             self._stderr.truncate()
+            self._scratch = tempfile.mkdtemp(prefix="mama-augment-")
             # Fewer heaps: with one per thread, freed frames of one video stay with its threads.
-            environment = {**os.environ, "MALLOC_ARENA_MAX": "2"}
+            environment = {**os.environ, "MALLOC_ARENA_MAX": "2", "TMPDIR": self._scratch}
+            # -P: modules that happen to lie in the current directory are none of ours.
+            command = [sys.executable, "-P", "-m", CHILD_MODULE]
             self._child = subprocess.Popen(
-                # -P: modules that happen to lie in the current directory are none of ours.
-                [sys.executable, "-P", "-m", CHILD_MODULE, str(theirs.fileno()), self._target],
+                [*command, str(theirs.fileno()), self._target, self._scratch],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -157,6 +163,9 @@ class IsolatedFunction:
             self._child.kill()
             self._child.wait()
             self._child = None
+        if self._scratch is not None:
+            shutil.rmtree(self._scratch, ignore_errors=True)
+            self._scratch = None
 
 
 def resident_bytes(pid: int) -> int:

@@ -1,10 +1,11 @@
-"""The other side of `isolate`: python -m mama_augment.isolate_child DESCRIPTOR module:function."""
+"""The other side of `isolate`: python -m mama_augment.isolate_child FD module:function SCRATCH."""
 
 from __future__ import annotations
 
 import importlib
 import os
 import pickle
+import shutil
 import signal
 import sys
 import threading
@@ -43,16 +44,17 @@ def _pickled(answer: tuple[bool, Any]) -> bytes:
     return pickle.dumps((is_answer, content))
 
 
-def _die_with(parent_pid: int) -> None:
+def _die_with(parent_pid: int, scratch: str) -> None:
     """Leave when the parent was killed, even in the middle of a long call."""
     while os.getppid() == parent_pid:
         time.sleep(1.0)
+    shutil.rmtree(scratch, ignore_errors=True)
     os._exit(1)
 
 
 def _main() -> None:
-    descriptor, target = sys.argv[1:]
-    threading.Thread(target=_die_with, args=(os.getppid(),), daemon=True).start()
+    descriptor, target, scratch = sys.argv[1:]
+    threading.Thread(target=_die_with, args=(os.getppid(), scratch), daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     module, _, name = target.partition(":")
     function = getattr(importlib.import_module(module), name)

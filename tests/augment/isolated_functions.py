@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 import time
 
 from mama_augment.video.clip import extract_clip
@@ -16,6 +17,10 @@ def act(what: str) -> object:
     match what:
         case "answer":
             return os.getpid()
+        case "hang with a file" | "crash with a file" | "grow with a file":
+            path = tempfile.mkstemp(prefix="mama-augment-test-")[1]
+            assert os.path.dirname(path) == os.environ["TMPDIR"]
+            return act(what.split()[0])
         case "reject":
             raise ClipError("no_video", "there is none")
         case "bug":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,6 +58,22 @@ def test_every_way_to_fail_has_its_reason_and_the_next_call_works(
     assert act("answer")
 
 
+@pytest.mark.parametrize("what", ["hang with a file", "crash with a file", "grow with a file"])
+def test_temporary_files_go_with_the_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, act: IsolatedFunction, what: str
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(IsolationError) as caught:
+        act(what)
+    assert caught.value.reason in ("timeout", "crashed", "out_of_memory")
+    assert not caught.value.message.startswith("Assertion")
+    assert list(tmp_path.iterdir()) == []
+    act("answer")
+    assert len(list(tmp_path.iterdir())) == 1
+    act.close()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_verdict_comes_back_as_it_is_and_the_process_lives_on(act: IsolatedFunction) -> None:
     pid = act("answer")
     with pytest.raises(ClipError, match="there is none") as caught:
@@ -80,14 +97,17 @@ def test_a_function_that_cannot_be_imported_is_our_fault_not_the_inputs() -> Non
         missing("answer")
 
 
-def test_a_killed_parent_takes_its_children_along() -> None:
+def test_a_killed_parent_takes_its_children_along(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     program = (
         "from mama_augment.isolate import *\n"
         "config = IsolationConfig(time_limit_seconds=60, memory_limit_mb=300)\n"
         f"act = IsolatedFunction({TARGET!r}, config)\n"
         "print(act('answer'), flush=True)\n"
-        "act('hang')\n"
+        "act('hang with a file')\n"
     )
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
     child_pid = int(parent.stdout.readline())
@@ -99,3 +119,4 @@ def test_a_killed_parent_takes_its_children_along() -> None:
             break  # dead; whoever adopted it has not collected it yet
         assert time.monotonic() < deadline, "the child outlived its parent"
         time.sleep(0.1)
+    assert list(tmp_path.iterdir()) == []
