@@ -4,8 +4,9 @@
                                      weight_net.safetensors training_state.pt run.json
     RUN/checkpoints/last, best       links to one of them
 
-A checkpoint is written under a hidden name and renamed when complete, then the link is replaced:
-a kill leaves the old one in force.
+A checkpoint is written under a hidden name and renamed, to a name that is free, when complete; then
+the links are replaced, and only then is what they pointed to hidden and deleted. So a folder
+`step-*` is complete, and a kill at any moment leaves `last` at one.
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ from mama_train.models.base import DualEncoder
 from mama_train.optim import MovingAverage
 from mama_train.text import TextTokenizer
 from mama_train.weighting import WeightNet
+
+NEEDED = ("run.json", "training_state.pt", "model.safetensors", "weight_net.safetensors")
+"""What a checkpoint must hold to be resumed from."""
 
 
 @dataclass
@@ -77,11 +81,12 @@ def save(
     """Write a checkpoint and point `last` (and `best`) to it; unreferenced ones are deleted."""
     folder = run / "checkpoints"
     folder.mkdir(parents=True, exist_ok=True)
-    target = folder / f"step-{progress.step:08d}"
-    hidden = folder / f".{target.name}-{uuid.uuid4().hex[:8]}"
+    name = f"step-{progress.step:08d}"
+    hidden = _hidden(folder / name)
     _write(hidden, trainee, progress, config)
-    if target.exists():
-        shutil.rmtree(target)
+    target = folder / name
+    while target.exists():  # of a run that was killed, or that goes on from an older checkpoint
+        target = folder / f"{name}-{uuid.uuid4().hex[:8]}"
     os.replace(hidden, target)
     _link(folder / "last", target.name)
     if best or not (folder / "best").exists():
@@ -89,8 +94,21 @@ def save(
     used = {(folder / name).resolve() for name in ("last", "best")}
     for other in folder.glob("*step-*"):
         if other.resolve() not in used:
-            shutil.rmtree(other, ignore_errors=True)
+            _delete(other)
     return target
+
+
+def _hidden(path: Path) -> Path:
+    return path.with_name(f".{path.name}-{uuid.uuid4().hex[:8]}")
+
+
+def _delete(checkpoint: Path) -> None:
+    """Hide it first: what a kill leaves half deleted must not look like a checkpoint."""
+    if not checkpoint.name.startswith("."):
+        hidden = _hidden(checkpoint)
+        os.replace(checkpoint, hidden)
+        checkpoint = hidden
+    shutil.rmtree(checkpoint, ignore_errors=True)
 
 
 def _write(folder: Path, trainee: Trainee, progress: Progress, config: TrainConfig) -> None:
@@ -117,7 +135,7 @@ def _write(folder: Path, trainee: Trainee, progress: Progress, config: TrainConf
 
 
 def _link(link: Path, target: str) -> None:
-    temporary = link.with_name(f".{link.name}-{uuid.uuid4().hex[:8]}")
+    temporary = _hidden(link)
     temporary.symlink_to(target)
     os.replace(temporary, link)
 
@@ -173,6 +191,16 @@ def find_checkpoint(path: str, *, which: str = "best") -> Path:
         f"{path!r} is neither a checkpoint nor a run with one (looked for model.safetensors "
         f"there and in checkpoints/{which})"
     )
+
+
+def newest_complete(run: Path) -> Path | None:
+    """What `last` points to or, where that is gone, the checkpoint of the latest step."""
+    folder = run / "checkpoints"
+    by_step = sorted(folder.glob("step-*"), key=lambda p: (p.name.split("-")[1], p.stat().st_mtime))
+    for candidate in (folder / "last", *reversed(by_step)):
+        if all((candidate / name).is_file() for name in NEEDED):
+            return candidate.resolve()
+    return None
 
 
 def load_net(folder: Path) -> nn.Module | None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +11,11 @@ from typing import Any, TypeVar
 import torch
 
 from mama_augment.schema import InputError
-from mama_augment.store import LOCK_NAME
 from mama_train import checkpoint, ranks
 from mama_train.checkpoint import Progress, Trainee
 from mama_train.config import TrainConfig
 from mama_train.data import Clips, Loader, LoaderConfig, concept_frequency
-from mama_train.history import write_json
+from mama_train.folder import find_run, start_run
 from mama_train.models.base import DualEncoder
 from mama_train.models.build import build
 from mama_train.models.layers import Encoder
@@ -26,7 +23,6 @@ from mama_train.optim import MovingAverage, make_optimizer
 from mama_train.shards import (
     SplitIndex,
     all_texts,
-    fingerprint,
     read_concepts,
     read_index,
 )
@@ -85,11 +81,11 @@ def prepare(config: TrainConfig, *, resume: bool = False, overwrite: bool = Fals
     index = {split: read_index(config.shards, split) for split in ("train", "meta", "val", "test")}
     visited = index["train"].only(config.sources)
     _check_train(config, index["train"], visited)
-    earlier = _find_run(config, resume=resume, overwrite=overwrite)
     notes: list[str] = []
+    earlier = find_run(config, notes, resume=resume, overwrite=overwrite)
     weights = _weights_in_use(config, index["meta"], notes)
     model, tokenizer = _model(config, index["train"], notes)
-    _start_run(config, keep=earlier is not None)
+    start_run(config, resume=resume)
     concepts = read_concepts(config.shards)
     loader = _loader_factory(config, model, tokenizer, concepts)
     train = loader(visited, config.batch_size)
@@ -225,47 +221,3 @@ def _check_limits(config: TrainConfig, model: DualEncoder) -> None:
             f"the model's inverse temperature {math.exp(start):.1f} is above --max-logit-scale "
             f"{config.max_logit_scale:g}"
         )
-
-
-def _find_run(config: TrainConfig, *, resume: bool, overwrite: bool) -> Path | None:
-    """The checkpoint to resume from, or None to start; refuses a folder that is in use."""
-    run = config.run_folder()
-    settings = run / "config.json"
-    if settings.is_file() and resume:
-        before = json.loads(settings.read_text())
-        changed = config.changed_since(TrainConfig.from_json(before["config"]))
-        if before["shards"] != fingerprint(config.shards):
-            changed.append(f"the files in {config.shards!r} are others now")
-        if changed:
-            raise InputError(f"cannot resume {str(run)!r}: {'; '.join(changed)}")
-        if (run / "checkpoints" / "last").exists():
-            return checkpoint.find_checkpoint(str(run), which="last")
-    elif settings.is_file() and not overwrite:
-        raise InputError(
-            f"{str(run)!r} holds a run: --resume continues it, --overwrite replaces it, or give "
-            "another --out"
-        )
-    elif not settings.is_file() and _files_of(run):
-        raise InputError(f"{str(run)!r} is not empty and is no run; give another --out")
-    return None
-
-
-def _start_run(config: TrainConfig, *, keep: bool) -> None:
-    """Make the run folder, empty unless it is to be kept."""
-    run = config.run_folder()
-    ranks.barrier()
-    if ranks.is_first() and not keep:
-        run.mkdir(parents=True, exist_ok=True)
-        for path in _files_of(run):
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            else:
-                path.unlink()
-        content = {"config": config.to_json(), "shards": fingerprint(config.shards)}
-        write_json(run / "config.json", content)
-    ranks.barrier()
-
-
-def _files_of(run: Path) -> list[Path]:
-    """What lies in a run folder, but for the lock on it."""
-    return [p for p in run.iterdir() if p.name != LOCK_NAME] if run.is_dir() else []

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,7 @@ from mama_train.history import read_history
 from mama_train.loop import NonFiniteLossError, train
 from mama_train.models.build import build_from_checkpoint
 from mama_train.report import training_sections, write_report
+from mama_train.setup import prepare
 from mama_train.shards import read_concepts, read_index
 from mama_train.watch import Watch
 
@@ -125,6 +129,66 @@ def test_without_a_step_saved_since_resuming_redoes_it(shards: Path, tmp_path: P
         stream.write(json.dumps({"kind": "step", "step": 9, "loss": 1.0}) + '\n{"kind": "st')
     train(config(shards, run), resume=True)
     assert read_history(run) == whole
+
+
+def test_a_kill_while_saving_leaves_a_complete_last_checkpoint(
+    shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A step is saved twice; at every call that changes the folder, the process may end."""
+    run = tmp_path / "run"
+    train(config(shards, run, steps=2))
+    setup = prepare(config(shards, run, steps=2), resume=True)
+    moments = []
+
+    def checked(change: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **words: Any) -> Any:
+            moments.append(checkpoint.newest_complete(run))
+            assert (run / "checkpoints" / "last" / "training_state.pt").is_file()
+            assert (run / "checkpoints" / "best" / "model.safetensors").is_file()
+            return change(*args, **words)
+
+        return call
+
+    for owner, name in ((os, "replace"), (os, "rename"), (shutil, "rmtree")):
+        monkeypatch.setattr(owner, name, checked(getattr(owner, name)))
+    for best in (False, True):
+        checkpoint.save(run, setup.trainee, setup.progress, setup.config, best=best)
+    monkeypatch.undo()
+    assert None not in moments
+    assert len(list((run / "checkpoints").iterdir())) == 3
+
+
+def test_resuming_never_deletes_a_run(shards: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    settings = config(shards, run, steps=4, eval_every=2, save_every=2)
+    train(settings)
+    whole = read_history(run)
+    folder = run / "checkpoints"
+    (run / "metrics.json").unlink()
+    (folder / "last").unlink()
+    (folder / "last").symlink_to("step-00000099")
+    assert "last is gone" in " ".join(train(settings, resume=True).metrics["notes"])
+    assert read_history(run) == whole
+    for path in folder.glob("step-*/run.json"):
+        path.unlink()
+    files = sorted(run.rglob("*"))
+    with pytest.raises(ValueError, match=rf"'{run}' holds a run but no complete checkpoint"):
+        train(settings, resume=True)
+    shutil.rmtree(folder)
+    with pytest.raises(ValueError, match="--overwrite"):
+        train(settings, resume=True)
+    assert sorted(run.rglob("*")) == [f for f in files if folder not in (f, *f.parents)]
+
+
+def test_stopped_before_the_first_checkpoint_starts_and_says_so(
+    shards: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    settings = config(shards, run, steps=2)
+    prepare(settings)
+    (run / "checkpoints" / ".step-00000001-0123abcd").mkdir(parents=True)
+    assert "step 0 again" in " ".join(train(settings, resume=True).metrics["notes"])
+    assert len(steps_of(run)) == 2
 
 
 def test_the_test_split_does_not_touch_training(shards: Path, tmp_path: Path) -> None:
