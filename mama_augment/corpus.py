@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from mama_augment.concepts.column import ConceptColumn
 from mama_augment.plan import draw_bits
 from mama_augment.schema import SPLITS, InputError
 from mama_augment.store import StepDir
@@ -153,12 +154,12 @@ def gather(
     scratch: Path,
     *,
     seed: int,
-    column: str | None = None,
+    column: ConceptColumn | None = None,
 ) -> Corpus:
     """Join the texts that came with the clips with the generated ones; stage `joined`.
 
     Raises:
-        InputError: the clips table has no column `column`, or an unknown split.
+        InputError: the clips table has no such column, one of another type, or an unknown split.
     """
     num_rows = sum(sum(d.manifest.units.values()) for d in (clips_dir, *captions_dirs))
     num_buckets = min(MAX_BUCKETS, 1 + num_rows // TEXTS_PER_BUCKET)
@@ -181,22 +182,20 @@ def gather(
     return corpus
 
 
-def _clip_tables(clips_dir: StepDir, column: str | None) -> Iterator[pa.Table]:
+def _clip_tables(clips_dir: StepDir, column: ConceptColumn | None) -> Iterator[pa.Table]:
     for record in clips_dir.records().values():
         if record.data_file is None:
             continue
         with clips_dir.folder.open_input(record.data_file) as stream:
-            names = pq.read_schema(stream).names
-        if column is not None and column not in names:
-            raise InputError(
-                f"--concept-column {column!r}: {clips_dir.folder.uri!r} has no such column; it "
-                f"has {', '.join(n for n in names if n != 'frames')}"
-            )
-        wanted = ["clip_id", "video_uri", "split", "texts", *([column] if column else [])]
-        table = clips_dir.read_data(record, wanted)
+            schema = pq.read_schema(stream)
+        wanted = ["clip_id", "video_uri", "split", "texts"]
+        if column is not None:
+            column.check(schema, clips_dir.folder.uri)
+        own = [column.name] if column is not None and column.name not in wanted else []
+        table = clips_dir.read_data(record, [*wanted, *own])
         assert table is not None
-        value = table[column] if column else pa.nulls(table.num_rows)
-        yield table.select(wanted[:4]).append_column("value", value)
+        value = pa.nulls(table.num_rows) if column is None else table[column.name]
+        yield table.select(wanted).append_column("value", value)
 
 
 def _gathered(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:

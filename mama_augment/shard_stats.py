@@ -42,6 +42,8 @@ class ShardStats:
     """Clips of each split, whether or not a text of theirs may serve there."""
     rows: Counter[str] = field(default_factory=Counter)
     captions: Counter[str] = field(default_factory=Counter)
+    num_train_texts: int = 0
+    """Before the head is thinned, whether or not they match a concept."""
     reasons: Counter[str] = field(default_factory=Counter)
     sources: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     repeats: Repeats = field(default_factory=Repeats)
@@ -59,6 +61,7 @@ class ShardStats:
             self.sources[text.source]["in"] += 1
         if clip.split == "train":
             kept = clip.kept()
+            self.num_train_texts += len(kept)
             count_visits(kept, len(self.names), self.before)
             own = [text for text in kept if not is_generated(text.source)]
             count_visits(own, len(self.names), self.given)
@@ -97,6 +100,12 @@ class ShardStats:
                     "they have no text that is `trusted` in the input manifest, or their video "
                     "serves in another held-out split"
                 )
+        if self.num_train_texts and not self.before.any():
+            self.warnings.append(
+                f"none of the {self.num_train_texts:,} training texts is about any of the "
+                f"{len(self.names):,} concepts: nothing was balanced. Check --concepts and the "
+                "vocabulary, column or model that it reads"
+            )
         self.warnings.extend(self.repeats.warnings())
         if not self.rows["train"]:
             self.warnings.append(

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
 
+from rich.markup import escape
 from rich.table import Table
 
 from mama_augment.budget import BudgetConfig
@@ -96,12 +97,15 @@ def plan_with_summary(
         f"{plan.num_planned:,} captions for {plan.num_clips_planned:,} of {plan.num_clips:,} clips",
         highlight=False,
     )
+    if not plan.num_clips_known:
+        print_warning(
+            f"no clip is about any of the {len(plan.names):,} concepts, so the budget is spread "
+            "without knowing what is rare. Check --concepts and its options, or give texts"
+        )
     if plan.num_unspent:
-        error_console.print(
-            f"[yellow]warning:[/yellow] {plan.num_unspent:,} captions of the budget have no use: "
-            "every clip that could take one has --max-per-clip, or every concept has --cap",
-            highlight=False,
-            soft_wrap=True,
+        print_warning(
+            f"{plan.num_unspent:,} captions of the budget have no use: "
+            "every clip that could take one has --max-per-clip, or every concept has --cap"
         )
     if out is not None:
         console.print(
@@ -143,7 +147,13 @@ def print_stats(stats: dict[str, Any]) -> None:
         reasons = ", ".join(f"{reason} {n:,}" for reason, n in stats["rejects"].items())
         console.print(f"not kept: {reasons}", highlight=False, soft_wrap=True)
     for warning in stats["warnings"]:
-        error_console.print(f"[yellow]warning:[/yellow] {warning}", highlight=False, soft_wrap=True)
+        print_warning(warning)
+
+
+def print_warning(warning: str) -> None:
+    """One warning on stderr; a text in it is never taken for markup."""
+    line = f"[yellow]warning:[/yellow] {escape(warning)}"
+    error_console.print(line, highlight=False, soft_wrap=True)
 
 
 def _spread_cells(row: dict[str, Any], num_visits: int) -> tuple[str, ...]:

@@ -54,7 +54,7 @@ class ConceptConfig:
     vocabulary: str | None = None
     """A file of phrases for `vocabulary`; without one, frequent phrases are mined."""
     column: str | None = None
-    """The clips column that `given` and `embedding` read."""
+    """The clips column that `given` and `embedding` read; a saved model remembers its own."""
     model: str | None = None
     """A saved assigner (a folder) to reuse instead of fitting one."""
     seed: int = 0
@@ -64,7 +64,7 @@ class ConceptConfig:
             raise InputError(f"--concepts is {self.assigner!r}; allowed: {', '.join(ASSIGNERS)}")
         if self.num_concepts is not None and self.num_concepts < 1:
             raise InputError(f"--num-concepts is {self.num_concepts}; at least 1 is needed")
-        if self.assigner in ("given", "embedding") and not self.column:
+        if self.assigner in ("given", "embedding") and not self.column and not self.model:
             raise InputError(
                 f"--concepts {self.assigner} reads a column of the clips table: name it with "
                 "--concept-column"
@@ -81,11 +81,22 @@ def read_model(folder: Folder) -> dict[str, Any]:
     """Read an assigner's JSON part.
 
     Raises:
-        InputError: there is none in `folder`.
+        InputError: there is none in `folder`, or it is damaged.
     """
     if not folder.exists(MODEL_NAME):
         raise InputError(
             f"--concept-model {folder.uri!r} holds no {MODEL_NAME}; give the `concept_model` "
             "folder of an earlier `balance`"
         )
-    return dict(json.loads(folder.read_bytes(MODEL_NAME)))
+    try:
+        content = dict(json.loads(folder.read_bytes(MODEL_NAME)))
+    except (ValueError, TypeError) as error:
+        raise InputError(
+            f"--concept-model {folder.uri!r}: its {MODEL_NAME} is damaged ({error})"
+        ) from error
+    if content.get("assigner") not in ASSIGNERS:
+        raise InputError(
+            f"--concept-model {folder.uri!r}: its {MODEL_NAME} is of the assigner "
+            f"{content.get('assigner')!r}; allowed: {', '.join(ASSIGNERS)}"
+        )
+    return content

@@ -37,6 +37,8 @@ class Clusters:
     centres: Vectors
     """[clusters, dimensions], unit length where the vectors are."""
     labels: tuple[str, ...]
+    column: str | None = None
+    """Where the vectors are."""
 
     @property
     def names(self) -> Sequence[str]:
@@ -65,16 +67,22 @@ class Clusters:
         sink = io.BytesIO()
         np.save(sink, self.centres)
         folder.write_bytes("centres.npy", sink.getvalue())
-        write_model(folder, {"assigner": "embedding", "labels": self.labels})
+        content = {"assigner": "embedding", "column": self.column, "labels": self.labels}
+        write_model(folder, content)
 
     @classmethod
     def load(cls, content: dict[str, Any], folder: Folder) -> Clusters:
         stream = io.BytesIO(folder.read_bytes("centres.npy"))
-        return cls(np.load(stream, allow_pickle=False), tuple(content["labels"]))
+        centres = np.load(stream, allow_pickle=False)
+        return cls(centres, tuple(content["labels"]), content.get("column"))
 
 
 def fit_clusters(
-    batches: TextBatches, num_clusters: int | None = None, *, seed: int = 0
+    batches: TextBatches,
+    num_clusters: int | None = None,
+    *,
+    seed: int = 0,
+    column: str | None = None,
 ) -> Clusters:
     """Minibatch k-means in a few passes; clusters are named by their most telling words.
 
@@ -98,7 +106,7 @@ def fit_clusters(
             for vectors in _minibatches(batches):
                 model.partial_fit(vectors)
     clusters = Clusters(np.asarray(model.cluster_centers_, np.float32), ())
-    return Clusters(clusters.centres, _names(clusters, batches))
+    return Clusters(clusters.centres, _names(clusters, batches), column)
 
 
 def _minibatches(batches: TextBatches) -> Iterator[Vectors]:

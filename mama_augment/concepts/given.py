@@ -15,6 +15,8 @@ class Given:
     """Assigns to each text of a clip what the clip's column says: a label, or a list of labels."""
 
     labels: tuple[str, ...]
+    column: str | None = None
+    """Where the labels are."""
 
     @property
     def names(self) -> Sequence[str]:
@@ -28,17 +30,18 @@ class Given:
         ]
 
     def save(self, folder: Folder) -> None:
-        write_model(folder, {"assigner": "given", "labels": self.labels})
+        content = {"assigner": "given", "column": self.column, "labels": self.labels}
+        write_model(folder, content)
 
     @classmethod
     def load(cls, content: dict[str, Any]) -> Given:
-        return cls(tuple(content["labels"]))
+        return cls(tuple(content["labels"]), content.get("column"))
 
 
-def fit_given(batches: TextBatches) -> Given:
+def fit_given(batches: TextBatches, column: str | None = None) -> Given:
     """Collect the labels that occur, in alphabetical order."""
     labels = {label for batch in batches() for value in batch.values for label in labels_of(value)}
-    return Given(tuple(sorted(labels)))
+    return Given(tuple(sorted(labels)), column)
 
 
 def labels_of(value: Any) -> list[str]:

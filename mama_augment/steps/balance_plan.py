@@ -17,6 +17,7 @@ import numpy as np
 
 from mama_augment import shards
 from mama_augment.concepts import ConceptAssigner, ConceptConfig, TextBatch, fit_assigner
+from mama_augment.concepts.column import concept_column
 from mama_augment.corpus import Clip, ClipWriter, Corpus, gather
 from mama_augment.files import Folder
 from mama_augment.plan import BalanceConfig, auto_cap, concept_probabilities
@@ -84,7 +85,11 @@ def make_plan(
     """Decide about every text; `rows-<unit>.arrow` in `scratch` holds each unit's clips."""
     on_phase("joining clips and captions")
     corpus = gather(
-        clips_dir, captions_dirs, scratch, seed=step.balance.seed, column=step.concepts.column
+        clips_dir,
+        captions_dirs,
+        scratch,
+        seed=step.balance.seed,
+        column=concept_column(step.concepts),
     )
     on_phase(f"finding concepts ({step.concepts.assigner})")
     assigner = fit_assigner(step.concepts, partial(_batches, corpus))

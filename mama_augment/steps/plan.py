@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 
 from mama_augment.budget import BudgetConfig, Counts, Spending, main_concepts, spend
 from mama_augment.concepts import ConceptAssigner, ConceptConfig, TextBatch, fit_assigner
+from mama_augment.concepts.column import concept_column
 from mama_augment.concepts.lists import ConceptLists, ListsWriter
 from mama_augment.corpus import Clip, Corpus, gather
 from mama_augment.files import Folder
@@ -57,6 +58,8 @@ class CaptionPlan:
     counts_before: npt.NDArray[np.int64]
     counts_after: npt.NDArray[np.int64]
     num_clips: int
+    num_clips_known: int
+    """Of the clips that may be captioned, those that are about some concept."""
     num_clips_planned: int
     num_planned: int
     num_unspent: int
@@ -93,7 +96,8 @@ def make_caption_plan(
     scratch = Path(tempfile.mkdtemp(prefix="mama-augment-"))
     try:
         on_phase("joining clips and texts")
-        corpus = gather(clips_dir, captions_dirs, scratch, seed=budget.seed, column=concepts.column)
+        column = concept_column(concepts)
+        corpus = gather(clips_dir, captions_dirs, scratch, seed=budget.seed, column=column)
         on_phase(f"finding concepts ({concepts.assigner})")
         assigner = fit_assigner(concepts, partial(_batches, corpus))
         on_phase("counting")
@@ -112,6 +116,7 @@ def make_caption_plan(
         counts_before=known.counts,
         counts_after=spending.counts_after,
         num_clips=known.num_clips,
+        num_clips_known=int(np.count_nonzero(np.diff(known.concepts.starts))),
         num_clips_planned=int(np.count_nonzero(spending.num_captions)),
         num_planned=budget.num_captions - spending.num_unspent,
         num_unspent=spending.num_unspent,
