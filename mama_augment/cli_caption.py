@@ -203,22 +203,6 @@ def caption(
         gpu_memory_share=memory_share(gpu_memory_share, gpus),
         base_url=base_url,
     )
-    if dry_run:
-        from mama_augment.steps.caption_forecast import forecast
-        from mama_augment.summary_caption import print_forecast
-
-        print_forecast(
-            forecast(
-                clips,
-                settings,
-                engine_config,
-                allow_partial=allow_partial,
-                reuse_uri=reuse,
-                tokens_per_second=tokens_per_second,
-                with_sample=sample,
-            )
-        )
-        return
     runs_on = RuntimeConfig(
         runtime=runtime,
         num_workers=workers,
@@ -232,6 +216,22 @@ def caption(
         allow_partial=allow_partial,
         reuse_uri=reuse,
     )
+    if dry_run:
+        from mama_augment.steps.caption_forecast import forecast
+        from mama_augment.summary_caption import print_forecast
+
+        print_forecast(
+            forecast(
+                clips,
+                settings,
+                engine_config,
+                out_uri=out,
+                run=run,
+                tokens_per_second=tokens_per_second,
+                with_sample=sample,
+            )
+        )
+        return
     with locked(out):
         job = open_job(clips, out, settings, engine_config, runs_on, run)
         try:

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mama_augment.engines.base import Completion
+from mama_augment.journal import Journal
 from mama_augment.store import StepDir
 
 TEXT_COLUMNS = ["raw_text", "num_prompt_tokens", "num_output_tokens", "finish_reason"]
@@ -41,6 +42,22 @@ class FirstOf:
 
     def get(self, key: str) -> Completion | None:
         return next((layer.get(key) for layer in self._layers if key in layer), None)
+
+
+def finished(out: StepDir, unit_id: str) -> dict[str, Completion]:
+    """The captions of a unit that a rerun does not ask for again: in its journal, or committed (a
+    unit that is redone for the sake of its failures).
+    """
+    found = Journal(out.folder, unit_id).read()
+    record = out.record(unit_id)
+    table = out.read_data(record, [*TEXT_COLUMNS, "caption_key"]) if record is not None else None
+    if table is None:
+        return found
+    committed = {
+        row.pop("caption_key"): Completion(text=row.pop("raw_text"), **row)
+        for row in table.to_pylist()
+    }
+    return committed | found
 
 
 class CaptionIndex:

@@ -96,24 +96,39 @@ class StepDir:
         Raises:
             InputError: `uri` holds something else: another config, another input, or other files.
         """
+        if (existing := cls.to_resume(uri, manifest, overwrite=overwrite)) is not None:
+            existing.remove_leftovers()
+            return existing
         folder = Folder(uri)
         if folder.exists(MANIFEST_NAME):
-            if overwrite:
-                clear(folder)
-            else:
-                existing = cls.open(uri)
-                check_same(existing.manifest, manifest, uri)
-                existing.remove_leftovers()
-                return existing
-        elif names := [n for n in folder.sizes_bytes() if not is_passing(n)]:
-            raise InputError(
-                f"{uri!r} is not empty and is no step directory (found {', '.join(names[:3])}); "
-                "give a new --out directory"
-            )
+            clear(folder)
         if folder.is_local:
             folder.fs.create_dir(folder.path(), recursive=True)
         folder.write_bytes(MANIFEST_NAME, manifest.to_json())
         return cls(folder, manifest)
+
+    @classmethod
+    def to_resume(cls, uri: str, manifest: Manifest, *, overwrite: bool = False) -> StepDir | None:
+        """What `create_or_resume` continues; None where it starts anew. Writes nothing.
+
+        Raises:
+            InputError: as `create_or_resume`.
+        """
+        folder = Folder(uri)
+        if folder.exists(MANIFEST_NAME):
+            if overwrite:
+                return None
+            existing = cls.open(uri)
+            check_same(existing.manifest, manifest, uri)
+            return existing
+        if folder.size_bytes("") is not None:
+            raise InputError(f"{uri!r} is a file; a directory is needed")
+        if names := [n for n in folder.sizes_bytes() if not is_passing(n)]:
+            raise InputError(
+                f"{uri!r} is not empty and is no step directory (found {', '.join(names[:3])}); "
+                "give a new --out directory"
+            )
+        return None
 
     def commit(
         self,

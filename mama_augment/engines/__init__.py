@@ -10,6 +10,8 @@ from mama_augment.engines.base import CaptionEngine
 from mama_augment.runtime.gpus import GpuShare
 from mama_augment.schema import InputError
 
+VLLM_LOGGING_LEVEL = "ERROR"
+"""Read when vLLM is imported; without it, hundreds of lines per start."""
 ENGINES = ("auto", "vllm", "transformers", "openai")
 
 
@@ -100,11 +102,26 @@ def memory_share(given: float | None, gpus: GpuShare | None) -> float:
     return EngineConfig.gpu_memory_share * min(1.0, gpus.per_worker if gpus else 1.0)
 
 
+def check_model(config: EngineConfig) -> None:
+    """Refuse a model that its engine cannot serve, before anything is written or loaded.
+
+    Raises:
+        InputError: naming the architecture and the way out.
+    """
+    if config.name != "vllm":
+        return  # transformers serves what `models.find` lets through
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", VLLM_LOGGING_LEVEL)
+    try:
+        from mama_augment.engines.vllm import check_architecture
+    except (ImportError, OSError):
+        return  # it runs elsewhere, perhaps, as on the head of a cluster
+    check_architecture(config.model)
+
+
 def make_engine(config: EngineConfig) -> CaptionEngine:
     """Start the engine that `config` names; heavy imports happen here."""
     if config.name == "vllm":
-        # Read when vLLM is imported; without it, hundreds of lines per start.
-        os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
+        os.environ.setdefault("VLLM_LOGGING_LEVEL", VLLM_LOGGING_LEVEL)
         from mama_augment.engines.vllm import VllmEngine
 
         return VllmEngine(config)

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from mama_augment import store
-from mama_augment.engines import EngineConfig, make_engine
+from mama_augment.engines import EngineConfig, check_model, make_engine
 from mama_augment.engines.supervised import StartEngine
 from mama_augment.journal import FOLDER as JOURNAL_FOLDER
 from mama_augment.ledger import Ledger
@@ -70,8 +70,7 @@ def open_job(
             what the output directory holds.
     """
     manifest = plan(clips_uri, settings, engine.name, allow_partial=run.allow_partial)
-    if run.reuse_uri is not None:
-        StepDir.open(run.reuse_uri, step="caption")
+    check_start(out_uri, manifest, engine, run)
     out = StepDir.create_or_resume(out_uri, manifest, overwrite=run.overwrite)
     todo = out.units_to_do(retry_failed=run.retry_failed)
     remove_journals(out, keep=[] if run.overwrite else todo)
@@ -96,6 +95,22 @@ def open_job(
         make_worker=make_worker,
         runtime=runtime,
     )
+
+
+def check_start(
+    out_uri: str, manifest: Manifest, engine: EngineConfig, run: CaptionRun
+) -> StepDir | None:
+    """The captions directory that a run continues; None where it starts one. Writes nothing.
+
+    Raises:
+        InputError: what is there, what is to be reused, or the model does not fit.
+    """
+    if run.reuse_uri is not None:
+        StepDir.open(run.reuse_uri, step="caption")
+    existing = StepDir.to_resume(out_uri, manifest, overwrite=run.overwrite)
+    if existing is None or existing.units_to_do(retry_failed=run.retry_failed):
+        check_model(engine)
+    return existing
 
 
 def run_caption(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
@@ -11,16 +12,17 @@ from dataclasses import dataclass
 from mama_augment.engines import EngineConfig, make_engine
 from mama_augment.engines.base import CaptionRequest, EngineError
 from mama_augment.engines.supervised import StartEngine, SupervisedEngine
-from mama_augment.known import CaptionIndex
+from mama_augment.known import CaptionIndex, FirstOf, Known, finished
 from mama_augment.schema import InputError
-from mama_augment.steps.caption import plan
+from mama_augment.steps.caption import CaptionRun, check_start, plan
 from mama_augment.steps.caption_requests import (
     CaptionSettings,
     identify,
     prepare,
+    runs,
 )
 from mama_augment.steps.caption_source import captions_of_unit, read_clips
-from mama_augment.store import StepDir
+from mama_augment.store import Manifest, StepDir
 
 SAMPLE_SHARE = 0.01
 MIN_SAMPLE, MAX_SAMPLE = 16, 1000
@@ -36,9 +38,9 @@ class Forecast:
     """Clips that get none, by reason."""
     num_captions: int
     num_there: int
-    """Captions that `--reuse` brings."""
+    """Captions that are settled in the output directory, or that `--reuse` brings."""
     num_requests: int
-    """Prefills: all missing captions of a clip share one."""
+    """All missing captions of a clip are one, unless there are some between them."""
     num_prompt_tokens: int | None
     num_output_tokens: int
     is_measured: bool
@@ -50,65 +52,103 @@ def forecast(
     settings: CaptionSettings,
     engine: EngineConfig,
     *,
-    allow_partial: bool = False,
-    reuse_uri: str | None = None,
+    out_uri: str | None = None,
+    run: CaptionRun | None = None,
     tokens_per_second: float | None = None,
     with_sample: bool = False,
     start_engine: StartEngine = make_engine,
 ) -> Forecast:
     """Count requests and tokens; writes nothing.
 
-    tokens_per_second: output tokens of the engine at hand. with_sample: caption 1 % of the clips
-    (16 to 1,000) to measure tokens and speed.
+    out_uri: what is there already is not counted again; None: nothing is. tokens_per_second:
+    output tokens of the engine at hand. with_sample: caption 1 % of the clips (16 to 1,000) to
+    measure tokens and speed.
 
     Raises:
         InputError: what a run would refuse.
     """
-    if tokens_per_second is not None and tokens_per_second <= 0:
-        raise InputError(f"--tokens-per-second is {tokens_per_second}; it must be above 0")
-    manifest = plan(clips_uri, settings, engine.name, allow_partial=allow_partial)
+    check_speed(tokens_per_second)
+    run = run or CaptionRun()
+    manifest = plan(clips_uri, settings, engine.name, allow_partial=run.allow_partial)
+    out = check_start(out_uri, manifest, engine, run) if out_uri is not None else None
     clips = StepDir.open(clips_uri, step="keyframes")
     num_captions = sum(manifest.units.values())
     num_rows = sum(record.data_rows for record in clips.records().values())
     num_clips = num_rows - sum(manifest.left_out.values())
-    num_there, num_requests = 0, num_clips
-    if reuse_uri is not None:
-        num_there, num_requests = _count_missing(clips, settings, reuse_uri)
-    num_missing = num_captions - num_there
-    num_output = num_missing * settings.sampling.max_tokens
+    left = _count_left(clips, manifest, settings, out, run)
+    num_output = left.num_captions * settings.sampling.max_tokens
     num_prompt, seconds = None, None
-    if with_sample and num_requests:
+    if with_sample and left.num_requests:
         sample = measure(clips, settings, engine, num_clips, start_engine)
-        num_output = round(num_missing * sample.output_tokens)
-        num_prompt = round(num_requests * sample.prompt_tokens)
-        seconds = num_missing / sample.captions_per_second
+        num_output = round(left.num_captions * sample.output_tokens)
+        num_prompt = round(left.num_requests * sample.prompt_tokens)
+        seconds = left.num_captions / sample.captions_per_second
     if tokens_per_second is not None:
         seconds = num_output / tokens_per_second
     return Forecast(
         num_clips=num_clips,
         left_out=manifest.left_out,
         num_captions=num_captions,
-        num_there=num_there,
-        num_requests=num_requests,
+        num_there=left.num_there,
+        num_requests=left.num_requests,
         num_prompt_tokens=num_prompt,
         num_output_tokens=num_output,
-        is_measured=with_sample and num_requests > 0,
+        is_measured=with_sample and left.num_requests > 0,
         seconds=seconds,
     )
 
 
-def _count_missing(clips: StepDir, settings: CaptionSettings, reuse_uri: str) -> tuple[int, int]:
-    """(captions that are there, clips that lack some)."""
-    known = CaptionIndex(StepDir.open(reuse_uri, step="caption"))
-    num_there = num_lacking = 0
-    for record in clips.records().values():
-        numbers = captions_of_unit(clips, record, settings)
-        for clip in read_clips(clips, record, numbers, known, settings):
+def check_speed(tokens_per_second: float | None) -> None:
+    """Refuse what is no speed.
+
+    Raises:
+        InputError: zero, negative, or no number.
+    """
+    if tokens_per_second is not None and not 0 < tokens_per_second < math.inf:
+        raise InputError(
+            f"--tokens-per-second is {tokens_per_second:g}; it must be a number above 0"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Left:
+    """What a run still has to ask for; captions of broken rows are neither there nor asked for."""
+
+    num_there: int
+    num_captions: int
+    num_requests: int
+
+
+def _count_left(
+    clips: StepDir,
+    manifest: Manifest,
+    settings: CaptionSettings,
+    out: StepDir | None,
+    run: CaptionRun,
+) -> Left:
+    reusable: Known = (
+        CaptionIndex(StepDir.open(run.reuse_uri, step="caption")) if run.reuse_uri else {}
+    )
+    units = list(manifest.units)
+    todo = units if out is None else out.units_to_do(retry_failed=run.retry_failed)
+    num_there = sum(manifest.units[unit_id] for unit_id in set(units) - set(todo))
+    num_captions = num_requests = 0
+    records = clips.records()
+    for unit_id in todo:
+        numbers = captions_of_unit(clips, records[unit_id], settings)
+        here = finished(out, unit_id) if out is not None else {}
+        if not here and run.reuse_uri is None:  # no frame needs to be read
+            num_captions += sum(numbers)
+            num_requests += sum(number > 0 for number in numbers)
+            continue
+        known = FirstOf(here, reusable)
+        for clip in read_clips(clips, records[unit_id], numbers, known, settings):
             keys = identify(clip, settings).keys
-            here = sum(key in known for key in keys)
-            num_there += here
-            num_lacking += here < len(keys)
-    return num_there, num_lacking
+            missing = [index for index, key in enumerate(keys) if key not in known]
+            num_there += len(keys) - len(missing)
+            num_captions += len(missing)
+            num_requests += sum(1 for _ in runs(missing))
+    return Left(num_there=num_there, num_captions=num_captions, num_requests=num_requests)
 
 
 @dataclass(frozen=True, kw_only=True)

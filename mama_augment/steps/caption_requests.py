@@ -153,7 +153,7 @@ def prepare(clip: Clip, settings: CaptionSettings) -> Prepared:
         image = grid_of(clip.frames, settings)
     except BrokenFrameError as error:
         return Prepared(clip=clip, reject=("broken_frame", str(error)))
-    for first, number in _runs(missing):
+    for first, number in runs(missing):
         request = CaptionRequest(
             request_id=f"{clip.unit_id}:{clip.position}:{first}",
             image=image,
@@ -183,7 +183,7 @@ def grid_of(frames: Sequence[bytes], settings: CaptionSettings) -> Image:
     return compose_grid(images, layout.rows, layout.columns, settings.size_px)
 
 
-def _runs(indices: Sequence[int]) -> Iterator[tuple[int, int]]:
+def runs(indices: Sequence[int]) -> Iterator[tuple[int, int]]:
     """(first, number) of each stretch of consecutive indices; each is one request."""
     start = 0
     for i in range(1, len(indices) + 1):

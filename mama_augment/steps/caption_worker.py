@@ -17,7 +17,7 @@ from mama_augment.engines import EngineConfig, make_engine
 from mama_augment.engines.base import CaptionRequest, Completion, EngineError, Result
 from mama_augment.engines.supervised import StartEngine, SupervisedEngine
 from mama_augment.journal import Journal
-from mama_augment.known import TEXT_COLUMNS, CaptionIndex, FirstOf, Known
+from mama_augment.known import CaptionIndex, FirstOf, Known, finished
 from mama_augment.ledger import Reject
 from mama_augment.prefetch import prefetch
 from mama_augment.schema import CAPTIONS
@@ -121,7 +121,7 @@ class CaptionWorker:
     def _start_unit(self, unit_id: str) -> Iterator[Clip]:
         num_open = self.out.manifest.units[unit_id]
         journal = Journal(self.out.folder, unit_id)
-        known = FirstOf(journal.read(), self._committed(unit_id), self.reusable)
+        known = FirstOf(finished(self.out, unit_id), self.reusable)
         record = self.out.record(unit_id)
         attempts = {r.id: r.attempts for r in self.out.read_rejects(record)} if record else {}
         with self._lock:
@@ -134,19 +134,6 @@ class CaptionWorker:
         assert source is not None, f"unit {unit_id} is not committed"
         numbers = captions_of_unit(self.clips, source, self.settings)
         yield from read_clips(self.clips, source, numbers, known, self.settings)
-
-    def _committed(self, unit_id: str) -> dict[str, Completion]:
-        """Captions of a unit that is redone for the sake of its failures."""
-        record = self.out.record(unit_id)
-        if record is None:
-            return {}
-        table = self.out.read_data(record)
-        if table is None:
-            return {}
-        return {
-            row.pop("caption_key"): Completion(text=row.pop("raw_text"), **row)
-            for row in table.select([*TEXT_COLUMNS, "caption_key"]).to_pylist()
-        }
 
     def _record_settled(self, prepared: Prepared) -> None:
         clip = prepared.clip

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import types
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +17,9 @@ from mama_augment.schema import InputError
 from mama_augment.steps.caption import CaptionRun, open_job, run_caption
 from mama_augment.steps.caption_forecast import forecast
 from mama_augment.steps.caption_requests import CaptionSettings
+from mama_augment.store import StepDir
 from tests.augment.scripted_engine import Script
+from tests.augment.test_caption import fail_writing
 from tests.augment.worlds import clip, write_clips
 
 ENGINE = EngineConfig(name="transformers", model="none", max_in_flight=4)
@@ -63,12 +67,84 @@ def test_what_is_there_already_is_not_asked_again(clips_dir: str, tmp_path: Path
             CaptionRun(), Script().start,
         )
     )  # fmt: skip
-    found = forecast(clips_dir, SETTINGS, ENGINE, reuse_uri=str(tmp_path / "one"))
+    found = forecast(clips_dir, SETTINGS, ENGINE, run=CaptionRun(reuse_uri=str(tmp_path / "one")))
     assert (found.num_captions, found.num_there, found.num_requests) == (60, 30, 30)
-    same = forecast(clips_dir, one, ENGINE, reuse_uri=str(tmp_path / "one"))
+    same = forecast(clips_dir, one, ENGINE, run=CaptionRun(reuse_uri=str(tmp_path / "one")))
     assert (same.num_there, same.num_requests, same.num_output_tokens) == (30, 0, 0)
 
 
 def test_a_speed_that_is_none_is_refused(clips_dir: str) -> None:
     with pytest.raises(InputError, match="--tokens-per-second is 0"):
         forecast(clips_dir, SETTINGS, ENGINE, tokens_per_second=0)
+
+
+def test_what_the_output_directory_holds_is_not_asked_again(clips_dir: str, tmp_path: Path) -> None:
+    out = str(tmp_path / "out")
+    runtime, start = RuntimeConfig(num_workers=1), Script().start
+    new = forecast(clips_dir, SETTINGS, ENGINE, out_uri=out)
+    assert (new.num_there, new.num_requests, Path(out).exists()) == (0, 30, False)
+    make_room = fail_writing(after=19)  # one unit of 7 clips, and 5 captions in the journal
+    try:
+        job = open_job(clips_dir, out, SETTINGS, ENGINE, runtime, CaptionRun(), start)
+        with pytest.raises(OSError, match="No space left"):
+            run_caption(job)
+    finally:
+        make_room()
+    assert StepDir.open(out).ledger().num_ok == 14
+    before = {p: p.read_bytes() for p in sorted(Path(out).rglob("*")) if p.is_file()}
+    found = forecast(clips_dir, SETTINGS, ENGINE, out_uri=out)
+    assert {p: p.read_bytes() for p in sorted(Path(out).rglob("*")) if p.is_file()} == before
+    script = Script()
+    job = open_job(clips_dir, out, SETTINGS, ENGINE, runtime, CaptionRun(), script.start)
+    run_caption(job)
+    assert (found.num_there, found.num_requests) == (19, len(script.asked))
+    assert found.num_output_tokens == (60 - 19) * 40
+    done = forecast(clips_dir, SETTINGS, ENGINE, out_uri=out)
+    assert (done.num_there, done.num_requests, done.num_output_tokens) == (60, 0, 0)
+    again = forecast(clips_dir, SETTINGS, ENGINE, out_uri=out, run=CaptionRun(overwrite=True))
+    assert (again.num_there, again.num_requests) == (0, 30)
+
+
+def test_failed_captions_are_asked_again_on_request(clips_dir: str, tmp_path: Path) -> None:
+    out = str(tmp_path / "out")
+    failing = Script(fails=frozenset({"00000:5:0", "00002:1:0"})).start
+    runtime = RuntimeConfig(num_workers=1)
+    run_caption(open_job(clips_dir, out, SETTINGS, ENGINE, runtime, CaptionRun(), failing))
+    settled = forecast(clips_dir, SETTINGS, ENGINE, out_uri=out)
+    assert (settled.num_there, settled.num_requests) == (60, 0)
+    retry = forecast(clips_dir, SETTINGS, ENGINE, out_uri=out, run=CaptionRun(retry_failed=True))
+    assert (retry.num_there, retry.num_requests) == (56, 2)
+
+
+def test_what_a_run_would_refuse_the_dry_run_refuses(clips_dir: str, tmp_path: Path) -> None:
+    out, other = str(tmp_path / "out"), tmp_path / "other"
+    runtime, start = RuntimeConfig(num_workers=1), Script().start
+    open_job(clips_dir, out, SETTINGS, ENGINE, runtime, CaptionRun(), start)
+    with pytest.raises(InputError, match="num_captions was 2, now 1"):
+        forecast(clips_dir, replace(SETTINGS, num_captions=1), ENGINE, out_uri=out)
+    with pytest.raises(InputError, match="holds the output of `mama-augment keyframes`"):
+        forecast(clips_dir, SETTINGS, ENGINE, out_uri=clips_dir)
+    other.mkdir()
+    (other / "notes.txt").touch()
+    with pytest.raises(InputError, match=r"not empty.*notes.txt"):
+        forecast(clips_dir, SETTINGS, ENGINE, out_uri=str(other))
+    with pytest.raises(InputError, match="is a file"):
+        forecast(clips_dir, SETTINGS, ENGINE, out_uri=str(other / "notes.txt"))
+
+
+def test_a_model_that_the_engine_cannot_serve_is_refused_before_anything_is_written(
+    clips_dir: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(directory: str) -> None:
+        raise InputError(f"vLLM cannot serve {directory!r}")
+
+    module = types.ModuleType("mama_augment.engines.vllm")
+    module.check_architecture = refuse  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    engine, out, start = replace(ENGINE, name="vllm"), tmp_path / "out", Script().start
+    with pytest.raises(InputError, match="vLLM cannot serve 'none'"):
+        forecast(clips_dir, SETTINGS, engine, out_uri=str(out))
+    runtime = RuntimeConfig(num_workers=1)
+    with pytest.raises(InputError, match="vLLM cannot serve 'none'"):
+        open_job(clips_dir, str(out), SETTINGS, engine, runtime, CaptionRun(), start)
+    assert not out.exists()

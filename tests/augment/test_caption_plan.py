@@ -25,6 +25,7 @@ from mama_augment.engines.base import SamplingConfig
 from mama_augment.files import Folder
 from mama_augment.runtime import RuntimeConfig
 from mama_augment.schema import InputError
+from mama_augment.steps.caption import CaptionRun
 from mama_augment.steps.caption_forecast import forecast
 from mama_augment.steps.caption_plan import PlannedCaptions, read_plan
 from mama_augment.steps.caption_requests import CaptionSettings
@@ -309,7 +310,7 @@ def test_the_dry_run_counts_what_the_plan_asks(clips_dir: str, tmp_path: Path) -
     assert set(script.asked) == {"00000:0:0", "00000:5:0", "00000:6:0", "00002:1:0"}
     caption(clips_dir, tmp_path / "one", settings=settings)
     more = following(tmp_path / "more.parquet", COUNTS | {"c00": 4, "c01": 2})
-    found = forecast(clips_dir, more, engine, reuse_uri=str(tmp_path / "one"))
+    found = forecast(clips_dir, more, engine, run=CaptionRun(reuse_uri=str(tmp_path / "one")))
     assert (found.num_captions, found.num_there, found.num_requests) == (13, 10, 2)
     nothing = following(tmp_path / "nothing.parquet", {"c00": 0})
     found = forecast(clips_dir, nothing, engine, with_sample=True, start_engine=script.start)

@@ -15,6 +15,7 @@ from mama_augment.engines import EngineConfig
 from mama_augment.runtime import RuntimeConfig
 from mama_augment.schema import SPLITS, InputError
 from mama_augment.steps.balance import BalanceStep, run_step
+from mama_augment.steps.caption import CaptionRun
 from mama_augment.steps.caption_forecast import forecast
 from mama_augment.store import StepDir
 from tests.augment.scripted_engine import Script
@@ -121,7 +122,7 @@ def test_the_dry_run_leaves_them_out_too(clips_dir: str, tmp_path: Path) -> None
     assert found.left_out == {"split_reserved": 9}
     assert len(set(script.asked)) == 11
     caption(clips_dir, tmp_path / "one")
-    found = forecast(clips_dir, EVERY, engine, reuse_uri=str(tmp_path / "one"))
+    found = forecast(clips_dir, EVERY, engine, run=CaptionRun(reuse_uri=str(tmp_path / "one")))
     assert (found.num_captions, found.num_there, found.left_out) == (20, 11, {})
 
 
