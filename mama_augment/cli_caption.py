@@ -175,6 +175,7 @@ def caption(
     from mama_augment.summary import print_ledger, print_left_out, step_progress
     from mama_augment.summary_caption import stopped
 
+    check_dry_run(dry_run, sample, tokens_per_second)
     engine_name = settle(engine)
     gpus = gpus_of(engine_name, tensor_parallel, gpus_per_replica)
     layout = GridLayout.parse(grid)
@@ -244,6 +245,23 @@ def caption(
     )
     print_left_out(job.out.manifest.left_out)
     raise typer.Exit(ledger.exit_code)
+
+
+def check_dry_run(dry_run: bool, sample: bool, tokens_per_second: float | None) -> None:
+    """Refuse options of `--dry-run` without it: whoever gives them expects no captions.
+
+    Raises:
+        InputError: naming the option.
+    """
+    from mama_augment.steps.caption_forecast import check_speed
+
+    check_speed(tokens_per_second)
+    given = ["--sample"] * sample + ["--tokens-per-second"] * (tokens_per_second is not None)
+    if given and not dry_run:
+        raise InputError(
+            f"{' and '.join(given)}: only with --dry-run, which captions nothing; add it, "
+            "or leave them out to caption all clips"
+        )
 
 
 def planned_captions(uri: str | None, num_captions: int | None) -> PlannedCaptions | None:

@@ -11,6 +11,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from mama_augment.cli import app
+from mama_augment.schema import InputError
 from mama_augment.store import StepDir
 from tests.augment.fake_server import Answer, Server, serving
 from tests.augment.worlds import clip, write_clips
@@ -78,3 +79,24 @@ def test_a_template_that_fails_rejects_its_rows_and_ends_no_run(
     opened = StepDir.open(str(out))
     rejects = [r for record in opened.records().values() for r in opened.read_rejects(record)]
     assert [(r.verdict, r.reason) for r in rejects] == [("rejected", "prompt_error")] * NUM_CLIPS
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--sample"], "--sample: only with --dry-run"),
+        (["--tokens-per-second", "100"], "--tokens-per-second: only with --dry-run"),
+        (["--dry-run", "--tokens-per-second", "nan"], "--tokens-per-second is nan"),
+        (["--dry-run", "--tokens-per-second", "inf"], "--tokens-per-second is inf"),
+        (["--dry-run", "--tokens-per-second", "0"], "--tokens-per-second is 0"),
+        (["--dry-run", "--tokens-per-second", "-5"], "--tokens-per-second is -5"),
+    ],
+)
+def test_options_of_the_dry_run_that_make_no_sense_are_refused(
+    clips_dir: str, tmp_path: Path, server: Server, options: list[str], message: str
+) -> None:
+    result = run(clips_dir, tmp_path / "out", server, *options)
+    assert isinstance(result.exception, InputError)  # `main` ends with code 2 and its message
+    assert message in str(result.exception)
+    assert not server.bodies
+    assert not (tmp_path / "out").exists()
