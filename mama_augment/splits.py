@@ -127,6 +127,12 @@ def draw_splits(
     short: dict[str, tuple[int, ...]] = {}
     for split in HELD_OUT:
         if split in given_splits:
+            if (wanted := getattr(sizes, split)) is not None:
+                warnings.append(
+                    f"--{split}-size {wanted} has no effect: the input gives the {split} split, "
+                    "and splits that are given are kept. Blank it in the input manifest to have "
+                    "one drawn"
+                )
             continue
         size = sizes.resolve(split, pool.num_seen)
         free = [c for c in candidates if c.video not in split_of_video]

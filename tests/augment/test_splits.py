@@ -89,6 +89,21 @@ def test_given_splits_and_their_videos_are_left_alone() -> None:
     assert drawn.split_of_video["v0"] == "test"
 
 
+def test_a_size_for_a_given_split_is_said_to_have_no_effect() -> None:
+    pool = [candidate(i, (0,)) for i in range(40)]
+    sizes = SplitSizes(meta=5, val=5)
+    drawn = draw_splits(
+        pooled(pool, sizes, 1),
+        sizes,
+        num_concepts=1,
+        given_videos={"elsewhere": "meta", "too": "test"},
+        given_splits=["meta", "test"],
+    )
+    (warning,) = drawn.warnings
+    assert warning.startswith("--meta-size 5 has no effect: the input gives the meta split")
+    assert Counter(drawn.split_of_clip.values()) == {"val": 5}
+
+
 def test_a_pool_is_bounded_and_draws_as_if_it_were_not() -> None:
     many = [
         Candidate((i * 7919 + 13) % 100_003, f"c{i}", f"v{i}", (0,) if i % 50 else (1,))
