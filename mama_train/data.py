@@ -15,6 +15,7 @@ from mama_train import ranks
 from mama_train.batch import Batch, keys, same_text
 from mama_train.config import VisitKind
 from mama_train.frames import augment, choose_frames, decode_frames
+from mama_train.interrupt import ignore
 from mama_train.models.base import FrameSpec
 from mama_train.shards import Caption, ClipRows, SplitIndex
 from mama_train.text import TextTokenizer
@@ -200,6 +201,7 @@ class Loader:
             sampler=todo,
             batch_size=None,
             num_workers=self.config.num_workers,
+            worker_init_fn=ignore,
         )
         yield from loader
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mama_augment.store import locked
-from mama_train import checkpoint, ranks
+from mama_train import checkpoint, interrupt, ranks
 from mama_train.config import TrainConfig
 from mama_train.evaluate import evaluate
 from mama_train.history import History, Row, write_json
@@ -18,6 +18,8 @@ from mama_train.step import NonFiniteLossError, Stepper
 from mama_train.watch import Watch
 
 __all__ = ["NonFiniteLossError", "TrainResult", "train"]
+
+STOPPING = "stopping after this step; Ctrl-C again stops at once, without saving"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +43,8 @@ def train(
     Raises:
         InputError: shards, model or settings do not fit; or the run folder is in use.
         NonFiniteLossError: the loss became NaN or infinite; the clip ids are in nonfinite.json.
-        KeyboardInterrupt: after saving a checkpoint that `--resume` continues from.
+        KeyboardInterrupt: after Ctrl-C, at the end of the step and with a checkpoint saved; after
+            a second Ctrl-C, at once and without.
     """
     ranks.start(config.torch_device())
     with locked(config.run_folder()) if ranks.is_first() else nullcontext():
@@ -56,15 +59,15 @@ def _train(config: TrainConfig, resume: bool, overwrite: bool, watch: Watch) -> 
     started = time.monotonic()
     watch.begin(setup.progress.step, setup.num_steps)
     try:
-        num_samples = run.take_steps()
-    except KeyboardInterrupt:
+        with interrupt.deferred(lambda: watch.note(STOPPING)) as asked:
+            num_samples, stopped = run.take_steps(asked)
+        seconds = time.monotonic() - started
         run.save()
-        watch.note(f"stopped at step {setup.progress.step}; `--resume` continues from there")
-        raise
+        if stopped:
+            watch.note(f"stopped at step {setup.progress.step}; `--resume` continues from there")
+            raise KeyboardInterrupt
     finally:
         watch.end()
-    seconds = time.monotonic() - started
-    run.save()
     metrics = _final_metrics(setup) | {
         "num_steps": setup.progress.step,
         "seconds": round(seconds, 2),
@@ -85,12 +88,16 @@ class _Run:
         self.history = History(folder, keep_up_to=step) if ranks.is_first() else None
         self.pending: list[Row] = []
 
-    def take_steps(self) -> int:
-        """Steps until the end of the run; returns how many samples they took."""
+    def take_steps(self, asked: interrupt.Interrupt) -> tuple[int, bool]:
+        """Steps until the end of the run, or until someone is asked to stop.
+
+        Returns how many samples they took, and whether it was asked to stop.
+        """
         setup, progress, config = self.setup, self.setup.progress, self.setup.config
         stepper, num_samples = Stepper(setup), 0
         batches = setup.train.batches(progress.data)
-        while progress.step < setup.num_steps:
+        stopped = False
+        while progress.step < setup.num_steps and not stopped:
             after, batch = next(batches)
             row = stepper(batch.to(setup.device), progress)
             progress.step += 1
@@ -102,7 +109,9 @@ class _Run:
                 self.save(is_best=True)
             elif setup.is_due(config.save_every, progress.step):
                 self.save()
-        return num_samples
+            # All ranks stop after the same step, whichever of them was asked during it.
+            stopped = ranks.any_rank(asked.asked, setup.device)
+        return num_samples, stopped
 
     def evaluate(self) -> bool:
         """Evaluate on val, where there is one; whether it is the best so far."""

@@ -74,6 +74,15 @@ def sum_in_place(tensors: Sequence[Tensor]) -> None:
             t.copy_(part.view_as(t))
 
 
+def any_rank(flag: bool, device: torch.device) -> bool:
+    """Whether the flag is set on any rank."""
+    if world() == 1:
+        return flag
+    flags = torch.tensor(flag, dtype=torch.int32, device=device)
+    dist.all_reduce(flags, dist.ReduceOp.MAX)
+    return bool(flags)
+
+
 def barrier() -> None:
     if world() > 1:
         dist.barrier()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import signal
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -57,6 +60,17 @@ def test_streamed_by_workers_is_the_same_as_from_memory(shards: Path) -> None:
         assert not streamed.in_memory
         found = list(islice(streamed.batches(), 14))
         assert all(p == q and same(a, b) for (p, a), (q, b) in zip(memory, found, strict=True))
+
+
+def test_workers_leave_ctrl_c_to_their_process(shards: Path) -> None:
+    """A terminal sends SIGINT to them too; without them the step could not be finished."""
+    batches = loader(shards, num_workers=1).batches()
+    next(batches)
+    (worker,) = multiprocessing.active_children()
+    assert worker.pid is not None
+    os.kill(worker.pid, signal.SIGINT)
+    for _ in islice(batches, 6):
+        assert worker.is_alive()
 
 
 def test_continuing_from_any_position_gives_the_rest(shards: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -15,17 +16,17 @@ from typing import Any
 import pytest
 import torch
 
-from mama_train import checkpoint
+from mama_train import checkpoint, step
 from mama_train.config import TrainConfig
 from mama_train.data import Clips
 from mama_train.evaluate import evaluate
 from mama_train.history import read_history
 from mama_train.loop import NonFiniteLossError, train
 from mama_train.models.build import build_from_checkpoint
+from mama_train.optim import apply_gradient
 from mama_train.report import training_sections, write_report
 from mama_train.setup import prepare
 from mama_train.shards import read_concepts, read_index
-from mama_train.watch import Watch
 
 from .shards_helper import write_shards
 
@@ -93,25 +94,41 @@ def test_training_learns(shards: Path, tmp_path: Path) -> None:
     assert "<script" not in html
 
 
-class StopAfter(Watch):
-    """Presses Ctrl-C after a step."""
+def press_ctrl_c(monkeypatch: pytest.MonkeyPatch, *, at: int, times: int = 1) -> None:
+    """SIGINT in the middle of a step: V has moved, and the meta position; the model has not."""
+    calls = []
 
-    def __init__(self, step: int) -> None:
-        self.at = step
+    def interrupted(*args: Any) -> float:
+        calls.append(None)
+        if len(calls) == at:
+            for _ in range(times):
+                os.kill(os.getpid(), signal.SIGINT)
+        return apply_gradient(*args)
 
-    def step(self, row: dict[str, Any], num_samples: int) -> None:
-        if row["step"] == self.at:
-            raise KeyboardInterrupt
+    monkeypatch.setattr(step, "apply_gradient", interrupted)
 
 
-@pytest.mark.parametrize("changes", [{}, {"ema_decay": 0.9, "meta_every": 2, "lagged": True}])
+@pytest.mark.parametrize(
+    "changes", [{"meta_every": 1}, {"ema_decay": 0.9, "meta_every": 2, "lagged": True}]
+)
+@pytest.mark.parametrize(("times", "stopped_at"), [(1, 5), (2, 4)])
 def test_interrupted_and_resumed_is_the_undisturbed_run(
-    shards: Path, tmp_path: Path, changes: dict[str, Any]
+    shards: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    changes: dict[str, Any],
+    times: int,
+    stopped_at: int,
 ) -> None:
+    """One Ctrl-C ends and saves the step; a second one gives up what is not saved."""
     train(config(shards, tmp_path / "whole", **changes))
     parts = config(shards, tmp_path / "parts", **changes)
+    press_ctrl_c(monkeypatch, at=5, times=times)
     with pytest.raises(KeyboardInterrupt):
-        train(parts, watch=StopAfter(6))
+        train(parts)
+    monkeypatch.undo()
+    last = checkpoint.find_checkpoint(parts.out, which="last")
+    assert checkpoint.load_progress(last)[0].step == stopped_at
     train(parts, resume=True)
     assert read_history(tmp_path / "parts") == read_history(tmp_path / "whole")
     metrics = [json.loads((tmp_path / r / "metrics.json").read_text()) for r in ("parts", "whole")]

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from mama_train.checkpoint import find_checkpoint, load_progress
 from mama_train.config import TrainConfig
+from mama_train.history import read_history
 
 from .shards_helper import write_shards
 
@@ -67,3 +73,36 @@ def test_each_process_of_a_machine_has_its_own_gpu(
     monkeypatch.setenv("LOCAL_RANK", "3")
     config = TrainConfig(shards="shards", device=device)
     assert str(config.torch_device()) == expected
+
+
+@pytest.mark.slow
+def test_interrupting_one_rank_stops_all_after_the_same_step(tmp_path: Path) -> None:
+    shards = write_shards(tmp_path / "shards", {"train": 20, "meta": 9})
+    run = tmp_path / "run"
+    command = [
+        sys.executable, "-m", "mama_train", "run", str(shards), "--out", str(run),
+        "--steps", "100000", "--batch-size", "6", "--set=num_frames=2", "--set=tensorboard=false",
+        "--set=save_every=5",
+    ]  # fmt: skip
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shared = os.environ | {
+        "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
+        "OMP_NUM_THREADS": "1",
+    }  # fmt: skip
+    work = [
+        subprocess.Popen(command, env=shared | {"RANK": str(r), "LOCAL_RANK": str(r)})
+        for r in range(2)
+    ]
+    try:
+        while not read_history(run):
+            assert [p.poll() for p in work] == [None, None]
+            time.sleep(0.05)
+        work[1].send_signal(signal.SIGINT)
+        assert [p.wait(timeout=60) for p in work] == [130, 130]
+    finally:
+        for process in work:
+            process.kill()
+    progress, _ = load_progress(find_checkpoint(str(run), which="last"))
+    assert read_history(run)[-1]["step"] == progress.step
