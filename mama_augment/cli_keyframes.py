@@ -186,7 +186,7 @@ def keyframes(
         threads_per_worker,
     )
     from mama_augment.steps.split import split_clips
-    from mama_augment.summary import print_ledger, step_progress
+    from mama_augment.summary import print_ledger, print_unsplit, step_progress
 
     runs_on = RuntimeConfig(runtime=runtime, num_workers=workers, ray_address=ray_address)
     step = KeyFramesStep(
@@ -214,7 +214,15 @@ def keyframes(
     with locked(out):
         if step.split.is_on:
             with step_progress("split", clips.num_rows) as progress:
-                clips = split_clips(out, clips, step, num_workers=workers, on_done=progress.advance)
+                clips, unsplit = split_clips(
+                    out,
+                    clips,
+                    step,
+                    num_workers=workers,
+                    overwrite=overwrite,
+                    on_done=progress.advance,
+                )
+            print_unsplit(unsplit)
         step_dir = open_step(out, clips, step, overwrite=overwrite)
         todo = step_dir.units_to_do(retry_failed=retry_failed)
         num_done = clips.num_rows - sum(step_dir.manifest.units[unit_id] for unit_id in todo)

@@ -92,19 +92,27 @@ def versions(*packages: str) -> dict[str, str]:
     return {"mama_augment": __version__, **{name: version(name) for name in packages}}
 
 
-def check_same(existing: Manifest, new: Manifest, uri: str) -> None:
-    way_out = "Give another --out, or --overwrite to discard what is there"
-    if existing.step != new.step:
-        raise InputError(f"{uri!r} holds the output of `mama-augment {existing.step}`. {way_out}")
+WAY_OUT = "Give another --out, or --overwrite to discard what is there"
+
+
+def check_config(existing: Manifest, step: str, config: Mapping[str, Any], uri: str) -> None:
+    """Refuse a directory of another step or config."""
+    if existing.step != step:
+        raise InputError(f"{uri!r} holds the output of `mama-augment {existing.step}`. {WAY_OUT}")
     changed = [
-        f"{key} was {existing.config.get(key)!r}, now {new.config.get(key)!r}"
-        for key in sorted({*existing.config, *new.config})
-        if fingerprint(existing.config.get(key)) != fingerprint(new.config.get(key))
+        f"{key} was {existing.config.get(key)!r}, now {config.get(key)!r}"
+        for key in sorted({*existing.config, *config})
+        if fingerprint(existing.config.get(key)) != fingerprint(config.get(key))
     ]
     if changed:
-        raise InputError(f"{uri!r} was made with another config: {'; '.join(changed)}. {way_out}")
+        raise InputError(f"{uri!r} was made with another config: {'; '.join(changed)}. {WAY_OUT}")
+
+
+def check_same(existing: Manifest, new: Manifest, uri: str) -> None:
+    """Refuse a directory of another step, config or input."""
+    check_config(existing, new.step, new.config, uri)
     if (existing.input_fingerprint, dict(existing.units)) != (
         new.input_fingerprint,
         dict(new.units),
     ):
-        raise InputError(f"{uri!r} was made from another input than the one given. {way_out}")
+        raise InputError(f"{uri!r} was made from another input than the one given. {WAY_OUT}")

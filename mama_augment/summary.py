@@ -5,10 +5,12 @@ from __future__ import annotations
 import textwrap
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -24,7 +26,11 @@ from rich.text import Text
 
 from mama_augment.ledger import Ledger
 
+if TYPE_CHECKING:
+    from mama_augment.steps.split import Unsplit
+
 EXAMPLE_CHARACTERS = 160
+UNSPLIT_EXAMPLES = 3
 LEFT_OUT = {
     "split_reserved": "given to meta, val or test, where `balance` takes no generated caption; "
     "--every-split captions them",
@@ -108,6 +114,22 @@ def print_ledger(
         error_console.print("Some items failed; `--retry-failed` tries only those again.")
     if ledger.num_pending:
         error_console.print("Some items are pending; the same command continues.")
+
+
+def print_unsplit(unsplit: Sequence[Unsplit]) -> None:
+    """Videos that stay one clip because splitting them failed, and what to do."""
+    if not unsplit:
+        return
+    named = "; ".join(f"{u.clip_id} ({u.reason}: {u.message})" for u in unsplit[:UNSPLIT_EXAMPLES])
+    more = "; …" if len(unsplit) > UNSPLIT_EXAMPLES else ""
+    error_console.print(
+        f"[bold]not split:[/bold] {len(unsplit):,} of the videos could not be split and stay one "
+        f"clip each: {escape(named)}{more}. Mend the cause (the file, --time-limit-seconds, "
+        "--memory-limit-mb) and run with --overwrite, which splits anew; --retry-failed keeps "
+        "them whole",
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 def print_reasons(

@@ -9,9 +9,10 @@ import numpy as np
 
 from mama_augment import keyframes
 from mama_augment.video.config import ClipConfig, PictureConfig, Span, SplitConfig
+from mama_augment.video.errors import ClipError
 from mama_augment.video.local_file import local_file
 from mama_augment.video.picture import Scaler
-from mama_augment.video.reader import ClipReader
+from mama_augment.video.reader import DEFAULT_FPS, ClipReader
 from mama_augment.video.scan import Scanner
 from mama_augment.video.source import open_video
 
@@ -24,15 +25,28 @@ def split_video(uri: str, span: Span, split: SplitConfig, config: ClipConfig) ->
     Raises:
         ClipError: the video cannot be read.
     """
-    with local_file(uri) as path, open_video(path, config.limits, num_threads=1) as video:
-        reader = ClipReader(video, span)
-        if split.scenes:
-            cuts = scene_cuts(reader, split.least_seconds, config)
-        else:
-            assert split.seconds is not None
-            cuts = even_cuts(frame_times(reader), split.seconds)
+    num_threads = config.limits.num_threads
+    with local_file(uri) as path:
+        try:
+            cuts, num_errors = _cuts(path, span, split, config, num_threads)
+            if num_errors and num_threads > 1:  # as `extract_clip`: timing decides what is made up
+                cuts, _ = _cuts(path, span, split, config, 1)
+        except ClipError as error:
+            raise ClipError(error.reason, error.message.replace(path, uri)) from error
     edges = [span.start_seconds, *cuts, span.end_seconds]
     return [Span(start_seconds=start, end_seconds=end) for start, end in pairwise(edges)]
+
+
+def _cuts(
+    path: str, span: Span, split: SplitConfig, config: ClipConfig, num_threads: int
+) -> tuple[list[float], int]:
+    """Where to cut, in seconds, and how much damage was met."""
+    with open_video(path, config.limits, num_threads=num_threads) as video:
+        reader = ClipReader(video, span)
+        if split.scenes:
+            return scene_cuts(reader, split.least_seconds, config), reader.num_errors
+        assert split.seconds is not None
+        return even_cuts(frame_times(reader), split.seconds), reader.num_errors
 
 
 def frame_times(reader: ClipReader) -> list[float]:
@@ -52,16 +66,22 @@ def even_cuts(times: list[float], seconds: float) -> list[float]:
 
 
 def scene_cuts(reader: ClipReader, least_seconds: float, config: ClipConfig) -> list[float]:
-    """The peaks of the clip's change signal, strongest first, no scene shorter than allowed."""
+    """The peaks of the clip's change signal, strongest first, no scene shorter than allowed.
+
+    Where few frames are looked at, a cut lies in the middle of the two that it was found between.
+    """
+    choice, fps = config.choice, reader.info.fps or DEFAULT_FPS
+    sample = keyframes.choose_scanned(reader.is_key, choice, fps)
     scaler = Scaler(PictureConfig(short_side_px=16), reader.info.pixel_aspect)
-    scanner = Scanner(scaler, expected_frames=reader.num_indexed, num_wanted=1)
-    scan = scanner.run(reader.frames())
+    expected_frames = reader.num_indexed if sample is None else len(sample)
+    scanner = Scanner(scaler, expected_frames=expected_frames, num_wanted=1)
+    scan = scanner.run(reader.frames() if sample is None else reader.fetch(sample))
     if not scan.pts:
         return []
     seconds = [reader.info.seconds(pts) for pts in scan.pts]
     kept = np.array([seconds[0], seconds[-1]])
-    for peak in keyframes.find_peaks(scan.change_N, config.choice)[1:]:
-        # Half a frame before the new shot's first: no rounding can move it to the other side.
+    for peak in keyframes.find_peaks(scan.change_N, choice)[1:]:
+        # Between two frames: no rounding can move it to the other side.
         cut = _rounded((seconds[peak] + seconds[peak - 1]) / 2)
         if np.abs(kept - cut).min() >= least_seconds:
             kept = np.append(kept, cut)

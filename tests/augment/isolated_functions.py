@@ -8,8 +8,9 @@ import tempfile
 import time
 
 from mama_augment.video.clip import extract_clip
-from mama_augment.video.config import ClipConfig, ClipFrames, Span
+from mama_augment.video.config import ClipConfig, ClipFrames, Span, SplitConfig
 from mama_augment.video.errors import ClipError
+from mama_augment.video.split import split_video
 
 
 def act(what: str) -> object:
@@ -43,3 +44,12 @@ def extract_or_hang(uri: str, span: Span, config: ClipConfig) -> ClipFrames:
     if "hang" in uri.rsplit("/", 1)[-1]:
         time.sleep(60)
     return extract_clip(uri, span, config)
+
+
+def split_or_hang(uri: str, span: Span, split: SplitConfig, config: ClipConfig) -> list[Span]:
+    """`split_video`, but a file called hang… takes a minute; every call is noted in SPLIT_LOG."""
+    with open(os.environ["SPLIT_LOG"], "a") as log:
+        log.write(f"{uri}\n")
+    if "hang" in uri.rsplit("/", 1)[-1]:
+        time.sleep(60)
+    return split_video(uri, span, split, config)

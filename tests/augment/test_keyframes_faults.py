@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
 from mama_augment.ledger import Reject
+from mama_augment.schema import InputError
+from mama_augment.steps import split
 from mama_augment.store import StepDir
 from tests.augment.numbered import write_numbered
-from tests.augment.test_keyframes_step import run
+from tests.augment.test_keyframes_step import REPOSITORY, files_of, run
 
 
 def rejects_of(out: Path) -> list[Reject]:
@@ -33,7 +37,7 @@ def test_a_name_that_is_no_text_costs_its_file_only(tmp_path: Path) -> None:
     assert "rename the file" in reject.message
 
 
-@pytest.mark.parametrize("split", [[], ["--split-seconds", "5"]])
+@pytest.mark.parametrize("more", [[], ["--split-seconds", "5"]])
 @pytest.mark.parametrize(
     ("uri", "verdict", "reason", "words"),
     [
@@ -43,14 +47,98 @@ def test_a_name_that_is_no_text_costs_its_file_only(tmp_path: Path) -> None:
     ],
 )
 def test_a_uri_that_cannot_be_opened_costs_its_row_only(
-    tmp_path: Path, uri: str, verdict: str, reason: str, words: str, split: list[str]
+    tmp_path: Path, uri: str, verdict: str, reason: str, words: str, more: list[str]
 ) -> None:
     path = write_numbered(tmp_path / "good.mp4", 20, size=(96, 64))
     (tmp_path / "m.csv").write_text(f"video\n{uri}\n{path}\n")
-    result = run(tmp_path / "m.csv", "--out", tmp_path / "out", *split)
+    result = run(tmp_path / "m.csv", "--out", tmp_path / "out", *more)
     assert result.exit_code == (1 if verdict == "failed" else 0), result.output
     ledger = StepDir.open(str(tmp_path / "out")).ledger(deep=True)
     assert (ledger.num_in, ledger.num_ok, ledger.num_pending) == (2, 1, 0)
     (reject,) = rejects_of(tmp_path / "out")
     assert (reject.verdict, reject.reason) == (verdict, reason)
     assert words in reject.message
+
+
+def test_what_could_not_be_split_is_said_on_every_run_and_overwrite_splits_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    videos, out = tmp_path / "videos", tmp_path / "out"
+    videos.mkdir()
+    for name in ("first.mp4", "hang.mp4"):
+        write_numbered(videos / name, 75, size=(96, 64))
+    (videos / "broken.mp4").write_bytes(b"no video")
+    rows = ["first.mp4", "hang.mp4", "broken.mp4", "gone.mp4"]
+    (videos / "m.csv").write_text("\n".join(["video,clip_id", *(f"{r},{r}" for r in rows)]))
+    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
+    log = tmp_path / "log"
+    monkeypatch.setenv("SPLIT_LOG", str(log))
+    whole_split = split.SPLIT
+    monkeypatch.setattr(split, "SPLIT", "tests.augment.isolated_functions:split_or_hang")
+    arguments = (videos / "m.csv", "--out", out, "--split-seconds", "1")
+    result = run(*arguments, "--time-limit-seconds", "2")
+    assert result.exit_code == 1, result.output  # gone.mp4
+    assert "2 of the videos could not be split" in result.output
+    assert "gone.mp4 (missing" in result.output
+    assert "hang.mp4 (timeout: killed after 2 seconds)" in result.output
+    assert "--overwrite" in result.output
+    counts = {
+        Path(line).name: log.read_text().split().count(line)
+        for line in set(log.read_text().split())
+    }
+    assert counts == {"first.mp4": 1, "hang.mp4": 2, "broken.mp4": 1, "gone.mp4": 2}
+
+    def clip_ids() -> list[str]:
+        tables = StepDir.open(str(out)).tables(["clip_id"])
+        return [clip_id for table in tables for clip_id in table["clip_id"].to_pylist()]
+
+    pieces = [f"first.mp4-000{number}" for number in range(3)]
+    assert clip_ids() == [*pieces, "hang.mp4"]
+    again = run(*arguments)
+    assert "2 of the videos could not be split" in again.output
+    monkeypatch.setattr(split, "SPLIT", whole_split)
+    (videos / "gone.mp4").write_bytes((videos / "first.mp4").read_bytes())
+    result = run(*arguments, "--overwrite")
+    assert result.exit_code == 0, result.output
+    assert "could not be split" not in result.output
+    assert len(clip_ids()) == 9
+
+
+def test_a_refused_directory_costs_no_split(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_numbered(tmp_path / "v.mp4", 75, size=(96, 64))
+    other = write_numbered(tmp_path / "w.mp4", 75, size=(96, 64))
+    done, foreign = tmp_path / "done", tmp_path / "foreign"
+    assert run(path, "--out", done, "--split-seconds", "1").exit_code == 0
+    foreign.mkdir()
+    (foreign / "notes.txt").write_text("mine")
+    before = files_of(done)
+    monkeypatch.setattr(split, "SPLIT", "no.such.module:function")
+    for arguments, words in (
+        ((path, "--out", done, "--split-seconds", "2"), "split_seconds was 1.0, now 2.0"),
+        ((other, "--out", done, "--split-seconds", "1"), "another input"),
+        ((path, "--out", foreign, "--split-seconds", "1"), "is no step directory"),
+    ):
+        result = run(*arguments)
+        assert isinstance(result.exception, InputError), result.output
+        assert words in str(result.exception)
+    assert files_of(done) == before
+    assert [p.name for p in foreign.iterdir()] == ["notes.txt"]
+
+
+def test_scenes_are_found_in_the_frames_that_are_looked_at(tmp_path: Path) -> None:
+    shots = [np.full((64, 96, 3), level, np.uint8) for level in (20, 200, 90)]
+    pictures = [shot for shot in shots for _ in range(200)]
+    options = {"x264-params": "keyint=1000:scenecut=0"}
+    path = write_numbered(
+        tmp_path / "v.mp4", 600, size=(96, 64), pictures=pictures, options=options
+    )
+    arguments = (path, "--out", tmp_path / "out", "--split-scenes", "--sample-fps", "2")
+    assert run(*arguments, "--strategy", "uniform").exit_code == 0
+    (table,) = [pa.concat_tables(StepDir.open(str(tmp_path / "out")).tables())]
+    starts = table["start_seconds"].to_pylist()
+    assert starts[0] is None
+    # Within one interval of the frames looked at, and not where a look at every frame puts them.
+    assert np.allclose(starts[1:], [8.0, 16.0], atol=0.5)
+    assert starts[1:] != [7.98, 15.98]
