@@ -41,6 +41,11 @@ from mama_augment.records import Manifest
 from mama_augment.store import StepDir
 
 
+HUMAN_SHARE = 0.2
+"""Of the visits of arms that have generated captions, as in the demo: nearly half of the human
+ones describe another scene."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Arm:
     name: str
@@ -150,7 +155,13 @@ def train_one(out: Path, arm: Arm, seed: int, steps: int) -> dict[str, Any]:
     torch.set_num_threads(1)
     shards = str(out / "shards" / arm.name)
     config = TrainConfig(
-        shards=shards, out=str(run_dir), steps=steps, seed=seed, lr=2e-3, tensorboard=False
+        shards=shards,
+        out=str(run_dir),
+        steps=steps,
+        seed=seed,
+        lr=2e-3,
+        human_share=HUMAN_SHARE if arm.captions else None,
+        tensorboard=False,
     )
     return dict(train(config, overwrite=True).metrics)
 
