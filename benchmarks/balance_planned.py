@@ -40,7 +40,6 @@ from mama_augment.plan import draw_bits
 from mama_augment.records import Manifest
 from mama_augment.store import StepDir
 
-
 HUMAN_SHARE = 0.2
 """Of the visits of arms that have generated captions, as in the demo: nearly half of the human
 ones describe another scene."""
