@@ -227,10 +227,12 @@ def caption(
                 settings,
                 engine_config,
                 out_uri=out,
+                num_engines=workers,
                 run=run,
                 tokens_per_second=tokens_per_second,
                 with_sample=sample,
-            )
+            ),
+            gpus,
         )
         return
     with locked(out):

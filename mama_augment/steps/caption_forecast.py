@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import closing
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mama_augment.engines import EngineConfig, make_engine
-from mama_augment.engines.base import CaptionRequest, EngineError
-from mama_augment.engines.supervised import StartEngine, SupervisedEngine
+from mama_augment.engines.supervised import StartEngine
 from mama_augment.known import CaptionIndex, FirstOf, Known, finished
 from mama_augment.schema import InputError
 from mama_augment.steps.caption import CaptionRun, check_start, plan
-from mama_augment.steps.caption_requests import (
-    CaptionSettings,
-    identify,
-    prepare,
-    runs,
-)
+from mama_augment.steps.caption_requests import CaptionSettings, identify, runs
+from mama_augment.steps.caption_sample import measure
 from mama_augment.steps.caption_source import captions_of_unit, read_clips
 from mama_augment.store import Manifest, StepDir
-
-SAMPLE_SHARE = 0.01
-MIN_SAMPLE, MAX_SAMPLE = 16, 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,10 +30,18 @@ class Forecast:
     """Captions that are settled in the output directory, or that `--reuse` brings."""
     num_requests: int
     """All missing captions of a clip are one, unless there are some between them."""
+    num_prefills: int
+    """Prompts that the engine reads; one for each caption where it shares none."""
     num_prompt_tokens: int | None
     num_output_tokens: int
     is_measured: bool
-    seconds: float | None
+    """Whether output tokens are those of a sample."""
+    engine_seconds: float | None
+    """Time of all engines together."""
+    is_time_measured: bool
+    """False: it is the most there can be."""
+    num_engines: int
+    """How many share it."""
 
 
 def forecast(
@@ -53,6 +50,7 @@ def forecast(
     engine: EngineConfig,
     *,
     out_uri: str | None = None,
+    num_engines: int = 1,
     run: CaptionRun | None = None,
     tokens_per_second: float | None = None,
     with_sample: bool = False,
@@ -60,9 +58,9 @@ def forecast(
 ) -> Forecast:
     """Count requests and tokens; writes nothing.
 
-    out_uri: what is there already is not counted again; None: nothing is. tokens_per_second:
-    output tokens of the engine at hand. with_sample: caption 1 % of the clips (16 to 1,000) to
-    measure tokens and speed.
+    out_uri: what is there already is not counted again; None: nothing is. num_engines: engines
+    side by side; a server is one, whoever asks it. tokens_per_second: output tokens of one engine.
+    with_sample: caption 1 % of the clips (16 to 1,000) on one engine to measure tokens and speed.
 
     Raises:
         InputError: what a run would refuse.
@@ -77,11 +75,15 @@ def forecast(
     num_clips = num_rows - sum(manifest.left_out.values())
     left = _count_left(clips, manifest, settings, out, run)
     num_output = left.num_captions * settings.sampling.max_tokens
-    num_prompt, seconds = None, None
+    num_prefills = left.num_captions if engine.name == "transformers" else left.num_requests
+    num_prompt, seconds, is_measured = None, None, False
     if with_sample and left.num_requests:
         sample = measure(clips, settings, engine, num_clips, start_engine)
-        num_output = round(left.num_captions * sample.output_tokens)
-        num_prompt = round(left.num_requests * sample.prompt_tokens)
+        if sample.output_tokens is not None:
+            num_output = round(left.num_captions * sample.output_tokens)
+            is_measured = True
+        if sample.prompt_tokens is not None:
+            num_prompt = round(num_prefills * sample.prompt_tokens)
         seconds = left.num_captions / sample.captions_per_second
     if tokens_per_second is not None:
         seconds = num_output / tokens_per_second
@@ -91,10 +93,13 @@ def forecast(
         num_captions=num_captions,
         num_there=left.num_there,
         num_requests=left.num_requests,
+        num_prefills=num_prefills,
         num_prompt_tokens=num_prompt,
         num_output_tokens=num_output,
-        is_measured=with_sample and left.num_requests > 0,
-        seconds=seconds,
+        is_measured=is_measured,
+        engine_seconds=seconds,
+        is_time_measured=is_measured or (with_sample and tokens_per_second is None),
+        num_engines=1 if engine.name == "openai" else max(1, min(num_engines, left.num_units)),
     )
 
 
@@ -117,6 +122,8 @@ class Left:
     num_there: int
     num_captions: int
     num_requests: int
+    num_units: int
+    """Engines side by side take whole units."""
 
 
 def _count_left(
@@ -148,64 +155,9 @@ def _count_left(
             num_there += len(keys) - len(missing)
             num_captions += len(missing)
             num_requests += sum(1 for _ in runs(missing))
-    return Left(num_there=num_there, num_captions=num_captions, num_requests=num_requests)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sample:
-    """Means over the captions of a sample; the engine's start is no part of the speed."""
-
-    prompt_tokens: float
-    output_tokens: float
-    captions_per_second: float
-
-
-def measure(
-    clips: StepDir,
-    settings: CaptionSettings,
-    engine: EngineConfig,
-    num_clips: int,
-    start_engine: StartEngine = make_engine,
-) -> Sample:
-    """Caption a hundredth of the clips, evenly spread, and keep nothing.
-
-    Raises:
-        InputError: not one clip of the sample could be captioned.
-    """
-    wanted = min(num_clips, max(MIN_SAMPLE, min(MAX_SAMPLE, int(num_clips * SAMPLE_SHARE))))
-    requests = _sampled(clips, settings, max(1, num_clips // wanted))
-    supervised = SupervisedEngine(engine, start_engine)
-    try:
-        first = list(itertools.islice(requests, 1))
-        list(supervised.generate(first))  # starts the engine
-        started = time.perf_counter()
-        done = []
-        asked = itertools.islice(itertools.chain(first, requests), wanted)
-        with closing(supervised.generate(asked)) as results:
-            for _, result in results:
-                if not isinstance(result, EngineError):
-                    done += result
-        seconds = time.perf_counter() - started
-    finally:
-        supervised.close()
-    if not done:
-        raise InputError("no clip of the sample could be captioned; see the clips' rejects")
-    return Sample(
-        prompt_tokens=sum(c.num_prompt_tokens or 0 for c in done) / len(done),
-        output_tokens=sum(c.num_output_tokens or 0 for c in done) / len(done),
-        captions_per_second=len(done) / seconds,
+    return Left(
+        num_there=num_there,
+        num_captions=num_captions,
+        num_requests=num_requests,
+        num_units=len(todo),
     )
-
-
-def _sampled(clips: StepDir, settings: CaptionSettings, step: int) -> Iterator[CaptionRequest]:
-    """Requests of every `step`-th clip that gets captions."""
-    position = 0
-    for record in clips.records().values():
-        numbers = captions_of_unit(clips, record, settings)
-        for row, number in enumerate(numbers):
-            if number and position % step:
-                numbers[row] = 0
-            position += number > 0
-        for clip in read_clips(clips, record, numbers, {}, settings):
-            for request, _ in prepare(clip, settings).requests:
-                yield request

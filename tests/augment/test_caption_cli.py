@@ -100,3 +100,51 @@ def test_options_of_the_dry_run_that_make_no_sense_are_refused(
     assert message in str(result.exception)
     assert not server.bodies
     assert not (tmp_path / "out").exists()
+
+
+def table_of(result: Result) -> dict[str, str]:
+    """What the dry run printed, by row."""
+    assert result.exit_code == 0, result.output
+    cells = [line.strip("│ ").split("│") for line in result.output.splitlines() if "│" in line]
+    return {name.strip(): value.strip() for name, value in cells}
+
+
+def test_a_servers_tokens_are_counted_also_for_several_captions(
+    clips_dir: str, tmp_path: Path, server: Server
+) -> None:
+    options = ["-n", "3", "--dry-run", "--sample", "--tokens-per-second", "1"]
+    table = table_of(run(clips_dir, tmp_path / "out", server, *options, "--replicas", "2"))
+    assert table["requests"] == "10"
+    assert table["output tokens"] == "210"  # 7 for each of 30 captions
+    assert table["input tokens"] == "300"
+    assert table["time"] == "3.5 min of the server"
+    assert table["budget"] == "0.06 server-hours"
+
+
+def test_a_server_that_tells_no_tokens_leaves_the_most_there_can_be(
+    clips_dir: str, tmp_path: Path, server: Server
+) -> None:
+    def tells_nothing(body: dict[str, Any], number: int) -> Answer:
+        status, content, headers = names_itself(body, number)
+        return status, {"choices": content["choices"]}, headers
+
+    server.behave = tells_nothing
+    options = ["-n", "3", "--dry-run", "--sample", "--max-tokens", "20"]
+    table = table_of(run(clips_dir, tmp_path / "out", server, *options))
+    assert table["output tokens"] == "at most 600"
+    assert table["input tokens"] == "not known; --sample asks the engine"
+    fast = table_of(run(clips_dir, tmp_path / "out", server, *options, "--tokens-per-second", "10"))
+    assert fast["time"] == "at most 1.0 min of the server"
+
+
+def test_the_dry_run_of_an_engine_here_states_its_budget(clips_dir: str, tmp_path: Path) -> None:
+    arguments = ["caption", clips_dir, "--out", str(tmp_path / "out"), "--model", "llava-shapes"]
+    options = ["-n", "3", "--engine", "transformers", "--dry-run", "--tokens-per-second", "0.1"]
+    options += ["--replicas", "2", "--max-tokens", "100"]
+    table = table_of(CliRunner().invoke(app, [*arguments, *options]))
+    assert (table["requests"], table["prefills"]) == ("10", "30, one for each caption")
+    assert table["output tokens"] == "at most 3,000"
+    assert table["time"] == "at most 250.0 min on 2 engines"
+    assert table["budget"] == "at most 8.33 engine-hours"
+    assert table["budget on GPUs"] == "at most 8.33 GPU-hours, 1 per engine"
+    assert not (tmp_path / "out").exists()

@@ -44,18 +44,31 @@ def test_without_a_sample_the_most_there_can_be_is_stated(clips_dir: str) -> Non
         clips_dir, SETTINGS, ENGINE, tokens_per_second=120.0, start_engine=script.start
     )
     assert (found.num_clips, found.num_captions, found.num_requests) == (30, 60, 30)
-    assert (found.num_output_tokens, found.seconds) == (60 * 40, 20.0)
+    assert (found.num_output_tokens, found.engine_seconds) == (60 * 40, 20.0)
     assert (found.num_prompt_tokens, found.is_measured, script.num_starts) == (None, False, 0)
+
+
+def test_engines_share_the_time_and_a_prompt_is_read_as_often_as_the_engine_reads_it(
+    clips_dir: str,
+) -> None:
+    found = forecast(clips_dir, SETTINGS, ENGINE, num_engines=4, tokens_per_second=120.0)
+    assert (found.num_requests, found.num_prefills) == (30, 60)
+    assert (found.engine_seconds, found.num_engines, found.is_time_measured) == (20.0, 4, False)
+    many = forecast(clips_dir, SETTINGS, ENGINE, num_engines=40, tokens_per_second=120.0)
+    assert many.num_engines == 5  # there are no more units to share
+    server = replace(ENGINE, name="openai")
+    one = forecast(clips_dir, SETTINGS, server, num_engines=4, tokens_per_second=120.0)
+    assert (one.num_prefills, one.num_engines) == (30, 1)
 
 
 def test_a_sample_measures_the_engine(clips_dir: str) -> None:
     script = Script()
     found = forecast(clips_dir, SETTINGS, ENGINE, with_sample=True, start_engine=script.start)
     # The scripted engine says 7 tokens to 20, whatever it is shown.
-    assert (found.num_output_tokens, found.num_prompt_tokens) == (60 * 7, 30 * 20)
+    assert (found.num_output_tokens, found.num_prompt_tokens) == (60 * 7, 60 * 20)
     assert found.is_measured
-    assert found.seconds is not None
-    assert found.seconds > 0
+    assert found.engine_seconds is not None
+    assert found.engine_seconds > 0
     assert len(script.asked) == 1 + 16  # one to start the engine, and the smallest sample
 
 

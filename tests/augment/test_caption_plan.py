@@ -306,7 +306,7 @@ def test_the_dry_run_counts_what_the_plan_asks(clips_dir: str, tmp_path: Path) -
     assert found.num_output_tokens == 10 * SETTINGS.sampling.max_tokens
     script = Script()
     found = forecast(clips_dir, settings, engine, with_sample=True, start_engine=script.start)
-    assert (found.num_output_tokens, found.num_prompt_tokens) == (10 * 7, 4 * 20)
+    assert (found.num_output_tokens, found.num_prompt_tokens) == (10 * 7, 10 * 20)
     assert set(script.asked) == {"00000:0:0", "00000:5:0", "00000:6:0", "00002:1:0"}
     caption(clips_dir, tmp_path / "one", settings=settings)
     more = following(tmp_path / "more.parquet", COUNTS | {"c00": 4, "c01": 2})
