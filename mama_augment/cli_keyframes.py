@@ -64,7 +64,7 @@ def keyframes(
         float | None,
         typer.Option(
             "--split-seconds",
-            help="Cut every video into clips so long.",
+            help="Cut every video into clips so long (at least 0.1).",
             show_default="no",
             rich_help_panel=CHOICE,
         ),
@@ -202,7 +202,9 @@ def keyframes(
                 max_pixels=max_pixels,
                 time_limit_seconds=time_limit_seconds,
                 memory_limit_mb=memory_limit_mb,
-                num_threads=decode_threads or threads_per_worker(workers),
+                num_threads=threads_per_worker(workers)
+                if decode_threads is None
+                else decode_threads,
             ),
             least_frames=least_frames,
             decoder=decoder,

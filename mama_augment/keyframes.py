@@ -7,6 +7,7 @@ the clip counts as a peak. Pure: arrays in, arrays out; nothing here decodes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -21,6 +22,9 @@ Segment = tuple[int, int]
 """A half-open range of frame indices that gives one key frame."""
 
 STRATEGIES = ("peaks", "packets", "iframes", "uniform", "auto")
+
+MOST_KEY_FRAMES = 1024
+"""A clip's pictures are one row, and lie in memory together."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,10 +51,22 @@ class KeyFrameConfig:
     def __post_init__(self) -> None:
         for name in ("num_frames", "sample_fps", "max_frames_scanned"):
             value = getattr(self, name)
-            if value is not None and value <= 0:
-                raise InputError(f"--{name.replace('_', '-')} is {value}; more than 0 is needed")
+            if value is not None:
+                check_positive(f"--{name.replace('_', '-')}", value)
+        if self.num_frames > MOST_KEY_FRAMES:
+            raise InputError(f"--num-frames is {self.num_frames}; allowed: 1 to {MOST_KEY_FRAMES}")
         if self.strategy not in STRATEGIES:
             raise InputError(f"--strategy is {self.strategy!r}; allowed: {', '.join(STRATEGIES)}")
+
+
+def check_positive(option: str, value: float) -> None:
+    """Refuse what is no finite number above 0.
+
+    Raises:
+        InputError: naming the option.
+    """
+    if not (math.isfinite(value) and value > 0):
+        raise InputError(f"{option} is {value}; more than 0, and finite, is needed")
 
 
 def find_peaks(change_N: Array, config: KeyFrameConfig) -> list[int]:

@@ -33,6 +33,11 @@ class RuntimeConfig:
             raise InputError(f"--runtime is {self.runtime!r}; allowed: {', '.join(RUNTIMES)}")
         if self.num_workers < 1:
             raise InputError(f"--workers is {self.num_workers}; at least 1 is needed")
+        if self.ray_address is not None and self.runtime != "ray":
+            raise InputError(
+                f"--ray-address is {self.ray_address!r}, but --runtime is {self.runtime}; add "
+                "--runtime ray, or leave the address out"
+            )
         assert len(self.places) in (0, self.num_workers), self
 
     @property

@@ -7,10 +7,13 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any
 
-from mama_augment.keyframes import KeyFrameConfig
+from mama_augment.keyframes import KeyFrameConfig, check_positive
 from mama_augment.schema import InputError
 
 DECODERS = ("av", "decord")
+MOST_THREADS = 256
+LEAST_SIDE_PX, MOST_SIDE_PX = 16, 8192
+LEAST_PIECE_SECONDS = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,10 +31,12 @@ class LimitsConfig:
     workers as processors, one thread each gets the most done."""
 
     def __post_init__(self) -> None:
-        for name in ("max_pixels", "time_limit_seconds", "memory_limit_mb", "num_threads"):
-            if getattr(self, name) <= 0:
-                option = name.replace("_", "-")
-                raise InputError(f"--{option} is {getattr(self, name)}; more than 0 is needed")
+        for name in ("max_pixels", "time_limit_seconds", "memory_limit_mb"):
+            check_positive(f"--{name.replace('_', '-')}", getattr(self, name))
+        if not 1 <= self.num_threads <= MOST_THREADS:
+            raise InputError(
+                f"--decode-threads is {self.num_threads}; allowed: 1 to {MOST_THREADS}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,8 +48,11 @@ class PictureConfig:
     jpeg_quality: int = 90
 
     def __post_init__(self) -> None:
-        if self.short_side_px < 16:
-            raise InputError(f"--short-side-px is {self.short_side_px}; at least 16 is needed")
+        if not LEAST_SIDE_PX <= self.short_side_px <= MOST_SIDE_PX:
+            raise InputError(
+                f"--short-side-px is {self.short_side_px}; allowed: {LEAST_SIDE_PX} to "
+                f"{MOST_SIDE_PX}"
+            )
         if not 1 <= self.jpeg_quality <= 100:
             raise InputError(f"--jpeg-quality is {self.jpeg_quality}; allowed: 1 to 100")
 
@@ -102,8 +110,11 @@ class SplitConfig:
     def __post_init__(self) -> None:
         if self.seconds is not None and self.scenes:
             raise InputError("--split-seconds and --split-scenes are both given; choose one")
-        if self.seconds is not None and self.seconds <= 0:
-            raise InputError(f"--split-seconds is {self.seconds}; more than 0 is needed")
+        if self.seconds is not None and not LEAST_PIECE_SECONDS <= self.seconds < math.inf:
+            raise InputError(
+                f"--split-seconds is {self.seconds}; at least {LEAST_PIECE_SECONDS} is needed: "
+                "most shorter pieces would hold no frame"
+            )
 
     @property
     def is_on(self) -> bool:

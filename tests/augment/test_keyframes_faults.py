@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from mama_augment.keyframes import KeyFrameConfig
 from mama_augment.ledger import Reject
 from mama_augment.schema import InputError
 from mama_augment.steps import split
@@ -142,3 +143,33 @@ def test_scenes_are_found_in_the_frames_that_are_looked_at(tmp_path: Path) -> No
     # Within one interval of the frames looked at, and not where a look at every frame puts them.
     assert np.allclose(starts[1:], [8.0, 16.0], atol=0.5)
     assert starts[1:] != [7.98, 15.98]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--sample-fps", "nan"], "--sample-fps is nan; more than 0, and finite"),
+        (["--sample-fps", "inf"], "--sample-fps is inf; more than 0, and finite"),
+        (["--split-seconds", "nan"], "--split-seconds is nan; at least 0.1"),
+        (["--split-seconds", "0.01"], "--split-seconds is 0.01; at least 0.1"),
+        (["--time-limit-seconds", "nan"], "--time-limit-seconds is nan; more than 0"),
+        (["--decode-threads", "-1"], "--decode-threads is -1; allowed: 1 to 256"),
+        (["--decode-threads", "0"], "--decode-threads is 0; allowed: 1 to 256"),
+        (["--decode-threads", "1000000"], "--decode-threads is 1000000; allowed: 1 to 256"),
+        (["--short-side-px", "1000000"], "--short-side-px is 1000000; allowed: 16 to 8192"),
+        (["--max-frames-scanned", "-5"], "--max-frames-scanned is -5; more than 0"),
+        (["--ray-address", "h:1"], "--ray-address is 'h:1', but --runtime is local; add --runtime"),
+    ],
+)
+def test_values_that_cannot_be_right_name_option_value_and_what_is_allowed(
+    tmp_path: Path, options: list[str], message: str
+) -> None:
+    result = run(tmp_path, "--out", tmp_path / "out", *options)
+    assert isinstance(result.exception, InputError), result.output
+    assert message in str(result.exception)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_row_of_key_frames_has_a_bound() -> None:
+    with pytest.raises(InputError, match="--num-frames is 1000000; allowed: 1 to 1024"):
+        KeyFrameConfig(num_frames=1_000_000)
