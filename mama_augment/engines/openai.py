@@ -30,6 +30,8 @@ MAX_ATTEMPTS = 6
 FIRST_PAUSE_SECONDS = 0.5
 """Doubled after each attempt, unless the server names a time itself: 15 s in all."""
 MAX_PAUSE_SECONDS = 30.0
+UNFINISHED = (None, "", "abort", "error")
+"""What servers give as `finish_reason` of a caption that they left unfinished."""
 
 
 class ServerRefusalError(Exception):
@@ -45,6 +47,10 @@ class ServerRefusalError(Exception):
     def is_passing(self) -> bool:
         """Whether the same request may succeed later."""
         return self.status in (408, 409, 429) or self.status >= 500
+
+
+class UnfinishedAnswerError(Exception):
+    """The server answered without having ended its captions."""
 
 
 class OpenAIEngine:
@@ -112,17 +118,25 @@ class OpenAIEngine:
                     return refusal_of(refusal)
                 error: Exception = refusal
                 seconds = refusal.retry_after or seconds
-            except TimeoutError as timeout:
-                error = timeout
+            except (TimeoutError, UnfinishedAnswerError) as passing:
+                error = passing
             except (OSError, http.client.HTTPException) as broken:
                 error = broken
             if attempt < MAX_ATTEMPTS:
                 self._pause(min(seconds, MAX_PAUSE_SECONDS))
                 seconds *= 2
-        if isinstance(error, ServerRefusalError | TimeoutError):
-            reason = "timeout" if isinstance(error, TimeoutError) else "server_error"
-            return EngineError(reason=reason, message=f"{error} ({MAX_ATTEMPTS} attempts)")
+        for kind, reason in REASONS:
+            if isinstance(error, kind):
+                return EngineError(reason=reason, message=f"{error} ({MAX_ATTEMPTS} attempts)")
         raise EngineDiedError(f"no server answers at {self.config.base_url}: {error}") from error
+
+
+REASONS = (
+    (TimeoutError, "timeout"),
+    (ServerRefusalError, "server_error"),
+    (UnfinishedAnswerError, "engine_error"),
+)
+"""Why a request failed whose every attempt met this."""
 
 
 def body_of(request: CaptionRequest, model: str) -> dict[str, Any]:
@@ -146,12 +160,18 @@ def body_of(request: CaptionRequest, model: str) -> dict[str, Any]:
 
 
 def completions_of(answer: dict[str, Any]) -> Result:
-    """The captions of a server's answer; token counts are the server's, where it tells them."""
+    """The captions of a server's answer; token counts are the server's, where it tells them.
+
+    Raises:
+        UnfinishedAnswerError: a caption is cut off, and not by `max_tokens`.
+    """
     choices = sorted(answer.get("choices") or [], key=lambda choice: choice.get("index", 0))
     usage = answer.get("usage") or {}
     completions = []
     for choice in choices:
         finish = choice.get("finish_reason")
+        if finish in UNFINISHED:
+            raise UnfinishedAnswerError(f"the server's answer has finish_reason {finish!r}")
         if finish not in ("stop", "length"):
             message = f"the server ended the request with {finish!r}"
             return EngineError(reason=str(finish), message=message, verdict="rejected")

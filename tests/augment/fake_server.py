@@ -62,7 +62,9 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
-def says(body: dict[str, Any], num_choices: int | None = None, finish: str = "stop") -> Answer:
+def says(
+    body: dict[str, Any], num_choices: int | None = None, finish: str | None = "stop"
+) -> Answer:
     choices = [
         {"index": i, "finish_reason": finish, "message": {"content": f" seed {body['seed'] + i} "}}
         for i in range(num_choices or body["n"])

@@ -123,6 +123,24 @@ def test_a_filtered_answer_is_rejected(server: Server) -> None:
     assert (error.verdict, error.reason) == ("rejected", "content_filter")
 
 
+@pytest.mark.parametrize("finish", [None, "abort"])
+def test_an_unfinished_answer_is_asked_again_and_fails_when_it_stays_so(
+    server: Server, finish: str | None
+) -> None:
+    server.behave = lambda body, number: says(body, finish=finish if number <= 2 else "stop")
+    pauses: list[float] = []
+    ((_, result),) = engine(server.base_url, pauses).generate(requests(1))
+    assert isinstance(result, list)
+    assert pauses == [0.5, 1.0]
+    server.behave = lambda body, number: says(body, finish=finish)
+    server.bodies.clear()
+    ((_, error),) = engine(server.base_url).generate(requests(1))
+    assert isinstance(error, EngineError)
+    assert (error.verdict, error.reason) == ("failed", "engine_error")
+    assert repr(finish) in error.message
+    assert len(server.bodies) == MAX_ATTEMPTS
+
+
 def test_a_server_that_knows_no_n_is_asked_one_by_one(server: Server) -> None:
     server.behave = lambda body, number: says(body, num_choices=1)
     request = replace(requests(1, temperature=1.0)[0], n=3)
