@@ -53,7 +53,7 @@ def assign_concepts(clips: Sequence[Clip], assigner: ConceptAssigner) -> None:
 
 
 def candidates(clips: Iterable[Clip]) -> list[Candidate]:
-    """Clips that may be drawn into a held-out split: not given one, with a trusted text."""
+    """Clips that may be drawn into a held-out split as far as they tell: no split, trusted."""
     found = []
     for clip in clips:
         trusted = [text for text in clip.kept() if text.trusted]

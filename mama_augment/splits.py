@@ -20,7 +20,7 @@ AUTO_MAX_ROWS = 1_000
 
 @dataclass(frozen=True, kw_only=True)
 class SplitSizes:
-    """Rows of each drawn split; None: 5 % of the trusted clips, at most 1,000."""
+    """Rows of each drawn split; None: 5 % of the candidates, at most 1,000."""
 
     meta: int | None = None
     val: int | None = None
@@ -46,7 +46,7 @@ class SplitSizes:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A clip with a trusted text and no given split."""
+    """A clip with a trusted text, of a video without any given split."""
 
     order: int
     """A seeded hash: candidates of one concept are taken in this order."""
@@ -205,7 +205,7 @@ def _too_few(split: str, size: int, num_free: int) -> str:
     if size:
         reason = f"{size} rows wanted, {num_free} trusted clips of unused videos left"
     else:
-        reason = f"too few trusted clips without a given split ({num_free})"
+        reason = f"too few trusted clips of videos without a given split ({num_free})"
     return (
         f"the {split} split stays empty: {reason}; {use}. Mark more rows `trusted` in the input "
         f"manifest, or give --{split}-size"

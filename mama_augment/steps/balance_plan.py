@@ -7,6 +7,7 @@ seed alone; `rows-<unit>.arrow` in the scratch folder then holds each unit's cli
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,8 +19,9 @@ import numpy as np
 from mama_augment import shards
 from mama_augment.concepts import ConceptAssigner, ConceptConfig, TextBatch, fit_assigner
 from mama_augment.concepts.column import concept_column
-from mama_augment.corpus import Clip, ClipWriter, Corpus, gather
+from mama_augment.corpus import Clip, ClipWriter, Corpus
 from mama_augment.files import Folder
+from mama_augment.gather import gather
 from mama_augment.plan import BalanceConfig, auto_cap, concept_probabilities
 from mama_augment.records import fingerprint
 from mama_augment.repeats import Repeats
@@ -155,7 +157,11 @@ def _assign_and_draw(corpus: Corpus, assigner: ConceptAssigner, sizes: SplitSize
     for bucket, clips in enumerate(corpus.clips("joined")):
         assign_concepts(clips, assigner)
         corpus.write("assigned", bucket, clips)
-        for candidate in candidates(clips):
+        found = candidates(clips)
+        # A video with a given split stays whole: to draw one of its clips would take the others
+        # out of the split that they were given.
+        taken = corpus.has_given_split([candidate.video for candidate in found])
+        for candidate in itertools.compress(found, ~taken):
             pool.add(candidate)
         for clip in clips:
             if clip.split in HELD_OUT:

@@ -24,8 +24,9 @@ from mama_augment.budget import BudgetConfig, Counts, Spending, main_concepts, s
 from mama_augment.concepts import ConceptAssigner, ConceptConfig, TextBatch, fit_assigner
 from mama_augment.concepts.column import concept_column
 from mama_augment.concepts.lists import ConceptLists, ListsWriter
-from mama_augment.corpus import Clip, Corpus, gather
+from mama_augment.corpus import Clip, Corpus
 from mama_augment.files import Folder
+from mama_augment.gather import gather
 from mama_augment.schema import InputError
 from mama_augment.selection import assign_concepts, count_visits, fit_batch
 from mama_augment.splits import HELD_OUT

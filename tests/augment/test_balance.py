@@ -155,6 +155,27 @@ def test_given_splits_are_kept_and_a_shared_video_does_not_leak(tmp_path: Path) 
     }
 
 
+def test_a_video_with_a_given_train_clip_is_not_drawn_for_another_split(tmp_path: Path) -> None:
+    """Every video has one clip given as train; half of the videos have another clip without."""
+    rows = []
+    for i in range(40):
+        text = (f"a red ball {i}", "human", True)
+        rows.append(clip(f"t{i:02d}", text, video=f"v{i}.mp4", split="train"))
+        rows.append(clip(f"n{i:02d}", text, video=f"v{i if i < 20 else 100 + i}.mp4"))
+    clips = write_clips(tmp_path / "clips", rows)
+    step_dir = run(clips, [], tmp_path / "out", sizes=SplitSizes(meta=6, val=6, test=6))
+    found = {row["clip_id"]: row["split"] for row in rows_of(step_dir)}
+    assert rejects_of(step_dir) == []
+    assert all(found[f"t{i:02d}"] == "train" for i in range(40)), "splits that are given are kept"
+    assert all(found[f"n{i:02d}"] == "train" for i in range(20)), "its video is in train"
+    assert Counter(found[f"n{i}"] for i in range(20, 40)) == {
+        "train": 2,
+        "meta": 6,
+        "val": 6,
+        "test": 6,
+    }
+
+
 def test_a_given_test_split_without_trusted_texts_is_pointed_out(tmp_path: Path) -> None:
     rows = [clip(f"c{i}", f"a red ball {i}", split="test" if i < 3 else "train") for i in range(9)]
     run(write_clips(tmp_path / "clips", rows), [], tmp_path / "out")

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mama_augment import budget, corpus
+from mama_augment import budget, gather
 from mama_augment.budget import BudgetConfig, main_concepts, spend
 from mama_augment.concepts import ConceptConfig, lists
 from mama_augment.concepts.lists import ConceptLists, ListsWriter
@@ -175,7 +175,7 @@ def test_a_plan_made_bucket_by_bucket_is_the_plan_made_at_once(
     for texts_per_bucket, rows_per_group in ((40_000, 50_000), (4, 7)):
         out = tmp_path / f"{texts_per_bucket}.parquet"
         with (
-            patch.object(corpus, "TEXTS_PER_BUCKET", texts_per_bucket),
+            patch.object(gather, "TEXTS_PER_BUCKET", texts_per_bucket),
             patch.object(plan, "ROWS_PER_GROUP", rows_per_group),
             patch.object(plan, "ROWS_PER_READ", 2),
         ):
