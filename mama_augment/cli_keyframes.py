@@ -186,7 +186,7 @@ def keyframes(
         threads_per_worker,
     )
     from mama_augment.steps.split import split_clips
-    from mama_augment.summary import print_ledger, print_unsplit, step_progress
+    from mama_augment.summary import print_ledger, print_unsplit, step_progress, stopped
 
     runs_on = RuntimeConfig(runtime=runtime, num_workers=workers, ray_address=ray_address)
     step = KeyFramesStep(
@@ -213,31 +213,34 @@ def keyframes(
         work=WorkConfig(clips_per_unit=clips_per_unit),
     )
     clips = find_clips(videos, video_root=video_root)
-    with locked(out):
-        if step.split.is_on:
-            with step_progress("split", clips.num_rows) as progress:
-                clips, unsplit = split_clips(
-                    out,
+    try:
+        with locked(out):
+            if step.split.is_on:
+                with step_progress("split", clips.num_rows) as progress:
+                    clips, unsplit = split_clips(
+                        out,
+                        clips,
+                        step,
+                        num_workers=workers,
+                        overwrite=overwrite,
+                        on_done=progress.advance,
+                    )
+                print_unsplit(unsplit)
+            step_dir = open_step(out, clips, step, overwrite=overwrite)
+            todo = step_dir.units_to_do(retry_failed=retry_failed)
+            num_done = clips.num_rows - sum(step_dir.manifest.units[unit_id] for unit_id in todo)
+            with step_progress("keyframes", clips.num_rows, num_done) as progress:
+                run_step(
+                    step_dir,
+                    todo,
                     clips,
                     step,
-                    num_workers=workers,
-                    overwrite=overwrite,
-                    on_done=progress.advance,
+                    runs_on,
+                    on_done=lambda unit_id, num_items: progress.advance(num_items),
                 )
-            print_unsplit(unsplit)
-        step_dir = open_step(out, clips, step, overwrite=overwrite)
-        todo = step_dir.units_to_do(retry_failed=retry_failed)
-        num_done = clips.num_rows - sum(step_dir.manifest.units[unit_id] for unit_id in todo)
-        with step_progress("keyframes", clips.num_rows, num_done) as progress:
-            run_step(
-                step_dir,
-                todo,
-                clips,
-                step,
-                runs_on,
-                on_done=lambda unit_id, num_items: progress.advance(num_items),
-            )
-        ledger = step_dir.ledger()
+            ledger = step_dir.ledger()
+    except OSError as error:
+        stopped(error, out, "clips")
     print_ledger(
         ledger, noun="clips", out=out, num_done=progress.num_done, seconds=progress.seconds
     )

@@ -47,7 +47,10 @@ class Folder:
 
     def _open(self) -> tuple[pafs.FileSystem, str]:
         if self._opened is None:
-            self._opened = open_filesystem(self.uri)
+            try:
+                self._opened = open_filesystem(self.uri)
+            except OSError as error:
+                raise InputError(f"cannot open {self.uri!r}: {error}") from error
         return self._opened
 
     def child(self, name: str) -> Folder:

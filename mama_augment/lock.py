@@ -80,9 +80,9 @@ def _acquire(directory: Path) -> int | None:
         except BlockingIOError as error:
             if time.monotonic() > deadline:
                 raise InputError(_in_use(directory)) from error
-        except FileNotFoundError:  # deleted with its folder by the run that had it
+        except FileNotFoundError as error:  # deleted with its folder by the run that had it
             if time.monotonic() > deadline:
-                raise
+                raise InputError(f"{str(directory)!r} cannot be made: {error}") from error
         except OSError as error:
             if error.errno not in (*CANNOT_WRITE, *KNOWS_NO_LOCKS):
                 raise

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import textwrap
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
+import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
@@ -31,6 +33,11 @@ if TYPE_CHECKING:
 
 EXAMPLE_CHARACTERS = 160
 UNSPLIT_EXAMPLES = 3
+DISK_ERRORS = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM),
+    *(errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ENAMETOOLONG),
+)
+"""A disk that is full, may not be written to, or is gone; object stores give no number."""
 LEFT_OUT = {
     "split_reserved": "given to meta, val or test, where `balance` takes no generated caption; "
     "--every-split captions them",
@@ -114,6 +121,22 @@ def print_ledger(
         error_console.print("Some items failed; `--retry-failed` tries only those again.")
     if ledger.num_pending:
         error_console.print("Some items are pending; the same command continues.")
+
+
+def stopped(error: OSError, out: str, noun: str) -> NoReturn:
+    """End the command after an error of the disk or of an object store.
+
+    Errors of the system that are no word about either are bugs, and raised as they are.
+    """
+    if error.errno is not None and error.errno not in DISK_ERRORS:
+        raise error
+    error_console.print(
+        f"[bold red]stopped:[/bold red] {escape(str(error))}. Finished {noun} are kept in {out}; "
+        "when the cause is mended, the same command continues",
+        highlight=False,
+        soft_wrap=True,
+    )
+    raise typer.Exit(1)
 
 
 def print_unsplit(unsplit: Sequence[Unsplit]) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +18,7 @@ from mama_augment.schema import InputError
 from mama_augment.steps import split
 from mama_augment.store import StepDir
 from tests.augment.numbered import write_numbered
-from tests.augment.test_keyframes_step import REPOSITORY, files_of, run
+from tests.augment.test_keyframes_step import MAIN, REPOSITORY, files_of, run
 
 
 def rejects_of(out: Path) -> list[Reject]:
@@ -173,3 +176,51 @@ def test_values_that_cannot_be_right_name_option_value_and_what_is_allowed(
 def test_a_row_of_key_frames_has_a_bound() -> None:
     with pytest.raises(InputError, match="--num-frames is 1000000; allowed: 1 to 1024"):
         KeyFrameConfig(num_frames=1_000_000)
+
+
+def command(*arguments: Any, program: str = MAIN) -> subprocess.CompletedProcess[str]:
+    options = ["--num-frames", "5", "--clips-per-unit", "1", "--workers", "1"]
+    return subprocess.run(
+        [sys.executable, "-c", program, "keyframes", *map(str, arguments), *options],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "AWS_EC2_METADATA_DISABLED": "true", "AWS_MAX_ATTEMPTS": "1"},
+    )
+
+
+@pytest.mark.parametrize("out", ["/proc/no/such", "s3://no-such-bucket-here/x"])
+def test_an_output_that_cannot_be_opened_is_one_message(tmp_path: Path, out: str) -> None:
+    path = write_numbered(tmp_path / "v.mp4", 20, size=(96, 64))
+    result = command(path, "--out", out)
+    assert result.returncode == 2, result.stderr
+    assert "Traceback" not in result.stderr
+    assert f"error: {out!r} cannot be made" in result.stderr or (
+        f"error: cannot open {out!r}" in result.stderr
+    )
+
+
+def test_videos_that_cannot_be_listed_are_one_message(tmp_path: Path) -> None:
+    result = command("s3://no-such-bucket-here/x", "--out", tmp_path / "out")
+    assert result.returncode == 2, result.stderr
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_full_disk_stops_with_one_message_and_the_same_command_continues(tmp_path: Path) -> None:
+    videos = tmp_path / "videos"
+    videos.mkdir()
+    rng = np.random.default_rng(0)
+    noise = [rng.integers(0, 255, (256, 256, 3), np.uint8) for _ in range(20)]
+    write_numbered(videos / "a-small.mp4", 20, size=(96, 64))
+    write_numbered(videos / "b-large.mp4", 20, size=(256, 256), pictures=noise)
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))\n"
+    result = command(videos, "--out", tmp_path / "out", program=limit + MAIN)
+    assert result.returncode == 1, result.stderr
+    assert "Traceback" not in result.stderr
+    assert "stopped: [Errno 27] File too large" in result.stderr
+    assert "the same command continues" in result.stderr
+    ledger = StepDir.open(str(tmp_path / "out")).ledger(deep=True)
+    assert (ledger.num_ok, ledger.num_pending) == (1, 1)
+    assert command(videos, "--out", tmp_path / "out").returncode == 0
+    assert command(videos, "--out", tmp_path / "whole").returncode == 0
+    assert files_of(tmp_path / "out") == files_of(tmp_path / "whole")
