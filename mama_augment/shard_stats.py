@@ -24,6 +24,8 @@ from mama_augment.splits import HELD_OUT
 STATS_NAME = "stats.json"
 CONCEPTS_NAME = "concepts.json"
 CARD_NAME = "README.md"
+MAX_SHORT = 20
+"""Concepts of a split that cannot be filled: so many are listed, all are counted."""
 
 
 @dataclass(kw_only=True)
@@ -88,10 +90,11 @@ class ShardStats:
         """Add the warnings that only the outcome shows."""
         for split, short in self.short.items():
             if short:
-                names = ", ".join(self.names[i] for i in short[:5])
-                more = f" and {len(short) - 5} more" if len(short) > 5 else ""
+                names = "; ".join(self.names[i] for i in short[:MAX_SHORT])
+                more = f"; and {len(short) - MAX_SHORT:,} more" if len(short) > MAX_SHORT else ""
                 self.warnings.append(
-                    f"the {split} split has fewer rows than an even share of: {names}{more}"
+                    f"the {split} split cannot be filled with an even share of {len(short):,} of "
+                    f"{len(self.names):,} concepts, for want of trusted clips: {names}{more}"
                 )
         for split in HELD_OUT:
             if lost := self.wanted[split] - self.rows[split]:
@@ -140,7 +143,10 @@ class ShardStats:
                 for kind, counts in sorted(self.num_words.items())
             },
             "near_identical": self.repeats.to_json(),
-            "short_concepts": {split: list(ids) for split, ids in self.short.items()},
+            "short_concepts": {
+                split: {"num_concepts": len(ids), "first_ids": list(ids[:MAX_SHORT])}
+                for split, ids in self.short.items()
+            },
             "warnings": self.warnings,
         }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -99,7 +99,8 @@ class DrawnSplits:
     """Every video that serves in a held-out split, drawn or given."""
     warnings: tuple[str, ...] = ()
     short_concepts: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    """By split, the concepts with fewer rows than an even share."""
+    """By split, the concepts that cannot be filled: fewer rows than an even share (at least one),
+    and no candidate left."""
 
 
 def draw_splits(
@@ -142,11 +143,17 @@ def draw_splits(
             continue
         uniform = split == "meta" or sizes.stratify == "uniform"
         # In the order of a hash, any first `size` clips are a fair sample.
-        chosen, rows = _draw_one(free, size, num_concepts) if uniform else (free[:size], [])
+        chosen = _draw_one(free, size, num_concepts) if uniform else free[:size]
         split_of_clip |= {c.clip_id: split for c in chosen}
         split_of_video |= {c.video: split for c in chosen}
-        even_share = size // max(1, num_concepts)
-        short[split] = tuple(i for i, n in enumerate(rows) if n < even_share)
+        if uniform:
+            short[split], num_without = _short_concepts(free, chosen, num_concepts)
+            if num_without:
+                warnings.append(
+                    f"the {split} split has no row of {num_without:,} concepts that trusted clips "
+                    f"are about: its {size:,} rows are too few for {num_concepts:,} concepts. "
+                    f"Give a larger --{split}-size, or fewer concepts"
+                )
     return DrawnSplits(
         split_of_clip=split_of_clip,
         split_of_video=split_of_video,
@@ -155,10 +162,8 @@ def draw_splits(
     )
 
 
-def _draw_one(
-    free: Sequence[Candidate], size: int, num_concepts: int
-) -> tuple[list[Candidate], list[int]]:
-    """`size` candidates, as even over concepts as they allow, and the rows of each concept."""
+def _draw_one(free: Sequence[Candidate], size: int, num_concepts: int) -> list[Candidate]:
+    """`size` candidates, as even over concepts as they allow."""
     by_concept: dict[int, list[Candidate]] = defaultdict(list)
     by_video: dict[str, list[Candidate]] = defaultdict(list)
     # The number after the last concept stands for "none": used when nothing else is left.
@@ -193,7 +198,18 @@ def _draw_one(
         for own in candidate.concept_ids:
             rows[own] += 1
         heapq.heappush(queue, (num_rows, concept_id))
-    return chosen, rows
+    return chosen
+
+
+def _short_concepts(
+    free: Sequence[Candidate], chosen: Sequence[Candidate], num_concepts: int
+) -> tuple[tuple[int, ...], int]:
+    """Concepts whose candidates are too few for an even share, and how many others got none."""
+    there_are = Counter(i for candidate in free for i in candidate.concept_ids)
+    rows = Counter(i for candidate in chosen for i in candidate.concept_ids)
+    even_share = max(1, len(chosen) // max(1, num_concepts))
+    short = (i for i in range(num_concepts) if rows[i] == there_are[i] < even_share)
+    return tuple(short), sum(not rows[i] for i in there_are)
 
 
 def _too_few(split: str, size: int, num_free: int) -> str:

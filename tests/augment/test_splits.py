@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mama_augment.schema import InputError
+from mama_augment.shard_stats import ShardStats
 from mama_augment.splits import (
     Candidate,
     CandidatePool,
@@ -48,6 +49,35 @@ def test_rows_are_even_over_concepts_and_shortage_is_named() -> None:
     assert counts[2] == 3
     assert sorted([counts[0], counts[1]]) == [13, 14]
     assert drawn.short_concepts == {"meta": (2,)}
+
+
+def test_more_concepts_than_rows_lists_those_that_no_clip_is_about() -> None:
+    """Ten rows for 50 concepts, of which 0 to 29 have candidates."""
+    pool = [candidate(i, (i % 30,)) for i in range(300)]
+    drawn = draw(pool, 50, meta=10)
+    assert drawn.short_concepts == {"meta": tuple(range(30, 50))}
+    (warning,) = drawn.warnings
+    assert warning.startswith("the meta split has no row of 20 concepts that trusted clips")
+    assert "its 10 rows are too few for 50 concepts" in warning
+
+
+def test_enough_rows_for_every_concept_list_nothing() -> None:
+    drawn = draw([candidate(i, (i % 5,)) for i in range(100)], 5, meta=10)
+    assert drawn.short_concepts == {"meta": ()}
+    assert drawn.warnings == ()
+
+
+def test_a_long_list_of_concepts_is_counted_and_cut() -> None:
+    names = [f"concept {i}" for i in range(1_000)]
+    stats = ShardStats(names=names, short={"meta": range(100, 1_000), "val": (7,)})
+    stats.finish()
+    found = stats.to_json()["short_concepts"]
+    assert found["meta"] == {"num_concepts": 900, "first_ids": list(range(100, 120))}
+    assert found["val"] == {"num_concepts": 1, "first_ids": [7]}
+    meta, val = (w for w in stats.warnings if "cannot be filled" in w)
+    assert "900 of 1,000 concepts" in meta
+    assert meta.endswith("concept 118; concept 119; and 880 more")
+    assert val.endswith("1 of 1,000 concepts, for want of trusted clips: concept 7")
 
 
 def test_a_proportional_split_is_a_fair_sample_and_meta_stays_even() -> None:
