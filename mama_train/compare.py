@@ -12,6 +12,8 @@ A comparison file (TOML or JSON):
     weights = "none"
     [arms.margin]
     weights = "none"
+    [arms.more-captions]
+    shards = "other-shards"
 """
 
 from __future__ import annotations
@@ -44,7 +46,8 @@ MEASURES: tuple[tuple[str, tuple[str, ...]], ...] = (
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """`arms` maps a name to its settings; `common` are settings of all arms."""
+    """`arms` maps a name to its settings, which may name other shards; `common` are settings of
+    all arms."""
 
     shards: str
     seeds: tuple[int, ...]
@@ -53,9 +56,9 @@ class Comparison:
     common: dict[str, Any]
 
     def config(self, arm: str, seed: int, out: Path) -> TrainConfig:
-        fields = {"tensorboard": False, **self.common, **self.arms[arm]}
-        own = {"shards": self.shards, "seed": seed, "out": str(run_folder(out, arm, seed))}
-        return TrainConfig.from_json({**fields, **own})
+        fields = {"tensorboard": False, "shards": self.shards, **self.common, **self.arms[arm]}
+        own = {"seed": seed, "out": str(run_folder(out, arm, seed))}
+        return TrainConfig.from_json(fields | own)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +78,7 @@ class Estimate:
 
 
 def read_comparison(path: str) -> Comparison:
-    """Raises InputError when the file cannot be read or a name in it is wrong."""
+    """Raises InputError when the file cannot be read, or a name or value in it is wrong."""
     file = Path(path)
     if not file.is_file():
         raise InputError(f"{path!r} does not exist; give a TOML or JSON file of arms and seeds")
@@ -90,16 +93,48 @@ def read_comparison(path: str) -> Comparison:
     baseline = content.get("baseline", next(iter(arms)))
     if baseline not in arms:
         raise InputError(f"{path}: baseline {baseline!r} is no arm; arms: {', '.join(arms)}")
+    common = content.get("common", {})
+    _check_own({"[common]": common} | {f"[arms.{arm}]": s for arm, s in arms.items()}, path)
     comparison = Comparison(
         shards=content["shards"],
-        seeds=tuple(content.get("seeds", (0, 1, 2))),
+        seeds=_seeds(content.get("seeds", [0, 1, 2]), path),
         baseline=baseline,
         arms=arms,
-        common=content.get("common", {}),
+        common=common,
     )
     for arm in arms:
-        comparison.config(arm, 0, Path("out"))
+        try:
+            comparison.config(arm, 0, Path("out"))
+        except InputError as error:
+            raise InputError(f"{path}, arm {arm!r}: {error}") from error
     return comparison
+
+
+def _check_own(tables: dict[str, Any], path: str) -> None:
+    """Refuse settings that the comparison itself makes, instead of overriding them in silence."""
+    for name, settings in tables.items():
+        if not isinstance(settings, dict):
+            raise InputError(f"{path}: {name} is {settings!r}; give a table of settings")
+        if "seed" in settings:
+            raise InputError(
+                f"{path}: {name} sets seed = {settings['seed']!r}, but every arm runs with every "
+                "seed; give `seeds = [...]` at the top"
+            )
+        if "out" in settings:
+            raise InputError(
+                f"{path}: {name} sets out = {settings['out']!r}, but runs lie below --out; drop it"
+            )
+    if "shards" in tables["[common]"]:
+        raise InputError(f"{path}: [common] sets shards; give them at the top, or in an arm")
+
+
+def _seeds(seeds: Any, path: str) -> tuple[int, ...]:
+    is_list = isinstance(seeds, list) and all(type(seed) is int for seed in seeds)
+    if not is_list or not seeds or len(set(seeds)) < len(seeds):
+        raise InputError(
+            f"{path}: seeds is {seeds!r}; give one or more different integers, as [0, 1, 2]"
+        )
+    return tuple(seeds)
 
 
 def run_folder(out: Path, arm: str, seed: int) -> Path:
@@ -115,9 +150,11 @@ def run_comparison(
 ) -> dict[str, list[Metrics]]:
     """The metrics of every run, by arm, in the order of the seeds.
 
-    A finished run with the same settings is read, not repeated; an unfinished one continues.
-    With several `jobs`, each run is a process of its own with its share of the cores.
+    A finished run with the same settings and data is read, not repeated; an unfinished one
+    continues. With several `jobs`, each run is a process of its own with its share of the cores.
     """
+    if jobs < 1:
+        raise InputError(f"--jobs {jobs}: give at least 1, the number of runs at a time")
     todo = [(arm, seed) for seed in comparison.seeds for arm in comparison.arms]
     threads = max(1, (os.cpu_count() or 1) // jobs)
     found: dict[tuple[str, int], Metrics] = {}
@@ -138,16 +175,17 @@ def run_comparison(
 def _run_one(config: TrainConfig, threads: int) -> Metrics:
     import torch
 
+    from mama_train.folder import changes
     from mama_train.loop import train
 
-    finished, settings = config.run_folder() / "metrics.json", config.run_folder() / "config.json"
-    if finished.is_file():
-        before = TrainConfig.from_json(json.loads(settings.read_text())["config"])
-        if not config.changed_since(before):
-            return json.loads(finished.read_text())
-        return train(config, overwrite=True).metrics
     torch.set_num_threads(threads)
-    return train(config, resume=settings.is_file()).metrics
+    run = config.run_folder()
+    finished, settings = run / "metrics.json", run / "config.json"
+    if not (finished.is_file() and settings.is_file()):
+        return train(config, resume=settings.is_file()).metrics
+    if changes(config, run):
+        return train(config, overwrite=True).metrics
+    return json.loads(finished.read_text())
 
 
 def estimate(values: Sequence[float], baseline: Sequence[float]) -> Estimate:

@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from mama_train.commands import run_compare
-from mama_train.compare import estimate, read_comparison
+from mama_train.compare import estimate, read_comparison, run_comparison
 
 from .shards_helper import write_shards
 
@@ -58,9 +58,43 @@ def test_runs_every_arm_and_seed_once(tmp_path: Path, capsys: pytest.CaptureFixt
     assert (out / "plain-seed0" / "metrics.json").stat().st_mtime_ns == written
 
 
+def test_other_shards_are_other_results(tmp_path: Path) -> None:
+    """At the top of the file, behind the same name, or in one arm only."""
+    small, large = (
+        write_shards(tmp_path / name, {"train": num, "meta": 6, "test": num})
+        for name, num in (("small", 6), ("large", 12))
+    )
+    moved = tmp_path / "moved"
+    moved.symlink_to(small)
+    settings = {"steps": 2, "batch_size": 4, "num_frames": 2, "weights": "none"}
+
+    def compare(shards: Path, of_b: Path | None = None) -> dict[str, int]:
+        """How many test clips each arm was measured on."""
+        arms = {"a": {}, "b": {"shards": str(of_b)} if of_b else {}}
+        content = {"shards": str(shards), "seeds": [0], "common": settings, "arms": arms}
+        file = tmp_path / "arms.json"
+        file.write_text(json.dumps(content))
+        results = run_comparison(read_comparison(str(file)), tmp_path / "out")
+        return {arm: m["test"]["text_to_video"]["num_queries"] for arm, (m,) in results.items()}
+
+    assert compare(small) == {"a": 6, "b": 6}
+    assert compare(moved, large) == {"a": 6, "b": 12}
+    moved.unlink()
+    moved.symlink_to(large)
+    assert compare(moved, small) == {"a": 12, "b": 6}
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
+        ("shards = 'x'\nseeds = []\n[arms.a]", r"seeds is \[\]"),
+        ("shards = 'x'\nseeds = 3\n[arms.a]", "seeds is 3"),
+        ("shards = 'x'\nseeds = [1, 1]\n[arms.a]", "different"),
+        ("shards = 'x'\n[common]\nseed = 7\n[arms.a]", r"\[common\] sets seed = 7.*seeds"),
+        ("shards = 'x'\n[arms.a]\nseed = 7", r"\[arms.a\] sets seed = 7.*seeds"),
+        ("shards = 'x'\n[arms.a]\nout = 'y'", "--out"),
+        ("shards = 'x'\n[common]\nshards = 'y'\n[arms.a]", "shards"),
+        ("shards = 'x'\n[arms.a]\nsteps = '2'", "arm 'a': steps is '2'"),
         ("shards = 'x'", "arms"),
         ("shards = 'x'\nbaseline = 'b'\n[arms.a]", "'b'"),
         ("shards = 'x'\n[arms.a]\nmargins = 1", "margins"),
@@ -72,6 +106,13 @@ def test_mistakes_are_named(tmp_path: Path, text: str, expected: str) -> None:
     file.write_text(text)
     with pytest.raises(ValueError, match=expected):
         read_comparison(str(file))
+
+
+def test_no_jobs_is_a_mistake(tmp_path: Path) -> None:
+    file = tmp_path / "arms.toml"
+    file.write_text("shards = 'x'\n[arms.a]")
+    with pytest.raises(ValueError, match="--jobs 0"):
+        run_compare(str(file), out=str(tmp_path / "out"), jobs=0)
 
 
 @pytest.mark.parametrize("name", ["ablation", "meta_variants"])
