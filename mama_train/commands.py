@@ -41,6 +41,8 @@ class _LateWatch(Watches):
     def __init__(self, config: TrainConfig) -> None:
         super().__init__([Terminal()] if ranks.is_first() else [])
         self.config = config
+        if config.wandb:
+            WeightsAndBiases.package()  # before the run folder is made
 
     def begin(self, first_step: int, num_steps: int) -> None:
         run = self.config.run_folder()
@@ -104,26 +106,45 @@ def open_checkpoint(
     """A checkpoint's model and a split of shards, decoded as that model wants.
 
     Raises:
-        InputError: no checkpoint there, or the split has no captions.
+        InputError: no checkpoint there, no such device, or the split has no captions.
     """
+    # These settings are a run's: checked as there.
+    torch_device = TrainConfig(shards=shards, device=device, num_frames=num_frames).torch_device()
     model, tokenizer = build_from_checkpoint(find_checkpoint(path), num_frames=num_frames)
     index = read_index(shards, split)
     if index.num_captions == 0:
         raise InputError(f"{shards!r} holds no {split} split; allowed: {', '.join(SPLITS)}")
-    model.to(TrainConfig(shards=shards, device=device).torch_device()).eval()
+    model.to(torch_device).eval()
     return model, Clips(index, model.frame_spec, tokenizer, {}, cache=False)
+
+
+def _file_to_write(out: str) -> Path:
+    """Raises InputError, before the work and not after it, where no file can be."""
+    target = Path(out)
+    if target.is_dir():
+        raise InputError(f"--out {out!r} is a folder; give the name of a file, as {out}/NAME")
+    _check_folders(target.parent, out)
+    return target
+
+
+def _check_folders(folder: Path, out: str) -> None:
+    for above in (folder, *folder.parents):
+        if above.exists() and not above.is_dir():
+            raise InputError(f"--out {out!r}: {str(above)!r} is a file; give another --out")
 
 
 def run_eval(
     path: str, shards: str, split: str, *, num_frames: int | None, device: str, out: str | None
 ) -> None:
     """Print (and with `out` write) the retrieval metrics of a checkpoint on a split."""
+    target = None if out is None else _file_to_write(out)
     model, clips = open_checkpoint(path, shards, split, num_frames=num_frames, device=device)
     metrics = evaluate(model, clips, read_concepts(shards))
     table = retrieval_table("mama-train eval", {split: metrics}, dual_softmax=True)
     Console().print(table)
-    if out is not None:
-        write_json(Path(out), metrics)
+    if target is not None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_json(target, metrics)
         Console().print(f"metrics  {out}", highlight=False, soft_wrap=True)
 
 
@@ -133,9 +154,9 @@ def run_embed(
     """Write one Parquet row per clip and per caption with its embedding."""
     import pyarrow.parquet as pq
 
+    target = _file_to_write(out)
     model, clips = open_checkpoint(path, shards, split, num_frames=num_frames, device=device)
     table = embedding_table(model, clips)
-    target = Path(out)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.tmp")
     pq.write_table(table, temporary, compression="zstd")
@@ -150,6 +171,7 @@ def run_embed(
 def run_export(path: str, *, out: str, overwrite: bool) -> None:
     """Write a checkpoint's model alone: weights, config, tokenizer."""
     target = Path(out)
+    _check_folders(target, out)
     if target.exists() and any(target.iterdir()) and not overwrite:
         raise InputError(f"{out!r} is not empty; give another --out or --overwrite")
     model, tokenizer = build_from_checkpoint(find_checkpoint(path))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,6 +83,8 @@ class TrainConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            _check_type(field.name, getattr(self, field.name), str(field.type))
         _positive(self, "batch_size", "epochs", "window_clips", "meta_every", "lr", "weight_lr")
         _positive(self, "clip_norm", "steps", "meta_batch_size", "meta_layers", "rows_per_pass")
         _positive(self, "num_frames", "eval_every", "save_every")
@@ -100,6 +103,9 @@ class TrainConfig:
             raise InputError(f"augment {self.augment} is not between 0 (none) and 0.5")
         if not 0 <= self.warmup < 1:
             raise InputError(f"warm-up {self.warmup} is not a share of the steps in [0, 1)")
+        _below_one(self, "beta1", "beta2")
+        _at_least(self, 0, "num_workers", "weight_decay")
+        _at_least(self, 1, "max_logit_scale")
         self.loss()
         self.weighting()
 
@@ -121,12 +127,20 @@ class TrainConfig:
         return Weighting(kind=self.weights, normalised=self.normalised)
 
     def torch_device(self) -> torch.device:
+        """Raises InputError for a device that does not exist, or not here."""
         import torch
 
-        device = torch.device(self.device if self.device != "auto" else _best_device())
+        try:
+            device = torch.device(self.device if self.device != "auto" else _best_device())
+        except RuntimeError as error:
+            raise InputError(
+                f"device {self.device!r} is unknown; allowed: auto, cpu, cuda, cuda:N"
+            ) from error
         if device.type == "cuda" and device.index is None:
             # Under torchrun every process of a machine has a GPU of its own.
-            return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+            device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        if device.type == "cuda":
+            _check_gpu(self.device, device.index)
         return device
 
     def autocast(self) -> torch.dtype | None:
@@ -179,17 +193,58 @@ class TrainConfig:
         return Path(self.out)
 
 
-def _positive(config: TrainConfig, *names: str) -> None:
-    for name in names:
-        value = getattr(config, name)
-        if value is not None and value <= 0:
-            raise InputError(f"{name.replace('_', '-')} is {value}; give a number above 0")
-
-
 def _best_device() -> str:
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _check_type(name: str, value: Any, kind: str) -> None:
+    """Values also come from files and from Python, where nothing has looked at them yet."""
+    base = kind.removesuffix(" | None")
+    if value is None and base != kind:
+        return
+    if base == "bool":
+        wanted, is_right = "true or false", isinstance(value, bool)
+    elif base == "int":
+        wanted, is_right = "a whole number", isinstance(value, int) and not isinstance(value, bool)
+    elif base == "float":
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        wanted, is_right = "a finite number", is_number and math.isfinite(value)
+    else:
+        wanted, is_right = "a text", isinstance(value, str)
+    if not is_right:
+        raise InputError(f"{name} is {value!r}; give {wanted}")
+
+
+def _positive(config: TrainConfig, *names: str) -> None:
+    for name in names:
+        value = getattr(config, name)
+        if value is not None and value <= 0:
+            raise InputError(f"{name} is {value}; give a number above 0")
+
+
+def _at_least(config: TrainConfig, least: int, *names: str) -> None:
+    for name in names:
+        value = getattr(config, name)
+        if value < least:
+            raise InputError(f"{name} is {value}; give at least {least}")
+
+
+def _below_one(config: TrainConfig, *names: str) -> None:
+    for name in names:
+        value = getattr(config, name)
+        if not 0 <= value < 1:
+            raise InputError(f"{name} is {value}; give a number from 0 to below 1")
+
+
+def _check_gpu(asked: str, index: int) -> None:
+    import torch
+
+    if not torch.cuda.is_available():
+        raise InputError(f"device {asked!r}: torch finds no CUDA GPU here; give auto or cpu")
+    if index >= (num := torch.cuda.device_count()):
+        raise InputError(f"device {asked!r}: there is no GPU {index}; allowed: 0 to {num - 1}")
 
 
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:

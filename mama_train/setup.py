@@ -218,6 +218,6 @@ def _check_limits(config: TrainConfig, model: DualEncoder) -> None:
     start = float(model.logit_scale.detach())
     if start > math.log(config.max_logit_scale) + 1e-6:
         raise InputError(
-            f"the model's inverse temperature {math.exp(start):.1f} is above --max-logit-scale "
-            f"{config.max_logit_scale:g}"
+            f"the model's inverse temperature {math.exp(start):.1f} is above max_logit_scale "
+            f"{config.max_logit_scale:g}; give --set max_logit_scale={math.ceil(math.exp(start))}"
         )

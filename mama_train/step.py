@@ -121,7 +121,7 @@ class Stepper:
             write_json(path, {"step": step, "bad_clips": bad, "batch": list(batch.clip_ids)})
         raise NonFiniteLossError(
             f"the loss of {len(bad)} samples is NaN or infinite at step {step}; the batch's clip "
-            f"ids are in {path}. A lower --lr, or --precision fp32, usually helps"
+            f"ids are in {path}. A lower --lr, or --set precision=fp32, usually helps"
         )
 
 

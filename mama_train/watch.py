@@ -118,12 +118,18 @@ class TensorBoard(Watch):
 class WeightsAndBiases(Watch):
     """Scalars to Weights & Biases, which the user installs and logs in to."""
 
-    def __init__(self, run: Path, config: dict[str, Any]) -> None:
+    @staticmethod
+    def package() -> Any:
+        """Raises InputError where it is not installed."""
         try:
-            wandb: Any = importlib.import_module("wandb")
+            return importlib.import_module("wandb")
         except ImportError as error:
-            raise InputError("--wandb needs the package wandb: pip install wandb") from error
-        self.run: Any = wandb.init(dir=str(run), name=run.name, config=config)
+            raise InputError(
+                "--set wandb=true needs the package wandb: pip install wandb"
+            ) from error
+
+    def __init__(self, run: Path, config: dict[str, Any]) -> None:
+        self.run: Any = self.package().init(dir=str(run), name=run.name, config=config)
 
     def step(self, row: dict[str, Any], num_samples: int) -> None:
         scalars = {f"train/{k}": v for k, v in row.items() if isinstance(v, float)}

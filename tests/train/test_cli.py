@@ -47,7 +47,7 @@ def test_run_writes_a_report(run: Path) -> None:
 def test_eval_of_the_run_prints_its_metrics(
     run: Path, shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out = tmp_path / "metrics.json"
+    out = tmp_path / "new" / "metrics.json"
     assert call("eval", str(run), str(shards), "--out", str(out)) == 0
     assert "text to video" in capsys.readouterr().out
     assert '"R@1"' in out.read_text()
@@ -81,19 +81,41 @@ def test_embed_writes_unit_vectors(run: Path, shards: Path, tmp_path: Path) -> N
         (("run", "SHARDS", "--set", "depth=3"), "depth=3"),
         (("run", "SHARDS", "--set", "normalised=perhaps"), "normalised=perhaps"),
         (("eval", "/nowhere/run", "SHARDS"), "/nowhere/run"),
+        (("run", "SHARDS", "--lr", "nan"), "lr is nan"),
+        (("run", "SHARDS", "--set", "device=foo"), "device 'foo' is unknown; allowed: auto, cpu"),
+        (("run", "SHARDS", "--set", "device=cuda:99"), "device 'cuda:99': "),
+        (("run", "SHARDS", "--set", "wandb=true"), "--set wandb=true"),
+        (("run", "SHARDS", "--set", "max_logit_scale=0"), "max_logit_scale is 0.0; give at least"),
+        (("run", "SHARDS", "--set", "max_logit_scale=2"), "give --set max_logit_scale="),
+        (("run", "SHARDS", "--set", "beta1=1.5"), "beta1 is 1.5; give a number from 0"),
+        (("run", "SHARDS", "--set", "weight_lr=nan"), "weight_lr is nan"),
+        (("run", "SHARDS", "--set", "num_workers=-1"), "num_workers is -1; give at least 0"),
+        (("eval", "RUN", "SHARDS", "--num-frames", "0"), "num_frames is 0"),
+        (("eval", "RUN", "SHARDS", "--device", "foo"), "device 'foo'"),
+        (("eval", "RUN", "SHARDS", "--out", "FOLDER"), "is a folder; give the name of a file"),
+        (("eval", "RUN", "SHARDS", "--out", "FILE/m.json"), "is a file; give another --out"),
+        (("embed", "RUN", "SHARDS", "--out", "FOLDER"), "is a folder; give the name of a file"),
+        (("export", "RUN", "--out", "FILE"), "is a file; give another --out"),
     ],
 )
 def test_mistakes_exit_with_2_and_name_the_value(
     words: tuple[str, ...],
     expected: str,
+    run: Path,
     shards: Path,
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    given = [str(shards) if w == "SHARDS" else w for w in words]
+    monkeypatch.setitem(sys.modules, "wandb", None)  # as if it were not installed
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("mine")
+    places = {"FOLDER": tmp_path / "folder", "FILE": tmp_path / "file"}
+    places |= {"SHARDS": shards, "RUN": run}
+    given = ["/".join(str(places.get(p, p)) for p in w.split("/")) for w in words]
     extra = ["--out", str(tmp_path / "out")] if words[0] == "run" else []
     assert call(*given, *extra) == 2
     message = capsys.readouterr().err
     assert expected in message
     assert "Traceback" not in message
-    assert not (tmp_path / "out").exists()
+    assert sorted(p.name for p in tmp_path.rglob("*")) == ["file", "folder"]

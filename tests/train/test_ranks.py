@@ -70,6 +70,7 @@ def test_each_process_of_a_machine_has_its_own_gpu(
 ) -> None:
     # The check that there is a GPU is another's; only which one is asked here.
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
     monkeypatch.setenv("LOCAL_RANK", "3")
     config = TrainConfig(shards="shards", device=device)
     assert str(config.torch_device()) == expected
