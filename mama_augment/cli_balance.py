@@ -105,10 +105,11 @@ def balance(
         typer.Option("--max-same-text", help="Keep N of the clips with near-identical texts."),
     ] = None,
     meta_size: Annotated[
-        int | None, typer.Option("--meta-size", help="Rows; by default 5 % of the trusted clips.")
+        float | None,
+        typer.Option("--meta-size", help="Rows, or a share of the trusted clips such as 0.05."),
     ] = None,
-    val_size: Annotated[int | None, typer.Option("--val-size", help="As --meta-size.")] = None,
-    test_size: Annotated[int | None, typer.Option("--test-size", help="As --meta-size.")] = None,
+    val_size: Annotated[float | None, typer.Option("--val-size", help="As --meta-size.")] = None,
+    test_size: Annotated[float | None, typer.Option("--test-size", help="As --meta-size.")] = None,
     stratify: Annotated[
         str, typer.Option("--stratify", help="Concepts in val and test: uniform or proportional.")
     ] = "uniform",

@@ -70,9 +70,11 @@ class Corpus:
         num_buckets: int,
         value_type: pa.DataType,
         given_videos: npt.NDArray[np.uint64],
+        num_clips: int,
     ) -> None:
         self.scratch = scratch
         self.num_buckets = num_buckets
+        self.num_clips = num_clips
         self.given_videos = given_videos
         """Hashes of the videos that have a clip with a given split, ascending."""
         self.schema = pa.schema(

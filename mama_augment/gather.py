@@ -47,8 +47,10 @@ def gather(
     dealer = _Dealer(scratch, num_buckets, seed)
     value_type: pa.DataType = pa.null()
     given: array[int] = array("Q")
+    num_clips = 0
     for table in _gathered(_clip_tables(clips_dir, column)):
         value_type = table["value"].type
+        num_clips += len(table)
         with_split = table["video_uri"].filter(pc.is_valid(table["split"]))
         given.extend(map(video_key, pc.unique(with_split).to_pylist()))
         dealer.deal("clips", table)
@@ -59,7 +61,7 @@ def gather(
             dealer.deal("captions", ok.append_column("run", pa.array([number] * len(ok))))
     dealer.close()
     given_videos = np.unique(np.frombuffer(given, np.uint64))
-    corpus = Corpus(scratch, num_buckets, value_type, given_videos)
+    corpus = Corpus(scratch, num_buckets, value_type, given_videos, num_clips)
     for bucket in range(num_buckets):
         corpus.write(
             "joined", bucket, _join(dealer.read("clips", bucket), dealer.read("captions", bucket))

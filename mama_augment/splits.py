@@ -20,11 +20,11 @@ AUTO_MAX_ROWS = 1_000
 
 @dataclass(frozen=True, kw_only=True)
 class SplitSizes:
-    """Rows of each drawn split; None: 5 % of the candidates, at most 1,000."""
+    """Rows of each drawn split, or below 1 a share of the candidates; None: 5 %, at most 1,000."""
 
-    meta: int | None = None
-    val: int | None = None
-    test: int | None = None
+    meta: float | None = None
+    val: float | None = None
+    test: float | None = None
     stratify: str = "uniform"
     """Concepts in val and test: `uniform`, or `proportional` to the trusted clips. Meta is always
     uniform: an even meta set is what the weights of the rest are learned from."""
@@ -34,14 +34,22 @@ class SplitSizes:
             raise InputError(f"--stratify is {self.stratify!r}; allowed: {', '.join(STRATIFY)}")
         for name in HELD_OUT:
             size = getattr(self, name)
-            if size is not None and size < 0:
-                raise InputError(f"--{name}-size is {size}; a number of rows, or 0 for no split")
+            if size is None:
+                continue
+            if not (0 <= size < 1 or (size >= 1 and float(size).is_integer())):
+                raise InputError(
+                    f"--{name}-size is {size}; allowed: a number of rows, a share of the trusted "
+                    "clips above 0 and below 1, or 0 for no split"
+                )
+            if not 0 < size < 1:
+                object.__setattr__(self, name, int(size))  # 50.0 rows are the same config as 50
 
     def resolve(self, name: str, num_trusted: int) -> int:
+        """Rows of the split when there are so many candidates; more of them, never fewer rows."""
         size = getattr(self, name)
-        if size is not None:
-            return int(size)
-        return min(AUTO_MAX_ROWS, int(num_trusted * AUTO_SHARE))
+        if size is None:
+            return min(AUTO_MAX_ROWS, int(num_trusted * AUTO_SHARE))
+        return round(num_trusted * size) if 0 < size < 1 else int(size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +70,12 @@ class CandidatePool:
     concepts a few times the rows wanted. What is drawn does not depend on the order of `add`.
     """
 
-    def __init__(self, sizes: SplitSizes, num_concepts: int) -> None:
-        wanted = [getattr(sizes, name) for name in HELD_OUT]
-        num_rows = sum(AUTO_MAX_ROWS if size is None else size for size in wanted)
+    def __init__(self, sizes: SplitSizes, num_concepts: int, num_clips: int) -> None:
+        # There are at most as many candidates as clips, which a share is of.
+        num_rows = sum(
+            AUTO_MAX_ROWS if getattr(sizes, name) is None else sizes.resolve(name, num_clips)
+            for name in HELD_OUT
+        )
         self._num_overall = SPARE * num_rows + MIN_PER_CONCEPT
         self._num_of_concept = SPARE * num_rows // max(1, num_concepts) + MIN_PER_CONCEPT
         self._heaps: dict[int, list[tuple[int, str, Candidate]]] = defaultdict(list)

@@ -151,7 +151,7 @@ def _batches(corpus: Corpus) -> Iterator[TextBatch]:
 
 
 def _assign_and_draw(corpus: Corpus, assigner: ConceptAssigner, sizes: SplitSizes) -> DrawnSplits:
-    pool = CandidatePool(sizes, len(assigner.names))
+    pool = CandidatePool(sizes, len(assigner.names), corpus.num_clips)
     given: dict[str, str] = {}
     given_splits: set[str] = set()
     for bucket, clips in enumerate(corpus.clips("joined")):

@@ -13,8 +13,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from typer.testing import CliRunner
 
 from mama_augment import shards
+from mama_augment.cli import app
 from mama_augment.concepts import ConceptConfig
 from mama_augment.ledger import Reject
 from mama_augment.plan import BalanceConfig
@@ -174,6 +176,19 @@ def test_a_video_with_a_given_train_clip_is_not_drawn_for_another_split(tmp_path
         "val": 6,
         "test": 6,
     }
+
+
+def test_a_share_is_of_the_trusted_clips(tmp_path: Path) -> None:
+    """40 of 120 clips are trusted; the command takes rows as before and shares."""
+    clips, captions = world(tmp_path)
+    out = str(tmp_path / "out")
+    sizes = ["--meta-size", "0.1", "--val-size", "5", "--test-size", "0"]
+    result = CliRunner().invoke(app, ["balance", clips, captions, "--out", out, *sizes])
+    assert result.exit_code == 0, result.output
+    found = Counter(row["split"] for row in rows_of(StepDir.open(out)))
+    assert (found["meta"], found["val"], found["test"]) == (4, 5, 0)
+    config = StepDir.open(out).manifest.config["sizes"]
+    assert json.dumps(config) == '{"meta": 0.1, "val": 5, "test": 0, "stratify": "uniform"}'
 
 
 def test_a_given_test_split_without_trusted_texts_is_pointed_out(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ def candidate(number: int, concepts: tuple[int, ...], video: str | None = None) 
 
 
 def draw(
-    candidates: list[Candidate], num_concepts: int, *, stratify: str = "uniform", **sizes: int
+    candidates: list[Candidate], num_concepts: int, *, stratify: str = "uniform", **sizes: float
 ) -> DrawnSplits:
     wanted = SplitSizes(**({"meta": 0, "val": 0, "test": 0} | sizes), stratify=stratify)
     return draw_splits(
@@ -33,7 +33,7 @@ def draw(
 
 
 def pooled(candidates: list[Candidate], sizes: SplitSizes, num_concepts: int) -> CandidatePool:
-    pool = CandidatePool(sizes, num_concepts)
+    pool = CandidatePool(sizes, num_concepts, num_clips=len(candidates))
     for one in candidates:
         pool.add(one)
     return pool
@@ -132,6 +132,24 @@ def test_a_size_for_a_given_split_is_said_to_have_no_effect() -> None:
     (warning,) = drawn.warnings
     assert warning.startswith("--meta-size 5 has no effect: the input gives the meta split")
     assert Counter(drawn.split_of_clip.values()) == {"val": 5}
+
+
+def test_a_size_below_one_is_a_share_of_the_candidates() -> None:
+    pool = [candidate(i, (i % 3,)) for i in range(900)]
+    drawn = draw(pool, 3, meta=0.1, val=0.5, test=20)
+    assert Counter(drawn.split_of_clip.values()) == {"meta": 90, "val": 450, "test": 20}
+    assert drawn.warnings == ()
+    drawn = draw(pool[:4], 3, meta=0.1)
+    assert drawn.split_of_clip == {}
+    assert "meta split stays empty: too few" in drawn.warnings[0]
+
+
+@pytest.mark.parametrize("size", [-1, -0.5, 1.5, float("nan"), float("inf")])
+def test_a_size_that_is_neither_rows_nor_a_share_is_named(size: float) -> None:
+    with pytest.raises(InputError, match=rf"--val-size is {size}; allowed: a number of rows"):
+        SplitSizes(val=size)
+    assert repr(SplitSizes(val=50.0).val) == "50", "the same config, however it is written"
+    assert SplitSizes(val=0.05).val == 0.05
 
 
 def test_a_pool_is_bounded_and_draws_as_if_it_were_not() -> None:
