@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
+from mama_augment.schema import InputError
 from mama_train import ranks
 from mama_train.batch import Batch, keys, same_text
 from mama_train.config import VisitKind
@@ -184,6 +185,11 @@ class Loader:
         epoch, first = start.epoch, start.batch
         while True:
             plan = self.plan(epoch)
+            if not len(plan):
+                raise InputError(
+                    f"{self.index.uri!r} has no {self.index.split} captions to visit (human_share "
+                    f"{self.config.human_share})"
+                )
             salt = hash_salt(self.config.seed, epoch, "draws") if self.config.augment else None
             todo: list[Request] = [(plan.batch(i), salt) for i in range(first, len(plan))]
             for i, batch in enumerate(self._load(todo), start=first):

@@ -140,6 +140,17 @@ def _check_train(config: TrainConfig, all_sources: SplitIndex, visited: SplitInd
             f"none of the {all_sources.num_captions} training captions in {config.shards!r} is "
             f"{config.sources}; use --sources all"
         )
+    share, num_generated = config.human_share, int(visited.is_generated_C.sum())
+    if share is None:
+        return
+    found = {"human": visited.num_captions - num_generated, "generated": num_generated}
+    for source, wanted in (("human", share), ("generated", 1 - share)):
+        if wanted > 0 and found[source] == 0:
+            raise InputError(
+                f"human_share={share:g} mixes human and generated captions, but none of the "
+                f"{visited.num_captions} to train on (--sources {config.sources}) is {source}; "
+                "leave human_share out, or give other --sources or shards"
+            )
 
 
 def _weights_in_use(config: TrainConfig, meta: SplitIndex, notes: list[str]) -> WeightKind:

@@ -73,6 +73,13 @@ def test_workers_leave_ctrl_c_to_their_process(shards: Path) -> None:
         assert worker.is_alive()
 
 
+def test_an_epoch_without_visits_is_an_error(shards: Path) -> None:
+    human = loader(shards, human_share=0.0)
+    human.index = human.index.only("human")
+    with pytest.raises(ValueError, match=r"no train captions to visit \(human_share 0.0"):
+        next(human.batches())
+
+
 def test_continuing_from_any_position_gives_the_rest(shards: Path) -> None:
     whole = list(islice(loader(shards).batches(), 24))  # more than two epochs of ten batches
     for i in (0, 4, 9, 13, 19):

@@ -235,6 +235,21 @@ def test_sources_choose_the_captions(shards: Path, tmp_path: Path) -> None:
         train(config(only_human, tmp_path / "none", sources="generated"))
 
 
+@pytest.mark.parametrize(
+    ("sources", "captions_per_clip", "missing"),
+    [("human", 2, "generated"), ("generated", 2, "human"), ("all", 1, "generated")],
+)
+def test_a_share_of_a_source_that_is_missing_is_named(
+    tmp_path: Path, sources: Any, captions_per_clip: int, missing: str
+) -> None:
+    shards = write_shards(tmp_path / "shards", {"train": 4}, captions_per_clip=captions_per_clip)
+    with pytest.raises(ValueError, match=rf"--sources {sources}\) is {missing}"):
+        train(config(shards, tmp_path / "run", sources=sources, human_share=0.5))
+    assert not (tmp_path / "run").exists()
+    everything = 1.0 if missing == "generated" else 0.0
+    train(config(shards, tmp_path / "run", sources=sources, human_share=everything, steps=1))
+
+
 def test_a_used_run_folder_is_refused(shards: Path, tmp_path: Path) -> None:
     train(config(shards, tmp_path / "run", steps=2))
     with pytest.raises(ValueError, match="--resume"):
