@@ -9,6 +9,7 @@ import typer
 
 from mama_augment.schema import InputError
 from mama_train.config import TrainConfig
+from mama_train.errors import NonFiniteLossError
 
 app = typer.Typer(
     name="mama-train",
@@ -167,12 +168,16 @@ def compare(
 
 
 def main() -> None:
-    """Entry point: a user's mistake becomes one clear message and exit code 2."""
+    """Entry point: a user's mistake becomes one clear message and exit code 2, a loss that is no
+    number any more one and exit code 1."""
     try:
         app()
     except InputError as error:
         _say("error", str(error))
         sys.exit(2)
+    except NonFiniteLossError as error:
+        _say("error", str(error))
+        sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
 

@@ -11,10 +11,11 @@ from typing import Any
 from mama_augment.store import locked
 from mama_train import checkpoint, interrupt, ranks
 from mama_train.config import TrainConfig
+from mama_train.errors import NonFiniteLossError
 from mama_train.evaluate import evaluate
 from mama_train.history import History, Row, write_json
 from mama_train.setup import Setup, prepare
-from mama_train.step import NonFiniteLossError, Stepper
+from mama_train.step import Stepper
 from mama_train.watch import Watch
 
 __all__ = ["NonFiniteLossError", "TrainResult", "train"]
@@ -42,7 +43,8 @@ def train(
 
     Raises:
         InputError: shards, model or settings do not fit; or the run folder is in use.
-        NonFiniteLossError: the loss became NaN or infinite; the clip ids are in nonfinite.json.
+        NonFiniteLossError: the loss or a gradient became NaN or infinite; the clip ids are in
+            nonfinite.json, and history.jsonl has the steps until then.
         KeyboardInterrupt: after Ctrl-C, at the end of the step and with a checkpoint saved; after
             a second Ctrl-C, at once and without.
     """
@@ -66,6 +68,9 @@ def _train(config: TrainConfig, resume: bool, overwrite: bool, watch: Watch) -> 
         if stopped:
             watch.note(f"stopped at step {setup.progress.step}; `--resume` continues from there")
             raise KeyboardInterrupt
+    except NonFiniteLossError:
+        run.flush()
+        raise
     finally:
         watch.end()
     metrics = _final_metrics(setup) | {
@@ -132,13 +137,18 @@ class _Run:
     def save(self, *, is_best: bool = False) -> None:
         """History first: a row of a step that is not saved is dropped again on resuming."""
         setup = self.setup
+        self.flush()
         if self.history is not None:
-            self.history.add(self.pending)
             is_best = is_best or setup.val is None
             folder, progress = setup.config.run_folder(), setup.progress
             checkpoint.save(folder, setup.trainee, progress, setup.config, best=is_best)
-        self.pending.clear()
         ranks.barrier()
+
+    def flush(self) -> None:
+        """Write the rows that the history lacks."""
+        if self.history is not None:
+            self.history.add(self.pending)
+        self.pending.clear()
 
 
 def _final_metrics(setup: Setup) -> dict[str, Any]:

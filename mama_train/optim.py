@@ -44,18 +44,20 @@ def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
         group["lr"] = lr
 
 
-def apply_gradient(
-    model: nn.Module, optimizer: torch.optim.Optimizer, gradient: Named, config: TrainConfig
-) -> float:
-    """Clip, step, keep the temperature in bounds; returns the norm before clipping."""
+def clip_gradient(model: nn.Module, gradient: Named, config: TrainConfig) -> float:
+    """Put the clipped gradient into place; returns its norm before clipping, which may not be
+    finite: then no step should be taken."""
     for name, parameter in model.named_parameters():
         parameter.grad = gradient.get(name)
-    norm = nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
+    return float(nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm))
+
+
+def take_step(model: nn.Module, optimizer: torch.optim.Optimizer, config: TrainConfig) -> None:
+    """Step along the gradient in place, and keep the temperature in bounds."""
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     with torch.no_grad():
         model.get_parameter(SCALE).clamp_(0, math.log(config.max_logit_scale))
-    return float(norm)
 
 
 class MovingAverage:

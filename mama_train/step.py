@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 import numpy as np
 import torch
@@ -12,15 +14,12 @@ from torch import Tensor
 from mama_train import ranks
 from mama_train.batch import Batch
 from mama_train.checkpoint import Progress
+from mama_train.errors import NonFiniteLossError
 from mama_train.history import Row, write_json
 from mama_train.meta import MetaOutcome, adamw_step, meta_gradient
 from mama_train.objective import Encoded, Objective
-from mama_train.optim import apply_gradient, lr_at, set_lr
+from mama_train.optim import clip_gradient, lr_at, set_lr, take_step
 from mama_train.setup import Setup
-
-
-class NonFiniteLossError(RuntimeError):
-    """The run cannot go on: its loss is no number any more."""
 
 
 class Stepper:
@@ -45,7 +44,8 @@ class Stepper:
         """Take one step on `batch`; returns its row of the history.
 
         Raises:
-            NonFiniteLossError: a sample's loss is NaN or infinite; nothing was changed.
+            NonFiniteLossError: a sample's loss, or a gradient, is NaN or infinite; neither model
+                nor optimizer was changed.
         """
         trainee, step = self.setup.trainee, progress.step
         lr = lr_at(step, self.setup.num_steps, self.config)
@@ -54,7 +54,9 @@ class Stepper:
         tape = self._is_meta_step(step) and not self.config.gradient_checkpointing
         encoded = self.objective.encode(batch, for_jvp=tape)
         loss_B = encoded.loss_B.detach()
-        self._stop_if_not_finite(loss_B, batch, step)
+        bad = [batch.clip_ids[i] for i in torch.nonzero(~torch.isfinite(loss_B))[:, 0].tolist()]
+        if bad:
+            self._stop(f"the loss of {len(bad)} samples", bad, batch, step)
 
         def weigh(losses_B: Tensor) -> Tensor:
             return self.weighting.weights_B(
@@ -64,13 +66,16 @@ class Stepper:
                 progress=step / self.setup.num_steps,
             )
 
-        outcome = self._train_net(encoded, weigh, progress, lr)
+        outcome = self._train_net(encoded, weigh, progress, lr, batch)
         if outcome is not None and outcome.gradient is not None:
             weight_B, gradient = outcome.weight_B, outcome.gradient
         else:
             weight_B = weigh(loss_B).detach()
             gradient = self.objective.gradient(encoded, weight_B, last=True)
-        norm = apply_gradient(trainee.model, trainee.optimizer, gradient, self.config)
+        norm = clip_gradient(trainee.model, gradient, self.config)
+        if not math.isfinite(norm):
+            self._stop("the gradient", [], batch, step)
+        take_step(trainee.model, trainee.optimizer, self.config)
         if trainee.average is not None:
             trainee.average.update(trainee.model, step)
         row = step_row(step + 1, lr, loss_B, weight_B, norm)
@@ -78,13 +83,19 @@ class Stepper:
         return row | (meta_row(outcome) if outcome is not None else {})
 
     def _train_net(
-        self, encoded: Encoded, weigh: Callable[[Tensor], Tensor], progress: Progress, lr: float
+        self,
+        encoded: Encoded,
+        weigh: Callable[[Tensor], Tensor],
+        progress: Progress,
+        lr: float,
+        batch: Batch,
     ) -> MetaOutcome | None:
         """Step the weight net where this step does; a meta step says what it found."""
         trainee, loss_B = self.setup.trainee, encoded.loss_B.detach()
         if self.setup.weights == "mlp-joint":
             joint = (weigh(loss_B) * loss_B).sum()
-            self._step_net(torch.autograd.grad(joint, list(trainee.net.parameters())))
+            grads = torch.autograd.grad(joint, list(trainee.net.parameters()))
+            self._step_net(grads, batch, progress.step)
         if not self._is_meta_step(progress.step):
             return None
         assert self.meta_batches is not None
@@ -101,27 +112,28 @@ class Stepper:
             keep_gradient=self.config.lagged,
         )
         # The factor α would make Adam forget how to move as the schedule shrinks it.
-        self._step_net(g / lr for g in outcome.theta_gradient)
+        self._step_net([g / lr for g in outcome.theta_gradient], batch, progress.step)
         return outcome
 
     def _is_meta_step(self, step: int) -> bool:
         return self.setup.weights == "mlp-meta" and step % self.config.meta_every == 0
 
-    def _step_net(self, gradient: Iterable[Tensor]) -> None:
+    def _step_net(self, gradient: Sequence[Tensor], batch: Batch, step: int) -> None:
+        if not all(bool(torch.isfinite(grad).all()) for grad in gradient):
+            self._stop("the gradient of the weight net", [], batch, step)
         for parameter, grad in zip(self.setup.trainee.net.parameters(), gradient, strict=True):
             parameter.grad = grad
         self.setup.trainee.net_optimizer.step()
 
-    def _stop_if_not_finite(self, loss_B: Tensor, batch: Batch, step: int) -> None:
-        if torch.isfinite(loss_B).all():
-            return
-        bad = [batch.clip_ids[i] for i in torch.nonzero(~torch.isfinite(loss_B))[:, 0].tolist()]
+    def _stop(self, what: str, bad: list[str], batch: Batch, step: int) -> NoReturn:
+        """End the run. `bad`: the clips whose loss is no number; a gradient is of all of them."""
         path = self.config.run_folder() / "nonfinite.json"
         if ranks.is_first():
-            write_json(path, {"step": step, "bad_clips": bad, "batch": list(batch.clip_ids)})
+            ids = {"bad_clips": bad, "batch": list(batch.clip_ids)}
+            write_json(path, {"step": step, "what": what, **ids})
         raise NonFiniteLossError(
-            f"the loss of {len(bad)} samples is NaN or infinite at step {step}; the batch's clip "
-            f"ids are in {path}. A lower --lr, or --set precision=fp32, usually helps"
+            f"{what} is NaN or infinite at step {step}; the batch's clip ids are in {path}. "
+            "A lower --lr, or --set precision=fp32, usually helps; the last checkpoint is as it was"
         )
 
 

@@ -71,6 +71,14 @@ def test_embed_writes_unit_vectors(run: Path, shards: Path, tmp_path: Path) -> N
     assert table["text"][0].as_py() is None
 
 
+def test_a_loss_that_is_no_number_exits_with_1(
+    shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("--lr", "1e12", "--margin", "0", "--steps", "5", *QUICK[2:])
+    assert call("run", str(shards), "--out", str(tmp_path / "run"), *words) == 1
+    assert "nonfinite.json" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [

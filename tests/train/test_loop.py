@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -23,10 +24,11 @@ from mama_train.evaluate import evaluate
 from mama_train.history import read_history
 from mama_train.loop import NonFiniteLossError, train
 from mama_train.models.build import build_from_checkpoint
-from mama_train.optim import apply_gradient
+from mama_train.optim import clip_gradient
 from mama_train.report import training_sections, write_report
 from mama_train.setup import prepare
 from mama_train.shards import read_concepts, read_index
+from mama_train.step import Stepper
 
 from .shards_helper import write_shards
 
@@ -103,9 +105,9 @@ def press_ctrl_c(monkeypatch: pytest.MonkeyPatch, *, at: int, times: int = 1) ->
         if len(calls) == at:
             for _ in range(times):
                 os.kill(os.getpid(), signal.SIGINT)
-        return apply_gradient(*args)
+        return clip_gradient(*args)
 
-    monkeypatch.setattr(step, "apply_gradient", interrupted)
+    monkeypatch.setattr(step, "clip_gradient", interrupted)
 
 
 @pytest.mark.parametrize(
@@ -320,8 +322,50 @@ def test_nan_stops_with_the_clip_ids(shards: Path, tmp_path: Path) -> None:
     with pytest.raises(NonFiniteLossError, match=r"nonfinite\.json"):
         train(config(shards, run, lr=1e30, clip_norm=1e30, steps=8, weights="none"))
     found = json.loads((run / "nonfinite.json").read_text())
+    assert found["bad_clips"]
     assert set(found["bad_clips"]) <= set(found["batch"])
     assert found["batch"][0].startswith("train-")
+    assert len(steps_of(run)) == found["step"] > 0
+
+
+@pytest.mark.parametrize(
+    ("weights", "broken", "what"),
+    [
+        ("none", "last", "the gradient is"),
+        ("mlp-joint", "weight net", "the gradient of the weight net is"),
+        ("mlp-meta", "weight net", "the gradient of the weight net is"),
+    ],
+)
+def test_a_gradient_that_is_not_finite_changes_nothing(
+    shards: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    weights: Any,
+    broken: str,
+    what: str,
+) -> None:
+    """Finite losses can have a gradient that is none."""
+    setup = prepare(config(shards, tmp_path / "run", weights=weights))
+    _, batch = next(setup.train.batches())
+    stepper = Stepper(setup)
+    before = {n: p.clone() for n, p in setup.trainee.model.named_parameters()}
+    net = [p.clone() for p in setup.trainee.net.parameters()]
+    if broken == "last":
+        monkeypatch.setattr(step, "clip_gradient", lambda *_: float("inf"))
+    elif weights == "mlp-meta":
+        nan = [torch.full_like(p, torch.nan) for p in setup.trainee.net.parameters()]
+        outcome = dataclasses.make_dataclass("Outcome", ["theta_gradient"])(nan)
+        monkeypatch.setattr(step, "meta_gradient", lambda *_, **__: outcome)
+    else:
+        for parameter in setup.trainee.net.parameters():
+            parameter.register_hook(lambda grad: grad * torch.nan)
+    with pytest.raises(NonFiniteLossError, match=what):
+        stepper(batch, setup.progress)
+    found = json.loads((tmp_path / "run" / "nonfinite.json").read_text())
+    assert found["batch"] == list(batch.clip_ids)
+    assert all(torch.equal(before[n], p) for n, p in setup.trainee.model.named_parameters())
+    assert not setup.trainee.optimizer.state
+    assert all(map(torch.equal, net, setup.trainee.net.parameters()))
 
 
 @pytest.mark.slow

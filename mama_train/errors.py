@@ -1,0 +1,5 @@
+"""What ends a run besides a user's mistake."""
+
+
+class NonFiniteLossError(RuntimeError):
+    """The run cannot go on: its loss, or a gradient of it, is no number any more."""
