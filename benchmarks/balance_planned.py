@@ -9,7 +9,8 @@ bundled LLaVA. Every arm that may generate gets the same budget, a number of tho
     dropped          the human captions, head thinned as MetaCLIP does (cap auto)
     random           captions of randomly drawn clips added, nothing dropped
     random-dropped   the same, then head thinned
-    planned          captions where `mama-augment plan` wants them, then head thinned
+    planned          captions where `mama-augment plan` wants them, nothing dropped
+    planned-dropped  the same, then head thinned
 
 Planner and balancer see what a user has: the noisy texts and a phrase list, never the truth.
 Every arm trains for the same number of steps of the same size. Reported: the effective number of
@@ -57,7 +58,8 @@ ARMS = (
     Arm(name="dropped", captions=None, cap="auto"),
     Arm(name="random", captions="captions-random", cap="none"),
     Arm(name="random-dropped", captions="captions-random", cap="auto"),
-    Arm(name="planned", captions="captions-planned", cap="auto"),
+    Arm(name="planned", captions="captions-planned", cap="none"),
+    Arm(name="planned-dropped", captions="captions-planned", cap="auto"),
 )
 
 
