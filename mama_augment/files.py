@@ -114,6 +114,21 @@ class Folder:
             self.fs.delete_file(self.path(name))
 
 
+def output_file(path: str) -> tuple[Folder, str]:
+    """The folder and the name of a file that `--out` asks to write; nothing is written yet.
+
+    Raises:
+        InputError: there is a directory of that name, or its folder is a file.
+    """
+    parent, _, name = path.rpartition("/")
+    folder = Folder(parent or ("/" if path.startswith("/") else "."))
+    if not name or folder.fs.get_file_info(folder.path(name)).type == pafs.FileType.Directory:
+        raise InputError(f"--out is {path!r}, a directory; give the name of a file to write")
+    if folder.fs.get_file_info(folder.path()).type == pafs.FileType.File:
+        raise InputError(f"--out is {path!r}: {parent!r} is a file; give a name in a directory")
+    return folder, name
+
+
 def open_filesystem(uri: str) -> tuple[pafs.FileSystem, str]:
     """The file system of `uri` and the path inside it.
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 from mama_augment.audit import UNREADABLE, pending_reasons
 from mama_augment.plan import draw_bits, draw_unit
 from mama_augment.records import DamagedError
-from mama_augment.schema import SHARDS, SPLITS
+from mama_augment.schema import SHARDS, SPLITS, InputError
 from mama_augment.shard_stats import CONCEPTS_NAME, STATS_NAME
 from mama_augment.store import StepDir
 
@@ -49,8 +49,10 @@ def validate(shards: str, *, clips: str | None = None, num_decoded: int = 200) -
         num_decoded: about how many rows have all their frames decoded, drawn by hash.
 
     Raises:
-        InputError: `shards` is not the output of `balance`.
+        InputError: `shards` is not the output of `balance`, or `num_decoded` is below 0.
     """
+    if num_decoded < 0:
+        raise InputError(f"--num-decoded is {num_decoded}; allowed: 0 (none) or more rows")
     result = Validation()
     try:
         step_dir = StepDir.open(shards, step="balance")

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
-from mama_augment.files import Folder
+from mama_augment.files import output_file
 from mama_augment.report.charts import columns, rank_curve
 from mama_augment.report.facts import Facts, collect
 from mama_augment.report.samples import pick_samples
@@ -34,13 +33,13 @@ def build_report(
 
     Raises:
         InputError: a directory is not the output of the step it is given for, or they do not
-            belong together.
+            belong together; or `out_path` is a directory.
     """
+    folder, name = output_file(out_path)
     facts = collect(clips_dir, captions_dirs, shards_dir)
     page = render(facts, extra_sections)
-    path = Path(out_path)
-    Folder(str(path.parent)).write_bytes(path.name, page.encode())
-    return str(path)
+    folder.write_bytes(name, page.encode())
+    return out_path
 
 
 def sort_directories(uris: Sequence[str]) -> tuple[str, list[str], str]:

@@ -25,7 +25,7 @@ from mama_augment.concepts import ConceptAssigner, ConceptConfig, TextBatch, fit
 from mama_augment.concepts.column import concept_column
 from mama_augment.concepts.lists import ConceptLists, ListsWriter
 from mama_augment.corpus import Clip, Corpus
-from mama_augment.files import Folder
+from mama_augment.files import output_file
 from mama_augment.gather import gather
 from mama_augment.schema import InputError
 from mama_augment.selection import assign_concepts, count_visits, fit_batch
@@ -90,8 +90,10 @@ def make_caption_plan(
     out: where to write the rows of `PLAN`, for `caption --plan`; by default they are not made.
 
     Raises:
-        InputError: an input step is unfinished, or no clip may be captioned.
+        InputError: an input step is unfinished, no clip may be captioned, or `out` is a directory.
     """
+    if out is not None:
+        output_file(out)
     clips_dir = finished(clips, "keyframes")
     captions_dirs = [finished(uri, "caption") for uri in captions]
     scratch = Path(tempfile.mkdtemp(prefix="mama-augment-"))
@@ -132,8 +134,8 @@ def write_plan(out: str, rows: Iterable[tuple[str, int, str]], scratch: Path) ->
         while group := list(itertools.islice(remaining, ROWS_PER_GROUP)):
             columns = [list(column) for column in zip(*group, strict=True)]
             writer.write_table(pa.table(columns, schema=PLAN), row_group_size=ROWS_PER_GROUP)
-    folder, _, name = out.rpartition("/")
-    Folder(folder or ("/" if out.startswith("/") else ".")).write_file(name, path)
+    folder, name = output_file(out)
+    folder.write_file(name, path)
 
 
 def _batches(corpus: Corpus) -> Iterator[TextBatch]:

@@ -210,6 +210,31 @@ def test_plan_command_spends_on_the_tail_and_spares_held_out_clips(tmp_path: Pat
     assert plan["t0"]["reason"] == "rare: green (3 → 11)"
 
 
+def test_an_output_that_is_a_directory_is_refused_before_any_work(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "file").write_text("x")
+    for out, said in (
+        ("there", "a directory; give the name of a file"),
+        ("new/", "a directory; give the name of a file"),
+        ("file/plan.parquet", "is a file; give a name in a directory"),
+    ):
+        path = f"{tmp_path}/{out}"
+        for command in (["plan", "no-clips", "--budget", "1"], ["report", *_one_of_each(tmp_path)]):
+            result = CliRunner().invoke(app, [*command, "--out", path])
+            assert isinstance(result.exception, InputError), (command, result.exception)
+            assert repr(path) in str(result.exception)
+            assert said in str(result.exception)
+
+
+def _one_of_each(path: Path) -> list[str]:
+    """A clips and a shards directory."""
+    clips, shards = str(path / "clips"), str(path / "shards")
+    if not Path(clips).exists():
+        write_clips(Path(clips), [clip("c", "a ball")])
+        assert CliRunner().invoke(app, ["balance", clips, "--out", shards]).exit_code == 0
+    return [clips, shards]
+
+
 def test_labels_plan_clips_that_have_no_text_yet(tmp_path: Path) -> None:
     import pyarrow as pa
 

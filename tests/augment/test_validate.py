@@ -12,7 +12,7 @@ from mama_augment.cli import app
 from mama_augment.concepts import ConceptConfig
 from mama_augment.plan import BalanceConfig
 from mama_augment.runtime import RuntimeConfig
-from mama_augment.schema import SHARDS
+from mama_augment.schema import SHARDS, InputError
 from mama_augment.splits import SplitSizes
 from mama_augment.steps.balance import BalanceStep, run_step
 from mama_augment.store import StepDir
@@ -156,6 +156,12 @@ def test_every_damaged_or_missing_file_is_named(shards: str) -> None:
         assert name in output
         assert said in output
     assert validate(shards).problems == []
+
+
+def test_a_negative_number_of_rows_to_decode_is_refused(shards: str) -> None:
+    with pytest.raises(InputError, match="--num-decoded is -1; allowed: 0"):
+        validate(shards, num_decoded=-1)
+    assert validate(shards, num_decoded=0).num_decoded_frames == 0
 
 
 def test_clips_that_are_not_those_of_the_shards_are_named(shards: str, tmp_path: Path) -> None:
