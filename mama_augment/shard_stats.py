@@ -118,10 +118,15 @@ class ShardStats:
     def to_json(self) -> dict[str, Any]:
         """The content of stats.json; spreads are over the concepts that any train text is about."""
         present = self.before > 0
+        num_rows = max(1, sum(self.rows[split] for split in SPLITS))
         return {
             "num_clips": self.rows["in"],
             "splits": {
-                split: {"num_rows": self.rows[split], "num_captions": self.captions[split]}
+                split: {
+                    "num_rows": self.rows[split],
+                    "share": self.rows[split] / num_rows,
+                    "num_captions": self.captions[split],
+                }
                 for split in SPLITS
             },
             "cap": self.cap if np.isfinite(self.cap) else None,

@@ -131,7 +131,8 @@ def print_stats(stats: dict[str, Any]) -> None:
     """Splits, the spread of concepts before and after, and what needs a person's attention."""
     splits = ", ".join(
         f"{split} {stats['splits'][split]['num_rows']:,} clips "
-        f"({stats['splits'][split]['num_captions']:,} captions)"
+        f"({stats['splits'][split]['share']:.1%}; "
+        f"{stats['splits'][split]['num_captions']:,} captions)"
         for split in SPLITS
     )
     console.print(splits, highlight=False, soft_wrap=True)

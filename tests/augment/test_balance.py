@@ -187,6 +187,9 @@ def test_a_share_is_of_the_trusted_clips(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     found = Counter(row["split"] for row in rows_of(StepDir.open(out)))
     assert (found["meta"], found["val"], found["test"]) == (4, 5, 0)
+    share = 4 / sum(found.values())
+    assert json.loads(Path(out, "stats.json").read_text())["splits"]["meta"]["share"] == share
+    assert f"meta 4 clips ({share:.1%}; 4 captions)" in result.output
     config = StepDir.open(out).manifest.config["sizes"]
     assert json.dumps(config) == '{"meta": 0.1, "val": 5, "test": 0, "stratify": "uniform"}'
 
