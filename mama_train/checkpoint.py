@@ -37,9 +37,15 @@ NEEDED = ("run.json", "training_state.pt", "model.safetensors", "weight_net.safe
 
 @dataclass
 class Progress:
-    """How far a run is: what changes from step to step besides tensors."""
+    """How far a run is: what changes from step to step besides tensors.
+
+    seconds: time spent until here, evaluations and checkpoints included, without steps that were
+    lost; num_samples: rows of the steps taken.
+    """
 
     step: int = 0
+    seconds: float = 0.0
+    num_samples: int = 0
     data: Position = field(default_factory=Position)
     meta: Position = field(default_factory=Position)
     best_score: float | None = None

@@ -6,6 +6,7 @@ import json
 import time
 from contextlib import nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from mama_augment.store import locked
@@ -57,16 +58,19 @@ def _train(config: TrainConfig, resume: bool, overwrite: bool, watch: Watch) -> 
     setup = prepare(config, resume=resume, overwrite=overwrite)
     for note in setup.notes:
         watch.note(note)
+    progress = setup.progress
+    if progress.step >= setup.num_steps and (metrics := _finished(config.run_folder())):
+        watch.note(f"the run is finished (step {progress.step}); it is left as it is")
+        return TrainResult(out=config.out, metrics=metrics)
     run = _Run(setup, watch)
-    started = time.monotonic()
     watch.begin(setup.progress.step, setup.num_steps)
     try:
         with interrupt.deferred(lambda: watch.note(STOPPING)) as asked:
-            num_samples, stopped = run.take_steps(asked)
-        seconds = time.monotonic() - started
-        run.save()
+            stopped = run.take_steps(asked)
+        if run.saved_step != progress.step:
+            run.save()
         if stopped:
-            watch.note(f"stopped at step {setup.progress.step}; `--resume` continues from there")
+            watch.note(f"stopped at step {progress.step}; `--resume` continues from there")
             raise KeyboardInterrupt
     except NonFiniteLossError:
         run.flush()
@@ -74,9 +78,9 @@ def _train(config: TrainConfig, resume: bool, overwrite: bool, watch: Watch) -> 
     finally:
         watch.end()
     metrics = _final_metrics(setup) | {
-        "num_steps": setup.progress.step,
-        "seconds": round(seconds, 2),
-        "samples_per_second": round(num_samples / max(seconds, 1e-9), 1),
+        "num_steps": progress.step,
+        "seconds": round(progress.seconds, 2),
+        "samples_per_second": round(progress.num_samples / max(progress.seconds, 1e-9), 1),
     }
     if ranks.is_first():
         write_json(config.run_folder() / "metrics.json", metrics)
@@ -92,14 +96,13 @@ class _Run:
         folder, step = setup.config.run_folder(), setup.progress.step
         self.history = History(folder, keep_up_to=step) if ranks.is_first() else None
         self.pending: list[Row] = []
+        self.saved_step: int | None = None
+        self.started = time.monotonic() - setup.progress.seconds
 
-    def take_steps(self, asked: interrupt.Interrupt) -> tuple[int, bool]:
-        """Steps until the end of the run, or until someone is asked to stop.
-
-        Returns how many samples they took, and whether it was asked to stop.
-        """
+    def take_steps(self, asked: interrupt.Interrupt) -> bool:
+        """Steps until the end of the run, or until a rank is asked to stop: then True."""
         setup, progress, config = self.setup, self.setup.progress, self.setup.config
-        stepper, num_samples = Stepper(setup), 0
+        stepper = Stepper(setup)
         batches = setup.train.batches(progress.data)
         stopped = False
         while progress.step < setup.num_steps and not stopped:
@@ -107,7 +110,7 @@ class _Run:
             row = stepper(batch.to(setup.device), progress)
             progress.step += 1
             progress.data = after
-            num_samples += batch.num_rows
+            progress.num_samples += batch.num_rows
             self.pending.append(row)
             self.watch.step(row, batch.num_rows)
             if setup.is_due(config.eval_every, progress.step) and self.evaluate():
@@ -116,7 +119,7 @@ class _Run:
                 self.save()
             # All ranks stop after the same step, whichever of them was asked during it.
             stopped = ranks.any_rank(asked.asked, setup.device)
-        return num_samples, stopped
+        return stopped
 
     def evaluate(self) -> bool:
         """Evaluate on val, where there is one; whether it is the best so far."""
@@ -136,11 +139,13 @@ class _Run:
 
     def save(self, *, is_best: bool = False) -> None:
         """History first: a row of a step that is not saved is dropped again on resuming."""
-        setup = self.setup
+        setup, progress = self.setup, self.setup.progress
+        progress.seconds = time.monotonic() - self.started
+        self.saved_step = progress.step
         self.flush()
         if self.history is not None:
             is_best = is_best or setup.val is None
-            folder, progress = setup.config.run_folder(), setup.progress
+            folder = setup.config.run_folder()
             checkpoint.save(folder, setup.trainee, progress, setup.config, best=is_best)
         ranks.barrier()
 
@@ -149,6 +154,13 @@ class _Run:
         if self.history is not None:
             self.history.add(self.pending)
         self.pending.clear()
+
+
+def _finished(run: Path) -> dict[str, Any] | None:
+    """The metrics of a run whose last step is saved, if nothing of it is missing."""
+    path = run / "metrics.json"
+    is_whole = path.is_file() and (run / "checkpoints" / "last").exists()
+    return json.loads(path.read_text()) if is_whole else None
 
 
 def _final_metrics(setup: Setup) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from mama_train.report import training_sections, write_report
 from mama_train.setup import prepare
 from mama_train.shards import read_concepts, read_index
 from mama_train.step import Stepper
+from mama_train.watch import Watch
 
 from .shards_helper import write_shards
 
@@ -144,10 +145,47 @@ def test_without_a_step_saved_since_resuming_redoes_it(shards: Path, tmp_path: P
     whole = read_history(run)
     last = checkpoint.find_checkpoint(str(run), which="last")
     assert json.loads((last / "run.json").read_text())["progress"]["step"] == 8
+    (run / "metrics.json").unlink()
     with (run / "history.jsonl").open("a") as stream:
         stream.write(json.dumps({"kind": "step", "step": 9, "loss": 1.0}) + '\n{"kind": "st')
     train(config(shards, run), resume=True)
     assert read_history(run) == whole
+
+
+class Notes(Watch):
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+def test_resuming_a_finished_run_leaves_it_as_it_is(shards: Path, tmp_path: Path) -> None:
+    run, watch = tmp_path / "run", Notes()
+    first = train(config(shards, run, steps=2))
+    before = {p: (p.stat().st_mtime_ns, p.stat().st_size) for p in run.rglob("*") if p.is_file()}
+    assert train(config(shards, run, steps=2), resume=True, watch=watch) == first
+    assert "the run is finished (step 2); it is left as it is" in watch.notes
+    after = {p: (p.stat().st_mtime_ns, p.stat().st_size) for p in run.rglob("*") if p.is_file()}
+    assert after == before
+
+
+def test_time_and_samples_of_all_parts_count(
+    shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = config(shards, tmp_path / "run")
+    press_ctrl_c(monkeypatch, at=5)
+    with pytest.raises(KeyboardInterrupt):
+        train(run)
+    monkeypatch.undo()
+    path = checkpoint.find_checkpoint(run.out, which="last") / "run.json"
+    content = json.loads(path.read_text())
+    assert 0 < content["progress"]["seconds"] < 100
+    content["progress"]["seconds"] = 1000
+    path.write_text(json.dumps(content))
+    metrics = train(run, resume=True).metrics
+    assert 1000 < metrics["seconds"] < 1100
+    assert metrics["samples_per_second"] == round(8 * 8 / metrics["seconds"], 1)
 
 
 def test_a_kill_while_saving_leaves_a_complete_last_checkpoint(
