@@ -23,6 +23,7 @@ Segment = tuple[int, int]
 
 STRATEGIES = ("peaks", "packets", "iframes", "uniform", "auto")
 
+MEDIAN_PART = 4096
 MOST_KEY_FRAMES = 1024
 """A clip's pictures are one row, and lie in memory together."""
 
@@ -83,9 +84,7 @@ def find_peaks(change_N: Array, config: KeyFrameConfig) -> list[int]:
     least = max(config.least_change, config.relative_threshold * float(excess_N.max()))
     order = np.argsort(-excess_N, kind="stable")
     peaks = [0]
-    for index in order.tolist():
-        if excess_N[index] < least:
-            break
+    for index in order[: np.count_nonzero(excess_N >= least)].tolist():
         if all(abs(index - other) >= config.least_shot_frames for other in peaks):
             peaks.append(index)
     return peaks
@@ -127,7 +126,10 @@ def running_median(signal_N: Array, window: int) -> Array:
         return signal_N.copy()
     padded = np.pad(signal_N, half, mode="reflect")
     windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1)
-    return np.asarray(np.median(windows, axis=1))
+    # In parts: the median copies its windows, as many values as the window is wide for each.
+    starts = range(0, len(windows), MEDIAN_PART)
+    parts = [np.median(windows[start : start + MEDIAN_PART], axis=1) for start in starts]
+    return np.concatenate(parts)
 
 
 def split_at_peaks(peaks: Sequence[int], num_frames: int, max_shots: int) -> list[Segment]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from array import array
+
 import av
 import numpy as np
 import numpy.typing as npt
@@ -87,8 +89,7 @@ class FlashFreeChange:
     large_change = 6.0
 
     def __init__(self) -> None:
-        self._change: list[float] = []
-        self._baseline: list[float] = []
+        self._change = array("d")
         self._samples = np.empty((0, SAMPLE_SIZE), np.uint8)
         self._first_sample = 0
 

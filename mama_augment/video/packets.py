@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -12,7 +13,9 @@ import numpy.typing as npt
 from mama_augment.video.source import OpenVideo
 
 KEEP_BYTES = 24 * 2**20
-"""Compressed bytes kept from the index pass, so that short files are read once."""
+"""Memory that packets kept from the index pass may take, so that short files are read once."""
+PACKET_BYTES = 560
+"""What a packet takes beside its content (measured on 60,000)."""
 
 NO_TIME = np.iinfo(np.int64).min
 
@@ -46,11 +49,9 @@ class PacketIndex:
 
 def index_packets(video: OpenVideo) -> PacketIndex:
     """Demux the whole stream once."""
-    pts: list[int] = []
-    dts: list[int] = []
-    sizes: list[int] = []
-    keys: list[bool] = []
-    shown: list[bool] = []
+    # Not lists: a day of video has millions of packets.
+    pts, dts, sizes = array("q"), array("q"), array("q")
+    keys, shown = array("b"), array("b")
     kept: list[av.Packet] | None = []
     kept_bytes = 0
     try:
@@ -65,20 +66,20 @@ def index_packets(video: OpenVideo) -> PacketIndex:
             shown.append(not packet.is_discard)
             if kept is not None:
                 kept.append(packet)
-                kept_bytes += size
+                kept_bytes += size + PACKET_BYTES
                 if kept_bytes > KEEP_BYTES:
                     kept = None
     except (av.error.FFmpegError, OSError):
         pass  # a damaged end: what came before it counts
-    pts_N = np.array(pts, np.int64)
+    pts_N, shown_N = np.array(pts, np.int64), np.array(shown, bool)
     return PacketIndex(
         pts=pts_N,
         dts=np.array(dts, np.int64),
         size_bytes=np.array(sizes, np.int64),
         is_key=np.array(keys, bool),
-        is_shown=np.array(shown, bool),
+        is_shown=shown_N,
         kept=kept,
-        has_timeline=_has_timeline(pts_N[np.array(shown, bool)], video),
+        has_timeline=_has_timeline(pts_N[shown_N], video),
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from array import array
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -84,10 +86,11 @@ class ClipReader:
         first = [int(self.positions[0]), int(self.positions.min())]
         start = plan_fetch(self.packets.pts, self.packets.is_key, first)[0].first
         run = Run(first=start, last=int(self.positions.max()))
-        index_of = {pts: i for i, pts in enumerate(self.packets.pts[self.positions].tolist())}
+        # Ascending, so that no table of all frames is needed.
+        shown_pts = array("q", self.packets.pts[self.positions].tobytes())
         last_index = -1
         for frame in self._decoder.runs(self.packets, [run], None):
-            index = index_of.get(frame.pts, -1)
+            index = _index_of(frame.pts, shown_pts)
             if index > last_index:  # else before the span, or a damaged stream's repetition
                 yield index, frame.pts, frame
                 last_index = index
@@ -121,3 +124,11 @@ class ClipReader:
         runs = plan_fetch(self.packets.pts, self.packets.is_key, positions)
         for frame in self._decoder.runs(self.packets, runs, set(index_of)):
             yield index_of[frame.pts], frame.pts, frame
+
+
+def _index_of(pts: int | None, shown_pts: Sequence[int]) -> int:
+    """Where a time stamp stands; -1 where it is not among them."""
+    if pts is None:
+        return -1
+    index = bisect_left(shown_pts, pts)
+    return index if index < len(shown_pts) and shown_pts[index] == pts else -1

@@ -8,6 +8,7 @@ the strongest changes so far.
 from __future__ import annotations
 
 import heapq
+from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -38,9 +39,9 @@ LEAST_CHANGE = 2.0
 class Scan:
     """What one pass found."""
 
-    frame_index: list[int]
+    frame_index: array[int]
     """Index in the clip of each scanned frame; other positions below count scanned frames."""
-    pts: list[int]
+    pts: array[int]
     change_N: npt.NDArray[np.float64]
     """Mean absolute difference to the frame before, luma levels; flashes taken out."""
     candidates: dict[int, Candidate]
@@ -48,7 +49,7 @@ class Scan:
     @property
     def is_whole(self) -> bool:
         """Whether no frame of the clip was passed over."""
-        return self.frame_index == list(range(len(self.frame_index)))
+        return np.array_equal(self.frame_index, np.arange(len(self.frame_index)))
 
 
 class Scanner:
@@ -59,8 +60,8 @@ class Scanner:
         self._max_changes = CHANGES_PER_KEY_FRAME * num_wanted
         self._signal = FlashFreeChange()
         self._reservoir = Reservoir(scaler)
-        self._frame_index: list[int] = []
-        self._pts: list[int] = []
+        # Not lists: these grow with the clip.
+        self._frame_index, self._pts = array("q"), array("q")
         self._held: list[av.VideoFrame] = []
         self._first_held = 0
         self._probes: list[tuple[float, int, av.VideoFrame]] = []

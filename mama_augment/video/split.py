@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from array import array
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -49,14 +51,14 @@ def _cuts(
         return even_cuts(frame_times(reader), split.seconds), reader.num_errors
 
 
-def frame_times(reader: ClipReader) -> list[float]:
+def frame_times(reader: ClipReader) -> Sequence[float]:
     """Seconds of every frame of the clip, by the container; without a timeline, decoded."""
     if reader.has_timeline:
-        return [reader.info.seconds(reader.pts(i)) for i in range(reader.num_indexed)]
-    return [reader.info.seconds(pts) for _, pts, _ in reader.frames()]
+        return array("d", (reader.info.seconds(reader.pts(i)) for i in range(reader.num_indexed)))
+    return array("d", (reader.info.seconds(pts) for _, pts, _ in reader.frames()))
 
 
-def even_cuts(times: list[float], seconds: float) -> list[float]:
+def even_cuts(times: Sequence[float], seconds: float) -> list[float]:
     """Cuts every `seconds`; a rest shorter than half of that stays with the piece before."""
     if not times:
         return []
@@ -78,7 +80,7 @@ def scene_cuts(reader: ClipReader, least_seconds: float, config: ClipConfig) -> 
     scan = scanner.run(reader.frames() if sample is None else reader.fetch(sample))
     if not scan.pts:
         return []
-    seconds = [reader.info.seconds(pts) for pts in scan.pts]
+    seconds = array("d", map(reader.info.seconds, scan.pts))
     kept = np.array([seconds[0], seconds[-1]])
     for peak in keyframes.find_peaks(scan.change_N, choice)[1:]:
         # Between two frames: no rounding can move it to the other side.
