@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import threading
 from dataclasses import dataclass
 
 from mama_augment.engines.base import CaptionEngine
@@ -12,6 +13,8 @@ from mama_augment.schema import InputError
 
 VLLM_LOGGING_LEVEL = "ERROR"
 """Read when vLLM is imported; without it, hundreds of lines per start."""
+_starting = threading.Lock()
+"""transformers' lazy imports, and what it switches while it loads, are not for two threads."""
 ENGINES = ("auto", "vllm", "transformers", "openai")
 
 
@@ -119,7 +122,12 @@ def check_model(config: EngineConfig) -> None:
 
 
 def make_engine(config: EngineConfig) -> CaptionEngine:
-    """Start the engine that `config` names; heavy imports happen here."""
+    """Start the engine that `config` names; heavy imports happen here, one thread at a time."""
+    with _starting:
+        return _make_engine(config)
+
+
+def _make_engine(config: EngineConfig) -> CaptionEngine:
     if config.name == "vllm":
         os.environ.setdefault("VLLM_LOGGING_LEVEL", VLLM_LOGGING_LEVEL)
         from mama_augment.engines.vllm import VllmEngine
