@@ -106,6 +106,8 @@ class TrainConfig:
         _below_one(self, "beta1", "beta2")
         _at_least(self, 0, "num_workers", "weight_decay")
         _at_least(self, 1, "max_logit_scale")
+        if not -(2**63) <= self.seed < 2**63:
+            raise InputError(f"seed is {self.seed}; give a number that fits into 64 bits")
         self.loss()
         self.weighting()
 

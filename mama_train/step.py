@@ -133,7 +133,7 @@ class Stepper:
             write_json(path, {"step": step, "what": what, **ids})
         raise NonFiniteLossError(
             f"{what} is NaN or infinite at step {step}; the batch's clip ids are in {path}. "
-            "A lower --lr, or --set precision=fp32, usually helps; the last checkpoint is as it was"
+            "A lower --lr, or --set precision=fp32, usually helps; checkpoints are as they were"
         )
 
 

@@ -90,6 +90,7 @@ def test_a_loss_that_is_no_number_exits_with_1(
         (("run", "SHARDS", "--set", "normalised=perhaps"), "normalised=perhaps"),
         (("eval", "/nowhere/run", "SHARDS"), "/nowhere/run"),
         (("run", "SHARDS", "--lr", "nan"), "lr is nan"),
+        (("run", "SHARDS", "--seed", str(2**64)), f"seed is {2**64}"),
         (("run", "SHARDS", "--set", "device=foo"), "device 'foo' is unknown; allowed: auto, cpu"),
         (("run", "SHARDS", "--set", "device=cuda:99"), "device 'cuda:99': "),
         (("run", "SHARDS", "--set", "wandb=true"), "--set wandb=true"),
