@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from array import array
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import av
 import numpy as np
@@ -31,6 +32,8 @@ class PacketIndex:
     is_shown: npt.NDArray[np.bool_]
     """False where an edit list (or the codec) makes the decoder drop the frame."""
     kept: list[av.Packet] | None = field(repr=False)
+    is_whole: bool
+    """Whether the demuxer came to the end without an error."""
     has_timeline: bool
     """Whether every shown frame has its own time stamp, so that frames can be addressed."""
 
@@ -47,13 +50,33 @@ class PacketIndex:
         return int(self.dts[ordinal] - self.dts[0])
 
 
+_last: tuple[tuple[str | int, ...], PacketIndex] | None = None
+"""The file that was indexed last, and its index without packets: pieces of a video are neighbours,
+and each would demux all of it."""
+
+
 def index_packets(video: OpenVideo) -> PacketIndex:
-    """Demux the whole stream once."""
+    """What the whole stream holds; demuxed once for clips of one file that follow each other."""
+    global _last
+    status = os.stat(video.path)
+    times = (status.st_mtime_ns, status.st_ctime_ns)
+    file = (video.path, status.st_dev, status.st_ino, status.st_size, *times, video.stream.index)
+    last = _last
+    if last is not None and last[0] == file:
+        return last[1]
+    index = _read_index(video)
+    _last = (file, replace(index, kept=None)) if index.is_whole else None
+    return index
+
+
+def _read_index(video: OpenVideo) -> PacketIndex:
+    """Demux the whole stream."""
     # Not lists: a day of video has millions of packets.
     pts, dts, sizes = array("q"), array("q"), array("q")
     keys, shown = array("b"), array("b")
     kept: list[av.Packet] | None = []
     kept_bytes = 0
+    is_whole = True
     try:
         for packet in video.container.demux(video.stream):
             size = packet.size
@@ -70,7 +93,7 @@ def index_packets(video: OpenVideo) -> PacketIndex:
                 if kept_bytes > KEEP_BYTES:
                     kept = None
     except (av.error.FFmpegError, OSError):
-        pass  # a damaged end: what came before it counts
+        is_whole = False  # a damaged end: what came before it counts
     pts_N, shown_N = np.array(pts, np.int64), np.array(shown, bool)
     return PacketIndex(
         pts=pts_N,
@@ -79,6 +102,7 @@ def index_packets(video: OpenVideo) -> PacketIndex:
         is_key=np.array(keys, bool),
         is_shown=shown_N,
         kept=kept,
+        is_whole=is_whole,
         has_timeline=_has_timeline(pts_N[shown_N], video),
     )
 
