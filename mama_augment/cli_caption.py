@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from mama_augment.engines.models import Model
     from mama_augment.steps.caption_plan import PlannedCaptions
 
+MOST_PICTURE_PX = 4096
+"""A grid of this side takes 48 MB, and several are in memory at once."""
+
 
 def caption(
     clips: Annotated[str, typer.Argument(help="Output directory of `mama-augment keyframes`.")],
@@ -291,8 +294,8 @@ def find_model(value: str, engine_name: str, picture_px: int | None, base_url: s
 
     from mama_augment.engines import models
 
-    if picture_px is not None and picture_px < 1:
-        raise InputError(f"--picture-px is {picture_px}; at least 1 is needed")
+    if picture_px is not None and not 1 <= picture_px <= MOST_PICTURE_PX:
+        raise InputError(f"--picture-px is {picture_px}; allowed: 1 to {MOST_PICTURE_PX}")
     if engine_name == "openai":
         from mama_augment.engines.openai import check_server
 

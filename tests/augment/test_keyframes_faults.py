@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from mama_augment.cli_caption import find_model
 from mama_augment.keyframes import KeyFrameConfig
 from mama_augment.ledger import Reject
 from mama_augment.schema import InputError
@@ -224,3 +225,9 @@ def test_a_full_disk_stops_with_one_message_and_the_same_command_continues(tmp_p
     assert command(videos, "--out", tmp_path / "out").returncode == 0
     assert command(videos, "--out", tmp_path / "whole").returncode == 0
     assert files_of(tmp_path / "out") == files_of(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("picture_px", [0, 1_000_000])
+def test_a_grid_has_a_size_that_fits_into_memory(picture_px: int) -> None:
+    with pytest.raises(InputError, match=rf"--picture-px is {picture_px}; allowed: 1 to 4096"):
+        find_model("llava-shapes", "transformers", picture_px, "")
