@@ -59,6 +59,7 @@ def _main() -> None:
     module, _, name = target.partition(":")
     function = getattr(importlib.import_module(module), name)
     serve(Connection(int(descriptor)), function)
+    shutil.rmtree(scratch, ignore_errors=True)  # a parent that ended without `close`
 
 
 if __name__ == "__main__":

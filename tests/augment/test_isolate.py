@@ -120,3 +120,19 @@ def test_a_killed_parent_takes_its_children_along(
         assert time.monotonic() < deadline, "the child outlived its parent"
         time.sleep(0.1)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_parent_that_ends_without_closing_leaves_no_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = (
+        "from mama_augment.isolate import *\n"
+        "config = IsolationConfig(time_limit_seconds=60, memory_limit_mb=300)\n"
+        f"IsolatedFunction({TARGET!r}, config)('answer')\n"
+    )
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    subprocess.run([sys.executable, "-c", program], check=True)
+    deadline = time.monotonic() + 20
+    while list(tmp_path.iterdir()):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
