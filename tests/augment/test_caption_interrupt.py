@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -56,14 +57,14 @@ def test_ctrl_c_ends_the_command_in_order_and_loses_nothing(
         assert (code, "terminate" in said, "Traceback" in said) == (130, False, False), said
         assert num_journalled(out) > num_kept
         num_kept = num_journalled(out)
-    kept = {}
+    kept: dict[str, Any] = {}
     for unit_id in StepDir.open(str(out)).manifest.units:
         kept |= finished(StepDir.open(str(out)), unit_id)
     subprocess.run(command, cwd=REPOSITORY, check=True, stderr=subprocess.DEVNULL)
     opened = StepDir.open(str(out))
     ledger = opened.ledger(deep=True)
     assert (ledger.num_in, ledger.num_pending, ledger.exit_code) == (NUM_CLIPS, 0, 0)
-    made = {}
+    made: dict[str, Any] = {}
     for table in opened.tables(["caption_key", "raw_text"]):
         made |= {row["caption_key"]: row["raw_text"] for row in table.to_pylist()}
     assert {key: made[key] for key in kept} == {key: c.text for key, c in kept.items()}

@@ -99,7 +99,7 @@ def test_training_learns(shards: Path, tmp_path: Path) -> None:
 
 def press_ctrl_c(monkeypatch: pytest.MonkeyPatch, *, at: int, times: int = 1) -> None:
     """SIGINT in the middle of a step: V has moved, and the meta position; the model has not."""
-    calls = []
+    calls: list[None] = []
 
     def interrupted(*args: Any) -> float:
         calls.append(None)

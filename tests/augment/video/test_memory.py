@@ -50,7 +50,7 @@ def test_the_index_and_the_reading_of_a_clip(
         assert peak < 120 * NUM_FRAMES
     with open_video(str(path), LimitsConfig(), num_threads=1) as video:
         reader = ClipReader(video, Span())
-        frames = reader.frames()
+        frames: Any = reader.frames()
         assert peak_bytes(lambda: next(frames)) < 60 * NUM_FRAMES
         frames.close()
 
