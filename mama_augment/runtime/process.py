@@ -38,7 +38,7 @@ class ProcessWorker:
         self._connection = Connection(ours.detach())
         try:
             # What can be imported here can be imported there, as multiprocessing has it too.
-            self._ask([path for path in sys.path if path])
+            self._ask([path or os.getcwd() for path in sys.path])
             self._ask(make_worker)
         except BaseException:
             self.close()
