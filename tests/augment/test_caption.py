@@ -340,8 +340,9 @@ def test_one_or_several_workers_make_the_same_files(clips_dir: str, tmp_path: Pa
 
 
 def test_replicas_in_processes_with_gpus_of_their_own_make_the_same_files(
-    clips_dir: str, tmp_path: Path
+    clips_dir: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.syspath_prepend(Path(__file__).parents[2])  # the engine lies among the tests
     caption(clips_dir, tmp_path / "one")
     apart = RuntimeConfig(num_workers=2, places=(("0",), ("1",)))
     assert caption(clips_dir, tmp_path / "apart", runtime=apart).num_ok == NUM_CLIPS
