@@ -66,7 +66,7 @@ class Stepper:
                 progress=step / self.setup.num_steps,
             )
 
-        outcome = self._train_net(encoded, weigh, progress, lr, batch)
+        outcome = self._train_net(encoded, weigh, progress, lr)
         if outcome is not None and outcome.gradient is not None:
             weight_B, gradient = outcome.weight_B, outcome.gradient
         else:
@@ -88,14 +88,13 @@ class Stepper:
         weigh: Callable[[Tensor], Tensor],
         progress: Progress,
         lr: float,
-        batch: Batch,
     ) -> MetaOutcome | None:
         """Step the weight net where this step does; a meta step says what it found."""
         trainee, loss_B = self.setup.trainee, encoded.loss_B.detach()
         if self.setup.weights == "mlp-joint":
             joint = (weigh(loss_B) * loss_B).sum()
             grads = torch.autograd.grad(joint, list(trainee.net.parameters()))
-            self._step_net(grads, batch, progress.step)
+            self._step_net(grads, encoded.batch, progress.step)
         if not self._is_meta_step(progress.step):
             return None
         assert self.meta_batches is not None
@@ -112,7 +111,7 @@ class Stepper:
             keep_gradient=self.config.lagged,
         )
         # The factor α would make Adam forget how to move as the schedule shrinks it.
-        self._step_net([g / lr for g in outcome.theta_gradient], batch, progress.step)
+        self._step_net([g / lr for g in outcome.theta_gradient], encoded.batch, progress.step)
         return outcome
 
     def _is_meta_step(self, step: int) -> bool:
