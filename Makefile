@@ -32,7 +32,7 @@ test-all: lint  ## every test that needs no vLLM, the slow ones included
 	$(PYTEST) -m 'not vllm'
 
 test-vllm: .venv-vllm/installed  ## the engine tests on real vLLM, on the CPU, in its own environment
-	.venv-vllm/bin/python -m pytest -m vllm tests/augment/engines tests/augment/shapes/test_llava_vllm.py
+	.venv-vllm/bin/python -m pytest -m vllm tests/augment/caption/engines tests/augment/shapes/captioner/test_llava_vllm.py
 
 .venv-vllm/installed: pyproject.toml tests/vllm_cpu/make_env.sh
 	PYTHON='$(PYTHON)' TORCH='$(TORCH)' TORCH_INDEX='$(TORCH_INDEX)' tests/vllm_cpu/make_env.sh .venv-vllm

@@ -19,10 +19,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from mama_augment.balance.keep import auto_cap, concept_probabilities, keep_probability
 from mama_augment.concepts.base import TextBatch
 from mama_augment.concepts.vocabulary import Entry, Vocabulary
 from mama_augment.concepts.words import words
-from mama_augment.plan import auto_cap, concept_probabilities, draw_unit, keep_probability
+from mama_augment.core.draws import draw_unit
 
 NUM_WORDS = 30_000
 BATCH = 10_000

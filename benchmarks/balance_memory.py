@@ -21,9 +21,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from mama_augment.records import Manifest
-from mama_augment.schema import CLIPS
-from mama_augment.store import StepDir
+from mama_augment.core.schema import CLIPS
+from mama_augment.core.store.records import Manifest
+from mama_augment.core.store.step_dir import StepDir
 
 CLIPS_PER_UNIT = 500
 NUM_PHRASES = 1_000
@@ -32,7 +32,7 @@ CHILD = """
 import json, resource, sys, time
 from mama_augment.concepts import ConceptConfig
 from mama_augment.runtime import RuntimeConfig
-from mama_augment.steps.balance import BalanceStep, run_step
+from mama_augment.balance.step import BalanceStep, run_step
 clips, out, vocabulary = sys.argv[1:]
 concepts = ConceptConfig(assigner="vocabulary", vocabulary=vocabulary)
 phases = []

@@ -37,9 +37,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mama_augment.concepts.histogram import effective_number
-from mama_augment.plan import draw_bits
-from mama_augment.records import Manifest
-from mama_augment.store import StepDir
+from mama_augment.core.draws import draw_bits
+from mama_augment.core.store.records import Manifest
+from mama_augment.core.store.step_dir import StepDir
 
 HUMAN_SHARE = 0.2
 """Of the visits of arms that have generated captions, as in the demo: nearly half of the human
@@ -146,7 +146,7 @@ def train_one(out: Path, arm: Arm, seed: int, steps: int) -> dict[str, Any]:
     import torch
 
     from mama_train.config import TrainConfig
-    from mama_train.loop import train
+    from mama_train.run.loop import train
 
     run_dir = out / "runs" / f"{arm.name}-seed{seed}"
     if (run_dir / "metrics.json").exists():

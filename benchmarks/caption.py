@@ -27,16 +27,17 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image as PilImage
 
-from mama_augment import schema
-from mama_augment.engines import EngineConfig, make_engine, models
-from mama_augment.engines.base import CaptionEngine, CaptionRequest, SamplingConfig
-from mama_augment.journal import draw_seed, frames_digest
-from mama_augment.ledger import Ledger
-from mama_augment.prompts import resolve
+from mama_augment.caption.engines import EngineConfig, make_engine, models
+from mama_augment.caption.engines.base import CaptionEngine, CaptionRequest, SamplingConfig
+from mama_augment.caption.identity import draw_seed, frames_digest
+from mama_augment.caption.input.prompts import resolve
+from mama_augment.caption.requests import CaptionSettings, grid_of
+from mama_augment.caption.step import CaptionRun, open_job, run_caption
+from mama_augment.core import schema
+from mama_augment.core.store.ledger import Ledger
+from mama_augment.core.store.records import Manifest
+from mama_augment.core.store.step_dir import StepDir
 from mama_augment.runtime import RuntimeConfig
-from mama_augment.steps.caption import CaptionRun, open_job, run_caption
-from mama_augment.steps.caption_requests import CaptionSettings, grid_of
-from mama_augment.store import Manifest, StepDir
 
 CLIPS_PER_UNIT = 32
 NUM_FRAMES = 12
@@ -71,7 +72,7 @@ def make_model(directory: Path) -> str:
     """A random LLaVA large enough that a caption of 128 tokens costs many grids on a CPU core."""
     import torch
 
-    from mama_augment.shapes import tiny_llava
+    from mama_augment.shapes.captioner import tiny_llava
 
     torch.manual_seed(0)
     config = tiny_llava.TinyLlavaConfig(width=384, head_width=64, num_text_layers=6)
@@ -161,7 +162,7 @@ def start_llm(bench: Bench) -> Any:
     """vLLM's offline class with the engine's own settings."""
     from vllm import LLM
 
-    from mama_augment.engines.vllm import engine_options
+    from mama_augment.caption.engines.vllm import engine_options
 
     return LLM(**engine_options(bench.config))
 

@@ -21,10 +21,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from mama_augment.engines.base import Completion
-from mama_augment.known import TEXT_COLUMNS, CaptionIndex
-from mama_augment.schema import CAPTIONS
-from mama_augment.store import Manifest, StepDir
+from mama_augment.caption.engines.base import Completion
+from mama_augment.caption.known import TEXT_COLUMNS, CaptionIndex
+from mama_augment.core.schema import CAPTIONS
+from mama_augment.core.store.records import Manifest
+from mama_augment.core.store.step_dir import StepDir
 
 WORDS = "a red circle moves to the left and then grows while the camera shakes"
 NUM_LOOKUPS = 20_000

@@ -28,18 +28,19 @@ import numpy as np
 import typer
 from footage import FPS, Footage, Truth, repeat_footage, write_footage
 
-from mama_augment.inputs import find_clips
-from mama_augment.isolate import IsolatedFunction, IsolationError
-from mama_augment.keyframes import KeyFrameConfig
-from mama_augment.runtime import RuntimeConfig
-from mama_augment.steps.keyframes import (
+from mama_augment.decode.config import LimitsConfig, Span
+from mama_augment.inputs.find import find_clips
+from mama_augment.keyframes.choose import KeyFrameConfig
+from mama_augment.keyframes.config import ClipConfig, ClipFrames
+from mama_augment.keyframes.step import (
     EXTRACT,
     KeyFramesStep,
     open_step,
     run_step,
     threads_per_worker,
 )
-from mama_augment.video.config import ClipConfig, ClipFrames, LimitsConfig, Span
+from mama_augment.runtime import RuntimeConfig
+from mama_augment.runtime.isolate import IsolatedFunction, IsolationError
 
 PART_SECONDS = 60
 """Longer clips repeat one of this length: encoding ten minutes of 1080p takes most of an hour."""
@@ -175,7 +176,7 @@ def timed(function: Callable[[], object], cpu_seconds: Callable[[], float]) -> C
 
 def quality(folder: Path, num_clips: int) -> None:
     """Share of shots with at least one key frame, Q = 12."""
-    from mama_augment.video.clip import extract_clip
+    from mama_augment.keyframes.extract import extract_clip
 
     clips = [quality_clip(folder, number) for number in range(num_clips)]
     num_shots = sum(len(truth.shot_starts) for _, truth, _ in clips)

@@ -30,12 +30,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from mama_augment.schema import SHARDS
-from mama_train.data import Loader, LoaderConfig, Position
-from mama_train.frames import choose_frames, decode_frames
+from mama_augment.core.schema import SHARDS
+from mama_train.data.frames import choose_frames, decode_frames
+from mama_train.data.loader import Loader, LoaderConfig, Position
+from mama_train.data.shards import read_index
 from mama_train.models.base import FrameSpec
-from mama_train.shards import read_index
-from mama_train.text import TextTokenizer
+from mama_train.models.tokenizer import TextTokenizer
 
 SPEC = FrameSpec(num_frames=12, size_px=224)
 BATCH = 16

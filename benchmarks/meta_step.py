@@ -22,13 +22,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mama_train.batch import Batch
-from mama_train.losses import MarginLoss
-from mama_train.meta import adamw_step, meta_gradient
+from mama_train.data.batch import Batch
 from mama_train.models.clip_vip import ClipVip, ClipVipConfig, TowerConfig
-from mama_train.objective import Objective, exact_attention
-from mama_train.unrolled import unrolled_meta_gradient
-from mama_train.weighting import Weighting, WeightNet
+from mama_train.objective.losses import MarginLoss
+from mama_train.objective.meta import adamw_step, meta_gradient
+from mama_train.objective.objective import Objective, exact_attention
+from mama_train.objective.unrolled import unrolled_meta_gradient
+from mama_train.objective.weighting import Weighting, WeightNet
 
 METHODS = ("plain", "exact", "lagged", "amortised", "double-backward")
 AMORTISED_EVERY = 4

@@ -9,9 +9,10 @@ import sys
 
 from PIL import Image
 
-from mama_augment.grid import compose_grid, decode_frame
-from mama_augment.video.clip import extract_clip
-from mama_augment.video.config import ClipConfig, Span
+from mama_augment.caption.input.grid import compose_grid, decode_frame
+from mama_augment.decode.config import Span
+from mama_augment.keyframes.config import ClipConfig
+from mama_augment.keyframes.extract import extract_clip
 
 
 def main(video: str, png: str) -> None:

@@ -9,7 +9,7 @@ import math
 
 import torch
 
-from mama_train.losses import margin_cosine
+from mama_train.objective.losses import margin_cosine
 
 
 def pull(angle_radians: float, margin: float) -> float:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mama_augment.schema import InputError
+from mama_augment.core.errors import InputError
 from mama_train.config import TrainConfig
 from mama_train.errors import NonFiniteLossError
 

@@ -9,21 +9,22 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from mama_augment.schema import SPLITS, InputError
+from mama_augment.core.errors import InputError
+from mama_augment.core.schema import SPLITS
 from mama_train import ranks
-from mama_train.checkpoint import find_checkpoint, save_model
-from mama_train.compare import read_comparison, run_comparison, summarise
-from mama_train.compare_report import terminal_table, write_comparison
+from mama_train.compare.arms import read_comparison, run_comparison, summarise
+from mama_train.compare.table import terminal_table, write_comparison
 from mama_train.config import TrainConfig
-from mama_train.data import Clips
-from mama_train.evaluate import embedding_table, evaluate
-from mama_train.history import write_json
-from mama_train.loop import train
+from mama_train.data.loader import BatchSource
+from mama_train.data.shards import read_concepts, read_index
+from mama_train.measure.evaluate import embedding_table, evaluate
 from mama_train.models.base import DualEncoder
 from mama_train.models.build import build_from_checkpoint
-from mama_train.report import write_report
-from mama_train.shards import read_concepts, read_index
-from mama_train.watch import TensorBoard, Terminal, Watch, Watches, WeightsAndBiases
+from mama_train.report.page import write_report
+from mama_train.run.checkpoint import find_checkpoint, save_model
+from mama_train.run.history import write_json
+from mama_train.run.loop import train
+from mama_train.run.watch import TensorBoard, Terminal, Watch, Watches, WeightsAndBiases
 
 
 def run_training(config: TrainConfig, *, resume: bool, overwrite: bool) -> None:
@@ -102,7 +103,7 @@ def retrieval_table(
 
 def open_checkpoint(
     path: str, shards: str, split: str, *, num_frames: int | None, device: str
-) -> tuple[DualEncoder, Clips]:
+) -> tuple[DualEncoder, BatchSource]:
     """A checkpoint's model and a split of shards, decoded as that model wants.
 
     Raises:
@@ -115,7 +116,7 @@ def open_checkpoint(
     if index.num_captions == 0:
         raise InputError(f"{shards!r} holds no {split} split; allowed: {', '.join(SPLITS)}")
     model.to(torch_device).eval()
-    return model, Clips(index, model.frame_spec, tokenizer, {}, cache=False)
+    return model, BatchSource(index, model.frame_spec, tokenizer, {}, cache=False)
 
 
 def _file_to_write(out: str) -> Path:

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from mama_augment.schema import InputError
+from mama_augment.core.errors import InputError
 
 if TYPE_CHECKING:  # so that `mama-train --help` need not wait for torch
     import torch
 
-    from mama_train.losses import BelowKind, MarginKind, MarginLoss
-    from mama_train.weighting import Weighting, WeightKind
+    from mama_train.objective.losses import BelowKind, MarginKind, MarginLoss
+    from mama_train.objective.weighting import Weighting, WeightKind
 
 Sources = Literal["all", "human", "generated"]
 VisitKind = Literal["caption", "clip"]
@@ -119,12 +119,12 @@ class TrainConfig:
         return 1e-3 if self.model == "small" else 1e-5
 
     def loss(self) -> MarginLoss:
-        from mama_train.losses import MarginLoss
+        from mama_train.objective.losses import MarginLoss
 
         return MarginLoss(kind=self.margin_kind, margin=self.margin, below=self.below)
 
     def weighting(self) -> Weighting:
-        from mama_train.weighting import Weighting
+        from mama_train.objective.weighting import Weighting
 
         return Weighting(kind=self.weights, normalised=self.normalised)
 

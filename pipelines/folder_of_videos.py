@@ -44,8 +44,8 @@ def main(
 
 def write_report(out: Path) -> None:
     """One self-contained HTML file about the data and the training."""
-    from mama_augment.report import build_report
-    from mama_train.report import training_sections
+    from mama_augment.people.report import build_report
+    from mama_train.report.page import training_sections
 
     build_report(
         str(out / "report.html"),

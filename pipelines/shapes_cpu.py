@@ -95,7 +95,7 @@ def train_one(out: Path, arm: Arm, seed: int, steps: int) -> dict[str, Any]:
     import torch
 
     from mama_train.config import TrainConfig
-    from mama_train.loop import train
+    from mama_train.run.loop import train
 
     run_dir = run_dir_of(out, arm, seed)
     if (run_dir / "metrics.json").exists():
@@ -118,8 +118,8 @@ def train_one(out: Path, arm: Arm, seed: int, steps: int) -> dict[str, Any]:
 
 def write_report(out: Path, results: dict[str, list[dict[str, Any]]]) -> None:
     """One self-contained HTML file: the data, the comparison, one run's curves."""
-    from mama_augment.report import build_report
-    from mama_train.report import training_sections
+    from mama_augment.people.report import build_report
+    from mama_train.report.page import training_sections
 
     build_report(
         str(out / "report.html"),
@@ -148,8 +148,8 @@ def comparison_rows(results: dict[str, list[dict[str, Any]]]) -> list[list[str]]
 
 def caption_truth(out: Path) -> str:
     """How many train captions say what really happens, which only a made world can tell."""
-    from mama_augment.shapes.scene import ATTRIBUTES, parse_caption
-    from mama_augment.store import StepDir
+    from mama_augment.core.store.step_dir import StepDir
+    from mama_augment.shapes.world.scene import ATTRIBUTES, parse_caption
 
     with (out / "world/manifest.csv").open() as file:
         truth = {row["clip_id"]: row for row in csv.DictReader(file) if row["split"] == "train"}

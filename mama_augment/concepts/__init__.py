@@ -9,7 +9,7 @@ from mama_augment.concepts.base import (
     TextBatches,
     read_model,
 )
-from mama_augment.files import Folder
+from mama_augment.core.store.files import Folder
 
 __all__ = ["ConceptAssigner", "ConceptConfig", "TextBatch", "fit_assigner", "load_assigner"]
 

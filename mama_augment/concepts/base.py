@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from mama_augment.files import Folder
-from mama_augment.schema import InputError
+from mama_augment.core.errors import InputError
+from mama_augment.core.store.files import Folder
 
 ASSIGNERS = ("topics", "vocabulary", "embedding", "given")
 MODEL_NAME = "model.json"

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.types as pt
 
 from mama_augment.concepts.base import ConceptConfig, read_model
-from mama_augment.files import Folder
-from mama_augment.schema import InputError
+from mama_augment.core.errors import InputError
+from mama_augment.core.store.files import Folder
 
 READABLE = {
     "given": "labels: strings, numbers, or lists of strings",

@@ -17,8 +17,8 @@ import numpy.typing as npt
 
 from mama_augment.concepts.base import TextBatch, TextBatches, write_model
 from mama_augment.concepts.words import content_words
-from mama_augment.files import Folder
-from mama_augment.schema import InputError
+from mama_augment.core.errors import InputError
+from mama_augment.core.store.files import Folder
 
 NUM_CLUSTERS = 64
 MINIBATCH = 4_096

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mama_augment.concepts.base import TextBatch, TextBatches, write_model
-from mama_augment.files import Folder
+from mama_augment.core.store.files import Folder
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from mama_augment.concepts.base import TextBatches
 from mama_augment.concepts.counting import FrequentCounter
 from mama_augment.concepts.vocabulary import Entry, Vocabulary
 from mama_augment.concepts.words import STOP_WORDS, words
-from mama_augment.schema import InputError
+from mama_augment.core.errors import InputError
 
 NUM_PHRASES = 1_000
 MAX_PHRASE_WORDS = 3

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from mama_augment.concepts.base import TextBatch, TextBatches, write_model
 from mama_augment.concepts.counting import FrequentCounter
 from mama_augment.concepts.words import content_words
-from mama_augment.files import Folder
+from mama_augment.core.store.files import Folder
 
 NUM_TOPICS = 8
 NUM_NAME_WORDS = 5

@@ -12,8 +12,8 @@ from typing import Any
 
 from mama_augment.concepts.base import TextBatch, write_model
 from mama_augment.concepts.words import words
-from mama_augment.files import Folder
-from mama_augment.schema import InputError
+from mama_augment.core.errors import InputError
+from mama_augment.core.store.files import Folder
 
 
 @dataclass(frozen=True)

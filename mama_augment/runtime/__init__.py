@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from mama_augment.core.errors import InputError
 from mama_augment.runtime.gpus import GpuShare
-from mama_augment.schema import InputError
 
 RUNTIMES = ("local", "ray")
 

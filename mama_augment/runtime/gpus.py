@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from mama_augment.schema import InputError
+from mama_augment.core.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)

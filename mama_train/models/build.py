@@ -9,13 +9,13 @@ from typing import Any
 
 import torch
 
-from mama_augment.schema import InputError
+from mama_augment.core.errors import InputError
 from mama_train.models.base import DualEncoder
 from mama_train.models.clip_mean import ClipMean
 from mama_train.models.clip_vip import ClipVip, ClipVipConfig, TowerConfig
 from mama_train.models.initial import initialise_from_nothing
+from mama_train.models.tokenizer import TextTokenizer
 from mama_train.models.weights import find_weights, load_weights, read_config, read_weights
-from mama_train.text import TextTokenizer
 
 ALIASES = {
     "clip-vip-b32": "openai/clip-vit-base-patch32",

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mama_augment.schema import InputError
+from mama_augment.core.errors import InputError
 from mama_train.models.base import DualEncoder, FrameSpec, unit
 
 NUM_FRAMES = 12

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mama_augment.schema import InputError
+from mama_augment.core.errors import InputError
 
 MAY_BE_NEW = (
     "vision_model.embeddings.added_cls",

@@ -15,13 +15,13 @@ from collections.abc import Generator, Iterable
 from pathlib import Path
 from typing import Any
 
-from mama_augment.engines import EngineConfig, make_engine
-from mama_augment.engines.base import CaptionEngine, CaptionRequest, Result, SamplingConfig
-from mama_augment.grid import GridLayout
-from mama_augment.prompts import resolve
+from mama_augment.caption.engines import EngineConfig, make_engine
+from mama_augment.caption.engines.base import CaptionEngine, CaptionRequest, Result, SamplingConfig
+from mama_augment.caption.input.grid import GridLayout
+from mama_augment.caption.input.prompts import resolve
+from mama_augment.caption.requests import CaptionSettings
+from mama_augment.caption.step import CaptionRun, open_job, run_caption
 from mama_augment.runtime import RuntimeConfig
-from mama_augment.steps.caption import CaptionRun, open_job, run_caption
-from mama_augment.steps.caption_requests import CaptionSettings
 from tests.augment.scripted_engine import Script, ScriptedEngine
 
 

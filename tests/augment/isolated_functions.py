@@ -7,10 +7,11 @@ import signal
 import tempfile
 import time
 
-from mama_augment.video.clip import extract_clip
-from mama_augment.video.config import ClipConfig, ClipFrames, Span, SplitConfig
-from mama_augment.video.errors import ClipError
-from mama_augment.video.split import split_video
+from mama_augment.decode.config import Span
+from mama_augment.decode.errors import ClipError
+from mama_augment.keyframes.config import ClipConfig, ClipFrames, SplitConfig
+from mama_augment.keyframes.cut import split_video
+from mama_augment.keyframes.extract import extract_clip
 
 
 def act(what: str) -> object:

@@ -11,9 +11,10 @@ import av
 import numpy as np
 from PIL import Image
 
-from mama_augment.keyframes import KeyFrameConfig
-from mama_augment.video.clip import extract_clip
-from mama_augment.video.config import ClipConfig, ClipFrames, LimitsConfig, PictureConfig, Span
+from mama_augment.decode.config import LimitsConfig, PictureConfig, Span
+from mama_augment.keyframes.choose import KeyFrameConfig
+from mama_augment.keyframes.config import ClipConfig, ClipFrames
+from mama_augment.keyframes.extract import extract_clip
 
 NUM_BITS = 10
 TIME_BASE = Fraction(1, 12800)

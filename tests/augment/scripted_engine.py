@@ -8,8 +8,8 @@ from collections.abc import Generator, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mama_augment.engines import EngineConfig
-from mama_augment.engines.base import (
+from mama_augment.caption.engines import EngineConfig
+from mama_augment.caption.engines.base import (
     CaptionRequest,
     Completion,
     EngineDiedError,

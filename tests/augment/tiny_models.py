@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from mama_augment.engines.base import CaptionRequest, SamplingConfig
+from mama_augment.caption.engines.base import CaptionRequest, SamplingConfig
 
 
 def make_llava(directory: Path, seed: int = 0) -> Path:
     """An untrained LLaVA with a tokenizer for any text; about 0.1 M parameters, 48 px grids."""
     import torch
 
-    from mama_augment.shapes.tiny_llava import (
+    from mama_augment.shapes.captioner.tiny_llava import (
         TinyLlavaConfig,
         build_model,
         build_processor,

@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 import pyarrow as pa
 
-from mama_augment import schema
-from mama_augment.records import Manifest
-from mama_augment.store import StepDir
+from mama_augment.core import schema
+from mama_augment.core.store.records import Manifest
+from mama_augment.core.store.step_dir import StepDir
 
 
 def jpeg(number: int, size_px: tuple[int, int] = (32, 24)) -> bytes:

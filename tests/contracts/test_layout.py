@@ -37,7 +37,7 @@ def importers_of(library: str) -> set[str]:
 
 
 def test_only_the_vllm_engine_imports_vllm() -> None:
-    assert importers_of("vllm") == {"mama_augment/engines/vllm.py"}
+    assert importers_of("vllm") == {"mama_augment/caption/engines/vllm.py"}
 
 
 def test_only_the_ray_runtime_imports_ray() -> None:
@@ -45,27 +45,25 @@ def test_only_the_ray_runtime_imports_ray() -> None:
 
 
 @pytest.mark.parametrize("decoder", ["av", "decord"])
-def test_only_video_and_the_shapes_world_import_a_decoder(decoder: str) -> None:
+def test_only_decode_and_the_shapes_world_import_a_decoder(decoder: str) -> None:
     for path in importers_of(decoder):
-        assert path.startswith(
-            ("mama_augment/video.py", "mama_augment/video/", "mama_augment/shapes/")
-        ), path
+        assert path.startswith(("mama_augment/decode/", "mama_augment/shapes/")), path
 
 
-def test_the_trainer_takes_only_schema_and_store_from_the_pipeline() -> None:
+def test_the_trainer_takes_only_core_from_the_pipeline() -> None:
     for path in MODULES:
         if path.parts[0] != "mama_train":
             continue
         taken = {n for n in imported_names(path) if n.split(".")[0] == "mama_augment"}
         for name in taken - {"mama_augment"}:
-            assert name.split(".")[1] in ("schema", "store"), f"{path} imports {name}"
+            assert name.split(".")[1] == "core", f"{path} imports {name}"
 
 
 def test_the_pipeline_never_imports_the_trainer() -> None:
     assert {p for p in importers_of("mama_train") if p.startswith("mama_augment/")} == set()
 
 
-@pytest.mark.parametrize("module", ["mama_augment.steps.keyframes", "mama_augment.steps.balance"])
+@pytest.mark.parametrize("module", ["mama_augment.keyframes.step", "mama_augment.balance.step"])
 def test_keyframes_and_balance_run_without_torch(module: str) -> None:
     code = f"import {module}, sys; print('torch' in sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -20,7 +20,7 @@ def run_example(name: str, *arguments: str) -> str:
 
 
 def test_frames_to_grid(tmp_path: Path) -> None:
-    from mama_augment.shapes.world import WorldConfig, make_world
+    from mama_augment.shapes.world.make import WorldConfig, make_world
 
     make_world(tmp_path / "world", WorldConfig(num_videos=1, meta=0, val=0, test=0))
     video = tmp_path / "world/videos/train-00000.mp4"

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from mama_augment.shapes.config import WorldConfig
-from mama_augment.shapes.world import make_world
-from mama_augment.store import StepDir
+from mama_augment.core.store.step_dir import StepDir
+from mama_augment.shapes.world.config import WorldConfig
+from mama_augment.shapes.world.make import make_world
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.slow

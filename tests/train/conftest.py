@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from mama_train.batch import Batch
+from mama_train.data.batch import Batch
 from mama_train.models.clip_vip import ClipVip, ClipVipConfig, TowerConfig
 
 

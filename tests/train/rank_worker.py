@@ -12,8 +12,8 @@ import torch
 import torch.distributed as dist
 
 from mama_train.config import TrainConfig
-from mama_train.setup import prepare
-from mama_train.step import Stepper
+from mama_train.run.setup import prepare
+from mama_train.run.step import Stepper
 
 
 def main() -> None:

@@ -9,8 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mama_train.cli import main
-
-from .shards_helper import write_shards
+from tests.train.shards_helper import write_shards
 
 SIZES = {"train": 12, "meta": 6, "val": 6, "test": 6}
 QUICK = ("--steps", "2", "--batch-size", "4", "--set", "num_frames=2", "--set", "tensorboard=false")

@@ -15,11 +15,10 @@ from typing import Any
 import pytest
 import torch
 
-from mama_train.checkpoint import find_checkpoint, load_progress
 from mama_train.config import TrainConfig
-from mama_train.history import read_history
-
-from .shards_helper import write_shards
+from mama_train.run.checkpoint import find_checkpoint, load_progress
+from mama_train.run.history import read_history
+from tests.train.shards_helper import write_shards
 
 WORKER = Path(__file__).with_name("rank_worker.py")
 

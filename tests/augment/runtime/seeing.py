@@ -10,7 +10,7 @@ import time
 from functools import partial
 from pathlib import Path
 
-from mama_augment.engines.base import EngineDiedError
+from mama_augment.caption.engines.base import EngineDiedError
 from mama_augment.runtime.process import ProcessWorker
 
 VISIBLE_AT_IMPORT = os.environ.get("CUDA_VISIBLE_DEVICES")

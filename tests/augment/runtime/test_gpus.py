@@ -16,13 +16,13 @@ from typing import Any
 
 import pytest
 
+from mama_augment.caption.engines import gpus_of, memory_share
+from mama_augment.caption.engines.base import EngineDiedError
 from mama_augment.cli import main
-from mama_augment.engines import gpus_of, memory_share
-from mama_augment.engines.base import EngineDiedError
+from mama_augment.core.errors import InputError
 from mama_augment.runtime import RuntimeConfig, WorkerDiedError, gpus, run_units
 from mama_augment.runtime.gpus import GpuShare, check_room, local_places, visible_devices
 from mama_augment.runtime.process import ProcessWorker
-from mama_augment.schema import InputError
 from tests.augment.runtime.seeing import EndingWorker, SeeingWorker, hold
 from tests.augment.worlds import clip, write_clips
 

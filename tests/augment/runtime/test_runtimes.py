@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from mama_augment.core.errors import InputError
 from mama_augment.runtime import RuntimeConfig, run_units
 from mama_augment.runtime.gpus import GpuShare
-from mama_augment.schema import InputError
 from tests.augment.runtime.counting import CountingWorker
 
 UNITS = [f"unit-{number:02d}" for number in range(9)]

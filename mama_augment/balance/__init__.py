@@ -1,0 +1,1 @@
+"""Texts to kept, split and sharded rows."""

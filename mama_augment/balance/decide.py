@@ -1,0 +1,255 @@
+"""The plan of `balance`: what is decided about every text before a pixel is read.
+
+Passes over the texts (join, concepts, counts, decisions), each from the input, the config and the
+seed alone; `rows-<unit>.arrow` in the scratch folder then holds each unit's clips in order.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mama_augment.balance import shards
+from mama_augment.balance.corpus import ClipTexts, ClipWriter, Corpus
+from mama_augment.balance.gather import gather
+from mama_augment.balance.keep import BalanceConfig, auto_cap, concept_probabilities
+from mama_augment.balance.repeats import Repeats
+from mama_augment.balance.selection import (
+    assign_concepts,
+    candidates,
+    fit_batch,
+    settle_split,
+    thin,
+)
+from mama_augment.balance.splits import CandidatePool, DrawnSplits, SplitSizes, draw_splits
+from mama_augment.balance.stats import ShardStats
+from mama_augment.concepts import ConceptAssigner, ConceptConfig, TextBatch, fit_assigner
+from mama_augment.concepts.column import concept_column
+from mama_augment.core.errors import InputError
+from mama_augment.core.schema import HELD_OUT, SPLITS
+from mama_augment.core.store.files import Folder
+from mama_augment.core.store.records import fingerprint
+from mama_augment.core.store.step_dir import StepDir
+
+REJECTS_PER_UNIT = 100_000
+MAX_SHARD_MB = 1_024
+
+
+@dataclass(frozen=True, kw_only=True)
+class BalanceStep:
+    """Everything that decides what comes out."""
+
+    concepts: ConceptConfig = field(default_factory=ConceptConfig)
+    balance: BalanceConfig = field(default_factory=BalanceConfig)
+    sizes: SplitSizes = field(default_factory=SplitSizes)
+    shard_mb: int = 256
+    """About how large a shard gets, in MiB of frames."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.shard_mb <= MAX_SHARD_MB:
+            raise InputError(f"--shard-mb is {self.shard_mb}; allowed: 1 to {MAX_SHARD_MB}")
+
+    def manifest_config(self) -> dict[str, Any]:
+        """The config as it is compared on a rerun: files by their content, not their path."""
+        config = dataclasses.asdict(self)
+        config["concepts"]["vocabulary"] = _file_fingerprint(self.concepts.vocabulary)
+        config["concepts"]["model"] = _file_fingerprint(
+            self.concepts.model and f"{self.concepts.model.rstrip('/')}/model.json"
+        )
+        # JSON has no infinity.
+        config["balance"]["cap"] = None if self.balance.cap is None else str(self.balance.cap)
+        return config
+
+
+@dataclass(frozen=True, kw_only=True)
+class BalancePlan:
+    """Which clip goes to which unit; the clips themselves lie in the scratch folder."""
+
+    units: dict[str, int]
+    placement: shards.Placement
+    stats: ShardStats
+    assigner: ConceptAssigner
+
+
+def make_plan(
+    clips_dir: StepDir,
+    captions_dirs: Sequence[StepDir],
+    step: BalanceStep,
+    scratch: Path,
+    on_phase: Callable[[str], None],
+) -> BalancePlan:
+    """Decide about every text; `rows-<unit>.arrow` in `scratch` holds each unit's clips."""
+    on_phase("joining clips and captions")
+    corpus = gather(
+        clips_dir,
+        captions_dirs,
+        scratch,
+        seed=step.balance.seed,
+        column=concept_column(step.concepts),
+    )
+    on_phase(f"finding concepts ({step.concepts.assigner})")
+    assigner = fit_assigner(step.concepts, partial(_batches, corpus))
+    names = list(assigner.names)
+    on_phase("assigning concepts and drawing splits")
+    drawn = _assign_and_draw(corpus, assigner, step.sizes)
+    on_phase("balancing")
+    stats = ShardStats(names=names, warnings=list(drawn.warnings), short=drawn.short_concepts)
+    repeats = stats.repeats = Repeats(limit=step.balance.max_same_text)
+    for clips in _settled(corpus, drawn):
+        for clip in clips:
+            if clip.split == "train":
+                repeats.count(clip)
+            if repeats.limit is None:
+                stats.count_before(clip)
+    repeats.finish_counting()
+    if repeats.limit is not None:
+        for clips in _settled(corpus, drawn, repeats):
+            for clip in clips:
+                stats.count_before(clip)
+    stats.cap = step.balance.cap or auto_cap(stats.before)
+    probabilities = concept_probabilities(stats.before, stats.cap)
+    rows = dict.fromkeys(SPLITS, 0)
+    for bucket, clips in enumerate(_settled(corpus, drawn, repeats)):
+        for clip in clips:
+            if clip.split == "train":
+                thin(clip, probabilities, step.balance)
+            stats.count_after(clip)
+            if clip.kept():
+                rows[clip.split or ""] += 1
+        corpus.write("decided", bucket, clips)
+    stats.finish()
+    units, placement = _place(corpus, rows, shards.mean_frames_bytes(clips_dir), step.shard_mb)
+    return BalancePlan(units=units, placement=placement, stats=stats, assigner=assigner)
+
+
+def _settled(
+    corpus: Corpus, drawn: DrawnSplits, repeats: Repeats | None = None
+) -> Iterator[list[ClipTexts]]:
+    """Clips in their splits, without training texts that are said too often.
+
+    Cheap enough to be redone in each pass; writing its outcome down would take longer.
+    """
+    if repeats is not None:
+        repeats.restart()
+    for clips in corpus.clips("assigned"):
+        for clip in clips:
+            settle_split(clip, drawn)
+            if repeats is not None and clip.split == "train":
+                repeats.thin(clip)
+        yield clips
+
+
+def _batches(corpus: Corpus) -> Iterator[TextBatch]:
+    for clips in corpus.clips("joined"):
+        yield fit_batch(clips)
+
+
+def _assign_and_draw(corpus: Corpus, assigner: ConceptAssigner, sizes: SplitSizes) -> DrawnSplits:
+    pool = CandidatePool(sizes, len(assigner.names), corpus.num_clips)
+    given: dict[str, str] = {}
+    given_splits: set[str] = set()
+    for bucket, clips in enumerate(corpus.clips("joined")):
+        assign_concepts(clips, assigner)
+        corpus.write("assigned", bucket, clips)
+        found = candidates(clips)
+        # A video with a given split stays whole: to draw one of its clips would take the others
+        # out of the split that they were given.
+        taken = corpus.has_given_split([candidate.video for candidate in found])
+        for candidate in itertools.compress(found, ~taken):
+            pool.add(candidate)
+        for clip in clips:
+            if clip.split in HELD_OUT:
+                given_splits.add(clip.split)
+                # One video in two held-out splits serves the one that is filled first.
+                first = min(given.get(clip.video, clip.split), clip.split, key=HELD_OUT.index)
+                given[clip.video] = first
+    return draw_splits(
+        pool,
+        sizes,
+        num_concepts=len(assigner.names),
+        given_videos=given,
+        given_splits=given_splits,
+    )
+
+
+def _place(
+    corpus: Corpus, rows: dict[str, int], bytes_per_row: float, shard_mb: int
+) -> tuple[dict[str, int], shards.Placement]:
+    """Cut each split's shuffled rows into shards of about one size, and write the units' rows."""
+    num_shards = {
+        split: max(1, int(np.ceil(n * bytes_per_row / (shard_mb * 2**20)))) if n else 0
+        for split, n in rows.items()
+    }
+    planned = [f"{split}-{i:05d}" for split in SPLITS for i in range(num_shards[split])]
+    index_of = {unit_id: i for i, unit_id in enumerate(planned)}
+    units = dict.fromkeys(planned, 0)
+    order: list[int] = []
+    unit_index: list[int] = []
+    with _UnitWriter(corpus) as writer:
+        rank = dict.fromkeys(rows, 0)
+        num_dropped = 0
+        for clips in corpus.clips("decided"):
+            of_unit: dict[str, list[ClipTexts]] = {}
+            for clip in clips:
+                if clip.kept():
+                    split = clip.split or ""
+                    unit_id = f"{split}-{rank[split] * num_shards[split] // rows[split]:05d}"
+                    rank[split] += 1
+                    order.append(clip.order)
+                    unit_index.append(index_of[unit_id])
+                else:
+                    unit_id = f"{shards.DROPPED}-{num_dropped // REJECTS_PER_UNIT:05d}"
+                    num_dropped += shards.num_items(clip)
+                units[unit_id] = units.get(unit_id, 0) + shards.num_items(clip)
+                of_unit.setdefault(unit_id, []).append(clip)
+            writer.write(of_unit)
+    return units, shards.Placement(
+        order=np.array(order, np.uint64),
+        unit_index=np.array(unit_index, np.int32),
+        unit_ids=planned,
+    )
+
+
+class _UnitWriter:
+    """Writes each unit's rows; a split's units come in order, so one file per split is open."""
+
+    def __init__(self, corpus: Corpus) -> None:
+        self._corpus = corpus
+        self._open: dict[str, tuple[str, ClipWriter]] = {}
+
+    def write(self, of_unit: dict[str, list[ClipTexts]]) -> None:
+        for unit_id, clips in of_unit.items():
+            split = unit_id.rpartition("-")[0]
+            open_unit, writer = self._open.get(split, (None, None))
+            if open_unit != unit_id:
+                if writer is not None:
+                    writer.close()
+                path = shards.rows_path(self._corpus.scratch, unit_id)
+                writer = ClipWriter(path, self._corpus.schema)
+                self._open[split] = unit_id, writer
+            assert writer is not None
+            writer.write(clips)
+
+    def __enter__(self) -> _UnitWriter:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for _, writer in self._open.values():
+            writer.close()
+
+
+def _file_fingerprint(path: str | None) -> str | None:
+    if path is None:
+        return None
+    folder, _, name = path.rpartition("/")
+    source = Folder(folder or ("/" if path.startswith("/") else "."))
+    if source.size_bytes(name) is None:
+        raise InputError(f"{path!r}: no such file")
+    return fingerprint(source.read_bytes(name).decode())

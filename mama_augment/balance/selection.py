@@ -1,0 +1,107 @@
+"""What becomes of each text: split, concepts, the draw that thins the head; reasons for the rest.
+
+Works on the clips of one bucket at a time. A text's fate depends on its own ids, the concept
+counts and the seed, never on the order of work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from mama_augment.balance.corpus import ClipTexts, Text
+from mama_augment.balance.keep import BalanceConfig, Probabilities, keep_probability
+from mama_augment.balance.splits import Candidate, DrawnSplits
+from mama_augment.concepts.base import ConceptAssigner, TextBatch
+from mama_augment.core.draws import draw_unit
+
+REASONS = {
+    "no_text": "the clip has no text at all",
+    "no_clip": "the clips table has no such clip; was the caption made from another one?",
+    "empty_text": "the text is blank",
+    "duplicate": "the clip already has this text",
+    "split_reserved": "its clip or video is held out, where only trusted texts serve",
+    "near_identical": "enough other clips have nearly the same text",
+    "unmatched": "it matches no concept, and such texts are dropped on request",
+    "head_dropped": "its concepts are frequent, and the draw did not keep it",
+    "over_caption_limit": "the clip has enough captions of rarer concepts",
+}
+
+
+def text_batch(clips: Iterable[ClipTexts]) -> TextBatch:
+    """The texts that are still in, with their clips' column values."""
+    texts = [(text.text, clip.value) for clip in clips for text in clip.kept()]
+    return TextBatch(texts=[t for t, _ in texts], values=[v for _, v in texts])
+
+
+def fit_batch(clips: Iterable[ClipTexts]) -> TextBatch:
+    """What an assigner is fitted on: as `text_batch`, and once each clip without a text.
+
+    The empty text tells nothing, but the clip's label or vector may.
+    """
+    pairs = [(text, clip.value) for clip in clips for text in [t.text for t in clip.kept()] or [""]]
+    return TextBatch(texts=[t for t, _ in pairs], values=[v for _, v in pairs])
+
+
+def assign_concepts(clips: Sequence[ClipTexts], assigner: ConceptAssigner) -> None:
+    """Give every text that is still in its concept ids."""
+    assigned = iter(assigner.assign(text_batch(clips)))
+    for clip in clips:
+        for text in clip.kept():
+            text.concept_ids = next(assigned)
+
+
+def candidates(clips: Iterable[ClipTexts]) -> list[Candidate]:
+    """Clips that may be drawn into a held-out split as far as they tell: no split, trusted."""
+    found = []
+    for clip in clips:
+        trusted = [text for text in clip.kept() if text.trusted]
+        if clip.split is None and trusted:
+            concept_ids = sorted({i for text in trusted for i in text.concept_ids})
+            found.append(Candidate(clip.order, clip.clip_id, clip.video, tuple(concept_ids)))
+    return found
+
+
+def settle_split(clip: ClipTexts, drawn: DrawnSplits) -> None:
+    """Fix the clip's split; texts that must not be seen there get the reason `split_reserved`.
+
+    A held-out split takes the trusted texts of its own clips. Any other clip of a video that is
+    held out anywhere is used nowhere else: no video is on both sides.
+    """
+    held_out = drawn.split_of_video.get(clip.video)
+    split = clip.split or drawn.split_of_clip.get(clip.clip_id) or "train"
+    clip.split = split
+    for text in clip.kept():
+        if held_out is not None and (held_out != split or not text.trusted):
+            text.reason = "split_reserved"
+
+
+def thin(clip: ClipTexts, probabilities: Probabilities, config: BalanceConfig) -> None:
+    """Decide which texts of a training clip stay: one seeded draw per text, then the limit.
+
+    Over the limit, texts with the higher keep probability (the rarer concepts) go first.
+    """
+    draws = {id(text): draw_unit(config.seed, "keep", text.id) for text in clip.kept()}
+    for text in clip.kept():
+        if not text.concept_ids and config.unmatched == "drop":
+            text.reason = "unmatched"
+            continue
+        text.keep_probability = keep_probability(text.concept_ids, probabilities)
+        if draws[id(text)] >= text.keep_probability:
+            text.reason = "head_dropped"
+    if config.max_captions_per_clip is not None:
+        order = sorted(clip.kept(), key=lambda t: (-t.keep_probability, draws[id(t)], t.id))
+        for text in order[config.max_captions_per_clip :]:
+            text.reason = "over_caption_limit"
+
+
+def count_visits(
+    texts: Iterable[Text], num_concepts: int, into: npt.NDArray[np.int64] | None = None
+) -> npt.NDArray[np.int64]:
+    """Add one visit per text to each of its concepts."""
+    counts = np.zeros(num_concepts, np.int64) if into is None else into
+    for text in texts:
+        counts[text.concept_ids] += 1
+    return counts

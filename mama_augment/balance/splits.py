@@ -1,0 +1,239 @@
+"""Which clips serve as meta, val and test: trusted, uniform over concepts, apart by video; pure."""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from mama_augment.core.errors import InputError
+from mama_augment.core.schema import HELD_OUT
+
+"""Splits that training must not see, the first to be filled first."""
+STRATIFY = ("uniform", "proportional")
+SPARE = 4
+MIN_PER_CONCEPT = 64
+AUTO_SHARE = 0.05
+AUTO_MAX_ROWS = 1_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitSizes:
+    """Rows of each drawn split, or below 1 a share of the candidates; None: 5 %, at most 1,000."""
+
+    meta: float | None = None
+    val: float | None = None
+    test: float | None = None
+    stratify: str = "uniform"
+    """Concepts in val and test: `uniform`, or `proportional` to the trusted clips. Meta is always
+    uniform: an even meta set is what the weights of the rest are learned from."""
+
+    def __post_init__(self) -> None:
+        if self.stratify not in STRATIFY:
+            raise InputError(f"--stratify is {self.stratify!r}; allowed: {', '.join(STRATIFY)}")
+        for name in HELD_OUT:
+            size = getattr(self, name)
+            if size is None:
+                continue
+            if not (0 <= size < 1 or (size >= 1 and float(size).is_integer())):
+                raise InputError(
+                    f"--{name}-size is {size}; allowed: a number of rows, a share of the trusted "
+                    "clips above 0 and below 1, or 0 for no split"
+                )
+            if not 0 < size < 1:
+                object.__setattr__(self, name, int(size))  # 50.0 rows are the same config as 50
+
+    def resolve(self, name: str, num_trusted: int) -> int:
+        """Rows of the split when there are so many candidates; more of them, never fewer rows."""
+        size = getattr(self, name)
+        if size is None:
+            return min(AUTO_MAX_ROWS, int(num_trusted * AUTO_SHARE))
+        return round(num_trusted * size) if 0 < size < 1 else int(size)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A clip with a trusted text, of a video without any given split."""
+
+    order: int
+    """A seeded hash: candidates of one concept are taken in this order."""
+    clip_id: str
+    video: str
+    concept_ids: tuple[int, ...]
+
+
+class CandidatePool:
+    """The candidates that a draw can need, however many there are.
+
+    Of each concept the lowest hashes are kept, a few times the rows of an even share, and over all
+    concepts a few times the rows wanted. What is drawn does not depend on the order of `add`.
+    """
+
+    def __init__(self, sizes: SplitSizes, num_concepts: int, num_clips: int) -> None:
+        # There are at most as many candidates as clips, which a share is of.
+        num_rows = sum(
+            AUTO_MAX_ROWS if getattr(sizes, name) is None else sizes.resolve(name, num_clips)
+            for name in HELD_OUT
+        )
+        self._num_overall = SPARE * num_rows + MIN_PER_CONCEPT
+        self._num_of_concept = SPARE * num_rows // max(1, num_concepts) + MIN_PER_CONCEPT
+        self._heaps: dict[int, list[tuple[int, str, Candidate]]] = defaultdict(list)
+        self.num_seen = 0
+
+    def add(self, candidate: Candidate) -> None:
+        self.num_seen += 1
+        self._push(-1, candidate, self._num_overall)
+        for concept_id in candidate.concept_ids:
+            self._push(concept_id, candidate, self._num_of_concept)
+
+    def _push(self, key: int, candidate: Candidate, most: int) -> None:
+        # A heap of the lowest hashes has the highest of them on top, hence the minus.
+        entry = (-candidate.order, candidate.clip_id, candidate)
+        heap = self._heaps[key]
+        if len(heap) < most:
+            heapq.heappush(heap, entry)
+        elif entry > heap[0]:
+            heapq.heapreplace(heap, entry)
+
+    def candidates(self) -> list[Candidate]:
+        kept = {c.clip_id: c for heap in self._heaps.values() for _, _, c in heap}
+        return sorted(kept.values(), key=lambda c: (c.order, c.clip_id))
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrawnSplits:
+    """The outcome of a draw."""
+
+    split_of_clip: Mapping[str, str]
+    split_of_video: Mapping[str, str]
+    """Every video that serves in a held-out split, drawn or given."""
+    warnings: tuple[str, ...] = ()
+    short_concepts: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """By split, the concepts that cannot be filled: fewer rows than an even share (at least one),
+    and no candidate left."""
+
+
+def draw_splits(
+    pool: CandidatePool,
+    sizes: SplitSizes,
+    *,
+    num_concepts: int,
+    given_videos: Mapping[str, str],
+    given_splits: Iterable[str] = (),
+) -> DrawnSplits:
+    """Draw the held-out splits that nobody gave, one after the other.
+
+    Rows go to the concept with the fewest so far. Of its candidates, clips of a video that the
+    split already uses come first (they could serve nowhere else), then the lowest hash. A split
+    that cannot reach its size stays empty, with a warning.
+
+    Args:
+        given_videos: videos that already serve in a held-out split; never drawn again.
+        given_splits: splits that the input gave; they are not drawn.
+    """
+    candidates = pool.candidates()
+    split_of_video = dict(given_videos)
+    split_of_clip: dict[str, str] = {}
+    warnings: list[str] = []
+    short: dict[str, tuple[int, ...]] = {}
+    for split in HELD_OUT:
+        if split in given_splits:
+            if (wanted := getattr(sizes, split)) is not None:
+                warnings.append(
+                    f"--{split}-size {wanted} has no effect: the input gives the {split} split, "
+                    "and splits that are given are kept. Blank it in the input manifest to have "
+                    "one drawn"
+                )
+            continue
+        size = sizes.resolve(split, pool.num_seen)
+        free = [c for c in candidates if c.video not in split_of_video]
+        if size == 0 or size > len(free):
+            if getattr(sizes, split) != 0:
+                warnings.append(_too_few(split, size, len(free)))
+            continue
+        uniform = split == "meta" or sizes.stratify == "uniform"
+        # In the order of a hash, any first `size` clips are a fair sample.
+        chosen = _draw_one(free, size, num_concepts) if uniform else free[:size]
+        split_of_clip |= {c.clip_id: split for c in chosen}
+        split_of_video |= {c.video: split for c in chosen}
+        if uniform:
+            short[split], num_without = _short_concepts(free, chosen, num_concepts)
+            if num_without:
+                warnings.append(
+                    f"the {split} split has no row of {num_without:,} concepts that trusted clips "
+                    f"are about: its {size:,} rows are too few for {num_concepts:,} concepts. "
+                    f"Give a larger --{split}-size, or fewer concepts"
+                )
+    return DrawnSplits(
+        split_of_clip=split_of_clip,
+        split_of_video=split_of_video,
+        warnings=tuple(warnings),
+        short_concepts=short,
+    )
+
+
+def _draw_one(free: Sequence[Candidate], size: int, num_concepts: int) -> list[Candidate]:
+    """`size` candidates, as even over concepts as they allow."""
+    by_concept: dict[int, list[Candidate]] = defaultdict(list)
+    by_video: dict[str, list[Candidate]] = defaultdict(list)
+    # The number after the last concept stands for "none": used when nothing else is left.
+    for candidate in reversed(free):
+        by_video[candidate.video].append(candidate)
+        for concept_id in candidate.concept_ids or (num_concepts,):
+            by_concept[concept_id].append(candidate)
+    rows = [0] * num_concepts
+    queue = [(0, concept_id) for concept_id in by_concept if concept_id < num_concepts]
+    queue += [(size, num_concepts)] if num_concepts in by_concept else []
+    heapq.heapify(queue)
+    taken: set[str] = set()
+    chosen: list[Candidate] = []
+    while len(chosen) < size:
+        num_rows, concept_id = heapq.heappop(queue)
+        if concept_id < num_concepts and num_rows < rows[concept_id]:
+            heapq.heappush(queue, (rows[concept_id], concept_id))
+            continue
+        stack = by_concept[concept_id]
+        while stack and stack[-1].clip_id in taken:
+            stack.pop()
+        if not stack:
+            continue
+        candidate = stack.pop()
+        if candidate.video in by_video:
+            # Its siblings move to the top of their stacks: they could serve in no other split.
+            for sibling in by_video.pop(candidate.video):
+                for sibling_concept in sibling.concept_ids or (num_concepts,):
+                    by_concept[sibling_concept].append(sibling)
+        taken.add(candidate.clip_id)
+        chosen.append(candidate)
+        for own in candidate.concept_ids:
+            rows[own] += 1
+        heapq.heappush(queue, (num_rows, concept_id))
+    return chosen
+
+
+def _short_concepts(
+    free: Sequence[Candidate], chosen: Sequence[Candidate], num_concepts: int
+) -> tuple[tuple[int, ...], int]:
+    """Concepts whose candidates are too few for an even share, and how many others got none."""
+    there_are = Counter(i for candidate in free for i in candidate.concept_ids)
+    rows = Counter(i for candidate in chosen for i in candidate.concept_ids)
+    even_share = max(1, len(chosen) // max(1, num_concepts))
+    short = (i for i in range(num_concepts) if rows[i] == there_are[i] < even_share)
+    return tuple(short), sum(not rows[i] for i in there_are)
+
+
+def _too_few(split: str, size: int, num_free: int) -> str:
+    use = {
+        "meta": "training will use no learned weights",
+        "val": "training will not be validated",
+        "test": "the model will not be tested",
+    }[split]
+    if size:
+        reason = f"{size} rows wanted, {num_free} trusted clips of unused videos left"
+    else:
+        reason = f"too few trusted clips of videos without a given split ({num_free})"
+    return (
+        f"the {split} split stays empty: {reason}; {use}. Mark more rows `trusted` in the input "
+        f"manifest, or give --{split}-size"
+    )

@@ -1,0 +1,1 @@
+"""The plan: how many captions each clip is worth."""

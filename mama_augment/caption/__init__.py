@@ -1,0 +1,1 @@
+"""Key frames to captions."""

@@ -1,0 +1,252 @@
+"""Captions by any server that speaks OpenAI's chat protocol, such as `vllm serve`."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import os
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import replace
+from typing import Any
+
+import cv2
+
+from mama_augment.caption.engines import EngineConfig
+from mama_augment.caption.engines.base import (
+    CaptionRequest,
+    Completion,
+    EngineDiedError,
+    EngineError,
+    Result,
+)
+from mama_augment.core.errors import InputError
+
+MAX_ATTEMPTS = 6
+FIRST_PAUSE_SECONDS = 0.5
+"""Doubled after each attempt, unless the server names a time itself: 15 s in all."""
+MAX_PAUSE_SECONDS = 30.0
+UNFINISHED = (None, "", "abort", "error")
+"""What servers give as `finish_reason` of a caption that they left unfinished."""
+
+
+class ServerRefusalError(Exception):
+    """The server answered, and said no: its status and its words."""
+
+    def __init__(self, status: int, message: str, retry_after: float | None = None) -> None:
+        super().__init__(f"{status}: {message}")
+        self.status = status
+        self.message = message
+        self.retry_after = retry_after
+
+    @property
+    def is_passing(self) -> bool:
+        """Whether the same request may succeed later."""
+        return self.status in (408, 409, 429) or self.status >= 500
+
+
+class UnfinishedAnswerError(Exception):
+    """The server answered without having ended its captions."""
+
+
+class OpenAIEngine:
+    """A bounded number of requests at once, each retried with growing pauses.
+
+    A server that cannot be reached at all counts as dead: nothing is marked as failed for it.
+    The key, where one is needed, is read from the environment variable OPENAI_API_KEY.
+    """
+
+    def __init__(self, config: EngineConfig, pause: Callable[[float], None] = time.sleep) -> None:
+        self.config = config
+        self._pause = pause
+
+    def close(self) -> None:
+        """Nothing is held open between requests."""
+
+    def generate(
+        self, requests: Iterable[CaptionRequest]
+    ) -> Generator[tuple[str, Result], None, None]:
+        """See CaptionEngine."""
+        source = iter(requests)
+        running: dict[Future[Result], CaptionRequest] = {}
+        num_captions = 0
+        pool = ThreadPoolExecutor(self.config.max_in_flight, thread_name_prefix="openai")
+        try:
+            while True:
+                while num_captions < self.config.max_in_flight:
+                    request = next(source, None)
+                    if request is None:
+                        break
+                    running[pool.submit(self._ask, request)] = request
+                    num_captions += request.n
+                if not running:
+                    return
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    request = running.pop(future)
+                    num_captions -= request.n
+                    yield request.request_id, future.result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _ask(self, request: CaptionRequest) -> Result:
+        """All captions of one request; servers that give fewer than n are asked one by one."""
+        given = self._choices(request)
+        if isinstance(given, EngineError) or len(given) >= request.n:
+            return given if isinstance(given, EngineError) else given[: request.n]
+        for index in range(len(given), request.n):
+            more = self._choices(replace(request, seed=request.seed + index, n=1))
+            if isinstance(more, EngineError):
+                return more
+            if not more:
+                return EngineError(reason="engine_error", message="the server gave no choice")
+            given.append(more[0])
+        return given
+
+    def _choices(self, request: CaptionRequest) -> Result:
+        url = f"{self.config.base_url.rstrip('/')}/chat/completions"
+        body = json.dumps(body_of(request, self.config.model)).encode()
+        seconds = FIRST_PAUSE_SECONDS
+        for attempt in range(1, MAX_ATTEMPTS + 1):
+            try:
+                return completions_of(call(url, body, self.config.timeout_seconds))
+            except ServerRefusalError as refusal:
+                if not refusal.is_passing:
+                    return refusal_of(refusal)
+                error: Exception = refusal
+                seconds = refusal.retry_after or seconds
+            except (TimeoutError, UnfinishedAnswerError) as passing:
+                error = passing
+            except (OSError, http.client.HTTPException) as broken:
+                error = broken
+            if attempt < MAX_ATTEMPTS:
+                self._pause(min(seconds, MAX_PAUSE_SECONDS))
+                seconds *= 2
+        for kind, reason in REASONS:
+            if isinstance(error, kind):
+                return EngineError(reason=reason, message=f"{error} ({MAX_ATTEMPTS} attempts)")
+        raise EngineDiedError(f"no server answers at {self.config.base_url}: {error}") from error
+
+
+REASONS = (
+    (TimeoutError, "timeout"),
+    (ServerRefusalError, "server_error"),
+    (UnfinishedAnswerError, "engine_error"),
+)
+"""Why a request failed whose every attempt met this."""
+
+
+def body_of(request: CaptionRequest, model: str) -> dict[str, Any]:
+    """The JSON of one request; the picture travels as PNG, which loses nothing."""
+    ok, png = cv2.imencode(".png", cv2.cvtColor(request.image, cv2.COLOR_RGB2BGR))
+    assert ok
+    url = f"data:image/png;base64,{base64.b64encode(png.tobytes()).decode()}"
+    content = [
+        {"type": "image_url", "image_url": {"url": url}},
+        {"type": "text", "text": request.prompt},
+    ]
+    return {
+        "model": model,
+        "messages": [{"role": "user", "content": content}],
+        "n": request.n,
+        "temperature": request.sampling.temperature,
+        "top_p": request.sampling.top_p,
+        "max_tokens": request.sampling.max_tokens,
+        "seed": request.seed,
+    }
+
+
+def completions_of(answer: dict[str, Any]) -> Result:
+    """The captions of a server's answer; token counts are the server's, where it tells them.
+
+    Raises:
+        UnfinishedAnswerError: a caption is cut off, and not by `max_tokens`.
+    """
+    choices = sorted(answer.get("choices") or [], key=lambda choice: choice.get("index", 0))
+    usage = answer.get("usage") or {}
+    completions = []
+    for choice in choices:
+        finish = choice.get("finish_reason")
+        if finish in UNFINISHED:
+            raise UnfinishedAnswerError(f"the server's answer has finish_reason {finish!r}")
+        if finish not in ("stop", "length"):
+            message = f"the server ended the request with {finish!r}"
+            return EngineError(reason=str(finish), message=message, verdict="rejected")
+        num_output = usage.get("completion_tokens") if len(choices) == 1 else None
+        completions.append(
+            Completion(
+                text=(choice["message"].get("content") or "").strip(),
+                num_prompt_tokens=usage.get("prompt_tokens"),
+                num_output_tokens=num_output,  # for several choices, servers give the sum only
+                finish_reason=finish,
+            )
+        )
+    return completions
+
+
+def refusal_of(refusal: ServerRefusalError) -> EngineError:
+    """A request that the server will not take, this time or any other.
+
+    Raises:
+        InputError: it is not this request's fault: the key, the model's name, the address.
+    """
+    if refusal.status in (401, 403, 404):
+        raise InputError(
+            f"the server refuses every request ({refusal}). Check --base-url, --model, and the "
+            "environment variable OPENAI_API_KEY"
+        )
+    too_long = "context length" in refusal.message or "maximum model length" in refusal.message
+    reason = "prompt_too_long" if too_long else "request_refused"
+    return EngineError(reason=reason, message=str(refusal), verdict="rejected")
+
+
+def call(url: str, body: bytes | None, timeout_seconds: float) -> dict[str, Any]:
+    """One HTTP exchange of JSON.
+
+    Raises:
+        ServerRefusalError: the server answered with an error.
+        TimeoutError: it did not answer in time.
+        OSError, http.client.HTTPException: it cannot be reached, or broke off.
+    """
+    headers = {"Content-Type": "application/json"}
+    if key := os.environ.get("OPENAI_API_KEY"):
+        headers["Authorization"] = f"Bearer {key}"
+    question = urllib.request.Request(url, data=body, headers=headers)
+    try:
+        with urllib.request.urlopen(question, timeout=timeout_seconds) as answer:
+            return dict(json.loads(answer.read()))
+    except urllib.error.HTTPError as error:
+        with error:
+            content = error.read(2000).decode(errors="replace")
+        after = error.headers.get("Retry-After", "")
+        wait_seconds = float(after) if after.replace(".", "", 1).isdigit() else None
+        raise ServerRefusalError(
+            error.code, content.strip() or error.reason, wait_seconds
+        ) from error
+    except urllib.error.URLError as error:
+        if isinstance(error.reason, TimeoutError):
+            raise error.reason from error
+        raise
+    except ValueError as error:
+        raise http.client.HTTPException(f"the answer is no JSON: {error}") from error
+
+
+def check_server(base_url: str, model: str) -> None:
+    """Ask for the list of models, so that a wrong address or name ends at once.
+
+    Raises:
+        InputError: no server, a refusal, or a list without this model.
+    """
+    url = f"{base_url.rstrip('/')}/models"
+    try:
+        served = [entry["id"] for entry in call(url, None, 10.0).get("data", [])]
+    except (ServerRefusalError, OSError, http.client.HTTPException) as error:
+        raise InputError(
+            f"--engine openai: {url} does not answer as such a server does ({error}). Start one "
+            "with, say, `vllm serve MODEL`, or correct --base-url"
+        ) from error
+    if served and model not in served:
+        raise InputError(f"--model is {model!r}; the server at {base_url} has {', '.join(served)}")

@@ -1,0 +1,284 @@
+"""Captions by vLLM in this process: continuous batching that is fed while it generates."""
+
+from __future__ import annotations
+
+import json
+import queue
+import threading
+from collections.abc import Generator, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image as PilImage
+from transformers import AutoConfig
+from vllm import EngineArgs, ModelRegistry, SamplingParams
+from vllm.exceptions import VLLMClientError
+from vllm.platforms import current_platform
+from vllm.sampling_params import RequestOutputKind
+from vllm.v1.engine.exceptions import EngineDeadError
+from vllm.v1.engine.llm_engine import LLMEngine
+
+from mama_augment.caption.engines import EngineConfig
+from mama_augment.caption.engines.base import (
+    CaptionRequest,
+    Completion,
+    EngineDiedError,
+    EngineError,
+    Result,
+)
+from mama_augment.caption.engines.chat import ChatText, context_length, load_processor
+from mama_augment.caption.engines.turn import start_turn
+from mama_augment.core.errors import InputError
+
+WAITING = 64
+"""Captions that wait inside vLLM beyond those being generated, so that it never runs dry."""
+RENDERED_AHEAD = 32
+"""Requests tokenized and preprocessed before vLLM has room for them."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Rendered:
+    """A request with what vLLM wants for it, or why it cannot be asked."""
+
+    request: CaptionRequest
+    engine_input: Any = None
+    error: EngineError | None = None
+
+
+class VllmEngine:
+    """vLLM's engine, its core in a process of its own, requests streamed in as there is room.
+
+    Tokenizing and picture preprocessing run on a thread of their own, up to `RENDERED_AHEAD`
+    requests ahead; this process adds requests and collects outputs between the core's steps.
+    """
+
+    def __init__(self, config: EngineConfig) -> None:
+        check_architecture(config.model)
+        self.chat_text = ChatText(load_processor(config.model))
+        self.max_in_flight = config.max_in_flight + WAITING
+        options = engine_options(config)
+        with start_turn():
+            self.engine = LLMEngine.from_engine_args(EngineArgs(**options))
+
+    def close(self) -> None:
+        self.engine.engine_core.shutdown()
+
+    def generate(
+        self, requests: Iterable[CaptionRequest]
+    ) -> Generator[tuple[str, Result], None, None]:
+        """See CaptionEngine."""
+        feeder = _Feeder(self._render, requests)
+        watch = _Watch(self.engine)
+        in_flight: dict[str, CaptionRequest] = {}
+        num_in_flight = 0
+        try:
+            while True:
+                while num_in_flight < self.max_in_flight:
+                    rendered = feeder.next(wait=not in_flight)
+                    if rendered is None:
+                        break
+                    error = rendered.error or self._add(rendered)
+                    if error is not None:
+                        yield rendered.request.request_id, error
+                        continue
+                    in_flight[rendered.request.request_id] = rendered.request
+                    num_in_flight += rendered.request.n
+                if not in_flight:
+                    return  # the feeder waited, and had nothing more
+                for output in self._step():
+                    if output.finished:
+                        request = in_flight.pop(output.request_id)
+                        num_in_flight -= request.n
+                        yield request.request_id, _result(output)
+        finally:
+            watch.stop()
+            feeder.stop()
+            if in_flight:  # the consumer gave up, or the core died
+                self._abort(list(in_flight))
+
+    def _render(self, request: CaptionRequest) -> _Rendered:
+        try:
+            prompt = {
+                "prompt": self.chat_text(request.prompt),
+                "multi_modal_data": {"image": PilImage.fromarray(request.image)},
+            }
+            (engine_input,) = self.engine.renderer.render_cmpl([prompt])
+            return _Rendered(request=request, engine_input=engine_input)
+        except (VLLMClientError, ValueError) as error:
+            return _Rendered(request=request, error=_refusal(error))
+        except Exception as error:  # one request's fault never stops the others
+            message = f"{type(error).__name__}: {error}"
+            failed = EngineError(reason="engine_error", message=message)
+            return _Rendered(request=request, error=failed)
+
+    def _add(self, rendered: _Rendered) -> EngineError | None:
+        request = rendered.request
+        params = SamplingParams(
+            n=request.n,
+            temperature=request.sampling.temperature,
+            top_p=request.sampling.top_p,
+            max_tokens=request.sampling.max_tokens,
+            seed=request.seed,
+            output_kind=RequestOutputKind.FINAL_ONLY,
+        )
+        try:
+            self.engine.add_request(request.request_id, rendered.engine_input, params)
+        except EngineDeadError as error:
+            raise EngineDiedError(str(error)) from error
+        except (VLLMClientError, ValueError) as error:
+            return _refusal(error)
+        return None
+
+    def _step(self) -> list[Any]:
+        try:
+            return list(self.engine.step())
+        except EngineDeadError as error:
+            raise EngineDiedError(str(error)) from error
+
+    def _abort(self, request_ids: list[str]) -> None:
+        try:
+            self.engine.abort_request(request_ids)
+        except EngineDeadError:
+            return  # nothing is left to be aborted
+
+
+def engine_options(config: EngineConfig) -> dict[str, Any]:
+    """What vLLM is started with."""
+    on_cpu = current_platform.is_cpu()
+    context = context_length(AutoConfig.from_pretrained(config.model))
+    options = {
+        "model": config.model,
+        "max_model_len": context,
+        "max_num_seqs": config.max_in_flight,
+        "tensor_parallel_size": config.tensor_parallel,
+        "gpu_memory_utilization": config.gpu_memory_share,
+        "limit_mm_per_prompt": {"image": 1},
+        "mm_processor_cache_gb": 0,  # every grid is new: the cache would only grow
+        "disable_log_stats": True,
+    }
+    if on_cpu:
+        options |= {
+            # Half precision is slower there, and compiling takes longer than captioning.
+            "dtype": "float32",
+            "enforce_eager": True,
+            # A prompt cut in two draws once too often; only a GPU's generator can step back.
+            "enable_chunked_prefill": False,
+            "max_num_batched_tokens": max(2048, context),
+        }
+    return options
+
+
+class _Feeder:
+    """Renders requests on a thread, a bounded number ahead; hands them over without blocking."""
+
+    def __init__(self, render: Any, requests: Iterable[CaptionRequest]) -> None:
+        self._queue: queue.Queue[_Rendered | BaseException | None] = queue.Queue(RENDERED_AHEAD)
+        self._stopped = threading.Event()
+        self._ended = False
+        self._thread = threading.Thread(
+            target=self._work, args=(render, requests), name="vllm-feeder", daemon=True
+        )
+        self._thread.start()
+
+    def next(self, *, wait: bool) -> _Rendered | None:
+        """The next request; None when there is none yet (`wait` false) or none any more."""
+        if self._ended:
+            return None
+        try:
+            item = self._queue.get(block=wait)
+        except queue.Empty:
+            return None
+        if isinstance(item, _Rendered):
+            return item
+        self._ended = True
+        if item is not None:
+            raise item  # what the source of requests raised
+        return None
+
+    def stop(self) -> None:
+        """End the thread; what it had rendered is dropped."""
+        self._stopped.set()
+        while self._thread.is_alive():
+            try:
+                self._queue.get(timeout=0.05)
+            except queue.Empty:
+                continue
+
+    def _work(self, render: Any, requests: Iterable[CaptionRequest]) -> None:
+        last: BaseException | None = None
+        try:
+            for request in requests:
+                if self._stopped.is_set():
+                    break
+                self._queue.put(render(request))
+        except BaseException as error:
+            last = error
+        self._queue.put(last)
+
+
+class _Watch:
+    """Ends the wait for a core that was killed.
+
+    vLLM notices such a death and raises at the next call, but a call that already waits for
+    outputs waits for ever: nothing more comes from the dead.
+    """
+
+    def __init__(self, engine: LLMEngine) -> None:
+        self._core = engine.engine_core
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="vllm-watch", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self._thread.join()
+
+    def _work(self) -> None:
+        # In-process cores (tensor parallelism under a launcher) have no such state to watch.
+        resources = getattr(self._core, "resources", None)
+        while resources is not None and not self._stopped.wait(0.2):
+            if resources.engine_dead:
+                self._core.outputs_queue.put_nowait(EngineDeadError())
+                return
+
+
+def check_architecture(directory: str) -> None:
+    """Refuse a model that vLLM cannot serve before it is loaded.
+
+    Raises:
+        InputError: naming the architecture and the way out.
+    """
+    config = json.loads((Path(directory) / "config.json").read_text(encoding="utf-8"))
+    names = config.get("architectures") or []
+    if not set(names) & set(ModelRegistry.get_supported_archs()):
+        raise InputError(
+            f"vLLM cannot serve {directory!r}: its architecture is "
+            f"{', '.join(names) or 'not stated in config.json'}. Use --engine transformers"
+        )
+
+
+def _refusal(error: Exception) -> EngineError:
+    """A request that vLLM will not take, this time or any other."""
+    message = str(error)
+    too_long = "longer than the maximum" in message or "maximum context length" in message
+    reason = "prompt_too_long" if too_long else "request_refused"
+    return EngineError(reason=reason, message=message, verdict="rejected")
+
+
+def _result(output: Any) -> Result:
+    """A finished RequestOutput's captions, in the order of their seeds."""
+    completions = []
+    for part in sorted(output.outputs, key=lambda part: part.index):
+        if part.finish_reason not in ("stop", "length"):
+            message = f"vLLM ended the request with {part.finish_reason!r}"
+            return EngineError(reason="engine_error", message=message)
+        completions.append(
+            Completion(
+                text=part.text.strip(),
+                num_prompt_tokens=len(output.prompt_token_ids or ()),
+                num_output_tokens=len(part.token_ids),
+                finish_reason=part.finish_reason,
+            )
+        )
+    return completions

@@ -1,0 +1,1 @@
+"""Frames to what the model sees, and what it is asked."""

@@ -1,0 +1,1 @@
+"""What the model said: a caption, or why not."""

@@ -1,0 +1,107 @@
+"""Which clips of a clips directory get captions, why the others get none; reads their rows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mama_augment.budget.plan_file import check_names
+from mama_augment.caption.known import Known
+from mama_augment.caption.requests import CaptionSettings, ClipRow, clips_of, columns_for
+from mama_augment.core.store.records import UnitRecord
+from mama_augment.core.store.step_dir import StepDir
+
+ASKED_COLUMNS = ["clip_id", "split"]
+"""What `CaptionSettings.num_captions_of` needs to know of a clip."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counted:
+    """What a run makes of a clips directory."""
+
+    units: Mapping[str, int]
+    """Captions of each unit."""
+    num_clips: int
+    """Clips that get at least one."""
+    left_out: Mapping[str, int]
+    """Clips that get none, by reason: no items of the step, but told of in its manifest."""
+
+
+def count_captions(clips: StepDir, settings: CaptionSettings, *, is_whole: bool) -> Counted:
+    """Count from the committed units of a clips directory, without a look at pixels.
+
+    is_whole: no unit of it is pending. Clips of a pending unit may stand in the plan, unless it
+    names nothing else.
+
+    Raises:
+        InputError: the plan asks for clips that the directory lacks.
+    """
+    planned = settings.plan
+    lacking = set(planned.counts) if planned is not None else set()
+    units: dict[str, int] = {}
+    left_out: Counter[str] = Counter()
+    num_clips = 0
+    for unit_id, record in clips.records().items():
+        table = clips.read_data(record, ASKED_COLUMNS)
+        numbers = captions_by_row(table, settings) if table is not None else []
+        units[unit_id] = sum(numbers)
+        num_clips += sum(number > 0 for number in numbers)
+        if table is not None:
+            lacking.difference_update(table["clip_id"].to_pylist())
+            left_out.update(_reasons(table, numbers, settings))
+    if planned is not None and (is_whole or len(lacking) == len(planned.counts)):
+        check_names(planned, lacking, clips.folder.uri)
+    return Counted(units=units, num_clips=num_clips, left_out=dict(sorted(left_out.items())))
+
+
+def captions_of_unit(clips: StepDir, record: UnitRecord, settings: CaptionSettings) -> list[int]:
+    """How many captions each row of a unit gets."""
+    table = clips.read_data(record, ASKED_COLUMNS)
+    return captions_by_row(table, settings) if table is not None else []
+
+
+def read_clips(
+    clips: StepDir,
+    record: UnitRecord,
+    numbers: Sequence[int],
+    known: Known,
+    settings: CaptionSettings,
+) -> Iterator[ClipRow]:
+    """The clips of a unit that get captions, in order; `numbers` holds those of each row.
+
+    One row group of pixels is in memory at a time, and those without a wanted row are not read.
+    Inside a group nothing is to be saved: Parquet's pages have to be read and unpacked one after
+    the other, and pyarrow offers no way past those before a row. A unit of usual clips (about
+    150 kB of frames each) up to some 400 of them is one group.
+    """
+    if record.data_file is None or not any(numbers):
+        return
+    with clips.folder.open_input(record.data_file) as stream:
+        file = pq.ParquetFile(stream)
+        first = 0
+        for group in range(file.num_row_groups):
+            here = numbers[first : first + file.metadata.row_group(group).num_rows]
+            if any(here):
+                table = file.read_row_group(group, columns=columns_for(settings))
+                yield from clips_of(table, record.unit_id, here, known, first)
+            first += len(here)
+
+
+def captions_by_row(table: pa.Table, settings: CaptionSettings) -> list[int]:
+    """How many captions each row of a clips table gets."""
+    columns = [table[name].to_pylist() for name in ASKED_COLUMNS]
+    return [settings.num_captions_of(*row) for row in zip(*columns, strict=True)]
+
+
+def _reasons(table: pa.Table, numbers: list[int], settings: CaptionSettings) -> list[str]:
+    """Why rows get no caption, in any order."""
+    columns = [table[name].to_pylist() for name in ASKED_COLUMNS]
+    return [
+        "split_reserved" if settings.num_asked_of(clip_id) else "not_planned"
+        for clip_id, _, number in zip(*columns, numbers, strict=True)
+        if not number
+    ]

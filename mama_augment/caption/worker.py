@@ -1,0 +1,226 @@
+"""Captions whole groups of units in one stream, and commits each unit as its last caption ends."""
+
+from __future__ import annotations
+
+import functools
+import json
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from mama_augment.caption.engines import EngineConfig, make_engine
+from mama_augment.caption.engines.base import CaptionRequest, Completion, EngineError, Result
+from mama_augment.caption.engines.supervised import StartEngine, SupervisedEngine
+from mama_augment.caption.journal import Journal
+from mama_augment.caption.judge.verdict import judge
+from mama_augment.caption.known import CaptionIndex, FirstOf, Known, finished
+from mama_augment.caption.requests import CaptionSettings, ClipRow, Prepared, prepare
+from mama_augment.caption.source import captions_of_unit, read_clips
+from mama_augment.core.schema import CAPTIONS
+from mama_augment.core.store.ledger import Reject
+from mama_augment.core.store.step_dir import StepDir
+from mama_augment.runtime.prefetch import prefetch
+
+PREPARE_THREADS = 2
+PREPARE_AHEAD = 64
+
+
+@dataclass(kw_only=True)
+class _Unit:
+    """A unit in flight: what is finished so far, by (position, caption_index)."""
+
+    journal: Journal
+    num_open: int
+    attempts: Mapping[str, int]
+    rows: dict[tuple[int, int], dict[str, Any]] = field(default_factory=dict)
+    rejects: dict[tuple[int, int], Reject] = field(default_factory=dict)
+
+
+class CaptionWorker:
+    """A UnitWorker whose units are groups of clip parts, so that the engine never waits.
+
+    Between the units of a group nothing drains: while the last captions of one are being
+    generated, the engine is already fed with the next. A committed unit of a group that is run
+    again (after its worker died) is not redone.
+    """
+
+    def __init__(
+        self,
+        *,
+        clips_uri: str,
+        out_uri: str,
+        settings: CaptionSettings,
+        engine: EngineConfig,
+        start_engine: StartEngine = make_engine,
+        groups: Mapping[str, Sequence[str]],
+        reuse_uri: str | None = None,
+        on_caption: Callable[[], None] | None = None,
+    ) -> None:
+        self.clips = StepDir.open(clips_uri, step="keyframes")
+        self.out = StepDir.open(out_uri, step="caption")
+        self.settings = settings
+        self.groups = groups
+        self.on_caption = on_caption
+        self.reusable: Known = (
+            CaptionIndex(StepDir.open(reuse_uri, step="caption")) if reuse_uri else {}
+        )
+        self._engine = SupervisedEngine(engine, start_engine)  # starts on first use
+        self._lock = threading.Lock()
+        self._units: dict[str, _Unit] = {}
+        self._asked: dict[str, tuple[Prepared, CaptionRequest, int]] = {}
+
+    def run_unit(self, unit_id: str) -> int:
+        """Caption every unit of the group `unit_id`; returns the number of captions."""
+        unit_ids = self.groups[unit_id]
+        records = self.out.records()
+        todo = [u for u in unit_ids if u not in records or records[u].num_failed]
+        try:
+            requests = self._requests(todo)
+            first = next(requests, None)
+            if first is not None:  # else everything was known already: no model is needed
+                # Closed at once when recording fails (a full disk): its threads must not go on.
+                with closing(self._engine.generate(_chain(first, requests))) as results:
+                    for request_id, result in results:
+                        self._record_result(request_id, result)
+            assert not self._units, sorted(self._units)
+        finally:
+            for unit in self._units.values():
+                unit.journal.close()
+            self._units.clear()
+            self._asked.clear()
+        return sum(self.out.manifest.units[u] for u in unit_ids)
+
+    def close(self) -> None:
+        self._engine.close()
+
+    def _requests(self, unit_ids: Iterable[str]) -> Iterator[CaptionRequest]:
+        """Requests of all units in order; what needs no engine is recorded on the way."""
+        clips = (clip for unit_id in unit_ids for clip in self._start_unit(unit_id))
+        for prepared in prefetch(
+            functools.partial(prepare, settings=self.settings),
+            clips,
+            num_threads=PREPARE_THREADS,
+            lookahead=PREPARE_AHEAD,
+        ):
+            with self._lock:
+                self._record_settled(prepared)
+                for request, first_index in prepared.requests:
+                    self._asked[request.request_id] = (prepared, request, first_index)
+            for request, _ in prepared.requests:
+                yield request
+
+    def _start_unit(self, unit_id: str) -> Iterator[ClipRow]:
+        num_open = self.out.manifest.units[unit_id]
+        journal = Journal(self.out.folder, unit_id)
+        known = FirstOf(finished(self.out, unit_id), self.reusable)
+        record = self.out.record(unit_id)
+        attempts = {r.id: r.attempts for r in self.out.read_rejects(record)} if record else {}
+        with self._lock:
+            unit = _Unit(journal=journal, num_open=num_open, attempts=attempts)
+            self._units[unit_id] = unit
+            self._commit_if_done(unit_id)
+        if not num_open:
+            return  # a plan, or the splits, want nothing of the whole unit
+        source = self.clips.record(unit_id)
+        assert source is not None, f"unit {unit_id} is not committed"
+        numbers = captions_of_unit(self.clips, source, self.settings)
+        yield from read_clips(self.clips, source, numbers, known, self.settings)
+
+    def _record_settled(self, prepared: Prepared) -> None:
+        clip = prepared.clip
+        if prepared.reject is not None:
+            reason, message = prepared.reject
+            error = EngineError(reason=reason, message=message, verdict="rejected")
+            for index in range(clip.num_captions):
+                self._record(prepared, index, error)
+            return
+        for index, key in enumerate(prepared.keys):
+            if (completion := clip.known.get(key)) is not None:
+                self._record(prepared, index, completion)
+
+    def _record_result(self, request_id: str, result: Result) -> None:
+        with self._lock:
+            prepared, request, first = self._asked.pop(request_id)
+            journal = self._units[prepared.clip.unit_id].journal
+            for offset in range(request.n):
+                index = first + offset
+                if isinstance(result, EngineError):
+                    self._record(prepared, index, result)
+                else:
+                    journal.add(prepared.keys[index], result[offset])
+                    self._record(prepared, index, result[offset])
+
+    def _record(self, prepared: Prepared, index: int, outcome: Completion | EngineError) -> None:
+        """Note one caption's outcome, and commit its unit if that was the last."""
+        clip = prepared.clip
+        unit = self._units[clip.unit_id]
+        place = (clip.position, index)
+        assert place not in unit.rows and place not in unit.rejects, place  # noqa: PT018
+        if isinstance(outcome, EngineError):
+            unit.rejects[place] = self._reject(unit, f"{clip.clip_id}#{index}", outcome)
+        else:
+            unit.rows[place] = self._row(prepared, index, outcome)
+        unit.num_open -= 1
+        if self.on_caption is not None:
+            self.on_caption()
+        self._commit_if_done(clip.unit_id)
+
+    def _commit_if_done(self, unit_id: str) -> None:
+        unit = self._units[unit_id]
+        if unit.num_open:
+            return
+        rows = [unit.rows[place] for place in sorted(unit.rows)]
+        rejects = [unit.rejects[place] for place in sorted(unit.rejects)]
+        self.out.commit(unit_id, pa.Table.from_pylist(rows, CAPTIONS), rejects)
+        unit.journal.delete()
+        del self._units[unit_id]
+
+    def _reject(self, unit: _Unit, identity: str, error: EngineError) -> Reject:
+        before = unit.attempts.get(identity, 0) if error.verdict == "failed" else 0
+        return Reject(
+            id=identity,
+            step="caption",
+            verdict=error.verdict,
+            reason=error.reason,
+            message=error.message,
+            attempts=before + 1,
+        )
+
+    def _row(self, prepared: Prepared, index: int, completion: Completion) -> dict[str, Any]:
+        settings = self.settings
+        verdict = judge(
+            completion.text, prompt=prepared.prompt, finish_reason=completion.finish_reason
+        )
+        sampling = {
+            "temperature": settings.sampling.temperature,
+            "top_p": settings.sampling.top_p,
+            "max_tokens": settings.sampling.max_tokens,
+        }
+        return {
+            "clip_id": prepared.clip.clip_id,
+            "caption_index": index,
+            "text": verdict.text,
+            "raw_text": completion.text,
+            "status": verdict.status,
+            "reason": verdict.reason,
+            "model": settings.model,
+            "model_revision": settings.model_revision,
+            "prompt_name": settings.prompt.name,
+            "grid_rows": settings.grid.rows,
+            "grid_columns": settings.grid.columns,
+            "sampling": json.dumps(sampling, sort_keys=True),
+            "seed": prepared.seed + index,
+            "num_prompt_tokens": completion.num_prompt_tokens,
+            "num_output_tokens": completion.num_output_tokens,
+            "finish_reason": completion.finish_reason,
+            "caption_key": prepared.keys[index],
+        }
+
+
+def _chain(first: CaptionRequest, rest: Iterator[CaptionRequest]) -> Iterator[CaptionRequest]:
+    yield first
+    yield from rest

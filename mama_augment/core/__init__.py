@@ -1,0 +1,1 @@
+"""What every step and the trainer stand on."""

@@ -1,0 +1,26 @@
+"""What ends a command with a message and no traceback."""
+
+from __future__ import annotations
+
+import math
+
+
+class InputError(ValueError):
+    """A user's mistake: names the value given, what is allowed and the next step.
+
+    Commands print its message without a traceback and exit with 2.
+    """
+
+
+class DamagedError(InputError):
+    """A step directory whose header cannot be read; the message names the file."""
+
+
+def check_positive(option: str, value: float) -> None:
+    """Refuse what is no finite number above 0.
+
+    Raises:
+        InputError: naming the option.
+    """
+    if not (math.isfinite(value) and value > 0):
+        raise InputError(f"{option} is {value}; more than 0, and finite, is needed")

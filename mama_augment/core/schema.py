@@ -1,0 +1,129 @@
+"""Arrow schemas of the tables that the steps hand to each other (docs/data-format.md).
+
+Imports pyarrow only, so that a trainer can read shards without the pipeline's dependencies.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+SCHEMA_VERSION = 1
+
+SPLITS = ("train", "meta", "val", "test")
+HELD_OUT = ("test", "val", "meta")
+"""Splits that are not trained on, in the order in which `balance` fills them."""
+
+
+TEXT = pa.struct(
+    [
+        pa.field("text", pa.string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("trusted", pa.bool_(), nullable=False),
+    ]
+)
+
+CLIPS = pa.schema(
+    [
+        pa.field("clip_id", pa.string(), nullable=False),
+        pa.field("video_uri", pa.string(), nullable=False),
+        pa.field("start_seconds", pa.float64()),
+        pa.field("end_seconds", pa.float64()),
+        pa.field("width_px", pa.int32()),
+        pa.field("height_px", pa.int32()),
+        pa.field("fps", pa.float64()),
+        pa.field("num_frames", pa.int64()),
+        pa.field("strategy", pa.string()),
+        pa.field("num_key_frames", pa.int32(), nullable=False),
+        pa.field("frame_index", pa.list_(pa.int64()), nullable=False),
+        pa.field("frame_seconds", pa.list_(pa.float64()), nullable=False),
+        pa.field("frames", pa.list_(pa.binary()), nullable=False),
+        pa.field("texts", pa.list_(TEXT), nullable=False),
+        pa.field("split", pa.string()),
+    ]
+)
+"""One row per clip. Columns of the input manifest that are not named here follow unchanged."""
+
+CAPTIONS = pa.schema(
+    [
+        pa.field("clip_id", pa.string(), nullable=False),
+        pa.field("caption_index", pa.int32(), nullable=False),
+        pa.field("text", pa.string()),
+        pa.field("raw_text", pa.string()),
+        pa.field("status", pa.string(), nullable=False),
+        pa.field("reason", pa.string()),
+        pa.field("model", pa.string(), nullable=False),
+        pa.field("model_revision", pa.string(), nullable=False),
+        pa.field("prompt_name", pa.string(), nullable=False),
+        pa.field("grid_rows", pa.int32(), nullable=False),
+        pa.field("grid_columns", pa.int32(), nullable=False),
+        pa.field("sampling", pa.string(), nullable=False),
+        pa.field("seed", pa.int64(), nullable=False),
+        pa.field("num_prompt_tokens", pa.int32()),
+        pa.field("num_output_tokens", pa.int32()),
+        pa.field("finish_reason", pa.string()),
+        pa.field("caption_key", pa.string(), nullable=False),
+    ]
+)
+"""One row per generated caption; `status` is ok or rejected, and a rejected one says why."""
+
+CAPTION = pa.struct(
+    [
+        pa.field("text", pa.string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("trusted", pa.bool_(), nullable=False),
+        pa.field("concept_ids", pa.list_(pa.int32()), nullable=False),
+        pa.field("keep_probability", pa.float64(), nullable=False),
+    ]
+)
+
+SHARDS = pa.schema(
+    [
+        pa.field("split", pa.string(), nullable=False),
+        pa.field("clip_id", pa.string(), nullable=False),
+        pa.field("frames", pa.list_(pa.binary()), nullable=False),
+        pa.field("frame_seconds", pa.list_(pa.float64()), nullable=False),
+        pa.field("captions", pa.list_(CAPTION), nullable=False),
+    ]
+)
+"""One row per clip with at least one kept caption; one folder per split."""
+
+PLAN = pa.schema(
+    [
+        pa.field("clip_id", pa.string(), nullable=False),
+        pa.field("num_captions", pa.int32(), nullable=False),
+        pa.field("reason", pa.string(), nullable=False),
+    ]
+)
+"""A plan of captions: one row per clip of the clips table, sorted by clip_id;
+0 captions where none is planned."""
+
+REJECTS = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("step", pa.string(), nullable=False),
+        pa.field("verdict", pa.string(), nullable=False),
+        pa.field("reason", pa.string(), nullable=False),
+        pa.field("message", pa.string(), nullable=False),
+        pa.field("attempts", pa.int32(), nullable=False),
+    ]
+)
+"""One row per item that left the flow: `rejected` for good, or `failed` and worth a retry."""
+
+
+def num_ok_items(step: str, table: pa.Table) -> int:
+    """How many accounted items of `step` a data table holds as ok.
+
+    keyframes counts rows (clips), caption counts rows whose status is ok, balance counts the
+    captions inside its rows.
+    """
+    import pyarrow.compute as pc
+
+    if step == "caption":
+        return int(pc.sum(pc.equal(table["status"], "ok")).as_py() or 0)
+    if step == "balance":
+        return int(pc.sum(pc.list_value_length(table["captions"])).as_py() or 0)
+    return table.num_rows
+
+
+OK_COLUMNS = {"caption": ["status"], "balance": ["captions"]}
+"""The columns that `num_ok_items` reads, by step; without an entry, row counts suffice."""

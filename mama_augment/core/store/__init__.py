@@ -1,0 +1,1 @@
+"""A step's directory on disk: units, commit records, resume, accounting."""

@@ -1,0 +1,163 @@
+"""Local paths and object-store URIs behind one small interface (pyarrow.fs, then fsspec)."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+
+from mama_augment.core.errors import InputError
+
+COPY_BYTES = 8 * 2**20
+
+
+class Folder:
+    """A directory on a local disk or an object store; picklable, opened on first use.
+
+    Relative names use `/`. Writing is all or nothing: local files appear by rename after an
+    fsync, object stores publish an object only when its upload ends.
+    """
+
+    def __init__(self, uri: str | os.PathLike[str]) -> None:
+        self.uri = os.fspath(uri)
+        self._opened: tuple[pafs.FileSystem, str] | None = None
+
+    def __getstate__(self) -> dict[str, object]:
+        return {"uri": self.uri, "_opened": None}
+
+    def __str__(self) -> str:
+        return self.uri
+
+    @property
+    def fs(self) -> pafs.FileSystem:
+        return self._open()[0]
+
+    @property
+    def is_local(self) -> bool:
+        return isinstance(self.fs, pafs.LocalFileSystem)
+
+    def path(self, name: str = "") -> str:
+        """The file system's own path of `name` below this folder."""
+        root = self._open()[1]
+        return f"{root}/{name}" if name else root
+
+    def _open(self) -> tuple[pafs.FileSystem, str]:
+        if self._opened is None:
+            try:
+                self._opened = open_filesystem(self.uri)
+            except OSError as error:
+                raise InputError(f"cannot open {self.uri!r}: {error}") from error
+        return self._opened
+
+    def child(self, name: str) -> Folder:
+        return Folder(f"{self.uri.rstrip('/')}/{name}")
+
+    def exists(self, name: str = "") -> bool:
+        return self.fs.get_file_info(self.path(name)).type != pafs.FileType.NotFound
+
+    def size_bytes(self, name: str) -> int | None:
+        """Size of a file, or None when there is none."""
+        info = self.fs.get_file_info(self.path(name))
+        return info.size if info.type == pafs.FileType.File else None
+
+    def sizes_bytes(self, below: str = "", *, recursive: bool = False) -> dict[str, int]:
+        """Every file below `below`: relative name to size, sorted by name; one listing."""
+        selector = pafs.FileSelector(self.path(below), recursive=recursive, allow_not_found=True)
+        prefix = len(self.path()) + 1
+        infos = self.fs.get_file_info(selector)
+        sizes = {i.path[prefix:]: i.size for i in infos if i.type == pafs.FileType.File}
+        return dict(sorted(sizes.items()))
+
+    def read_bytes(self, name: str) -> bytes:
+        with self.fs.open_input_file(self.path(name)) as stream:
+            return bytes(stream.read())
+
+    def open_input(self, name: str) -> pa.NativeFile:
+        return self.fs.open_input_file(self.path(name))
+
+    def write_bytes(self, name: str, data: bytes | memoryview | pa.Buffer) -> None:
+        """Publish `data` under `name`, whole or not at all."""
+        self._write(name, [data])
+
+    def write_file(self, name: str, path: str | os.PathLike[str]) -> None:
+        """Publish a copy of a local file under `name`, as `write_bytes`, a piece at a time."""
+        with open(path, "rb") as source:
+            self._write(name, iter(lambda: source.read(COPY_BYTES), b""))
+
+    def _write(self, name: str, parts: Iterable[bytes | memoryview | pa.Buffer]) -> None:
+        target = self.path(name)
+        if not self.is_local:
+            with self.fs.open_output_stream(target) as stream:
+                for part in parts:
+                    stream.write(part)
+            return
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        temporary = f"{os.path.dirname(target)}/.{os.path.basename(target)}.{uuid.uuid4().hex}.tmp"
+        try:
+            with open(temporary, "wb") as stream:
+                for part in parts:
+                    stream.write(part)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.replace(temporary, target)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+        _fsync_directory(os.path.dirname(target))
+
+    def delete(self, name: str) -> None:
+        if self.exists(name):
+            self.fs.delete_file(self.path(name))
+
+
+def output_file(path: str) -> tuple[Folder, str]:
+    """The folder and the name of a file that `--out` asks to write; nothing is written yet.
+
+    Raises:
+        InputError: there is a directory of that name, or its folder is a file.
+    """
+    parent, _, name = path.rpartition("/")
+    folder = Folder(parent or ("/" if path.startswith("/") else "."))
+    if not name or folder.fs.get_file_info(folder.path(name)).type == pafs.FileType.Directory:
+        raise InputError(f"--out is {path!r}, a directory; give the name of a file to write")
+    if folder.fs.get_file_info(folder.path()).type == pafs.FileType.File:
+        raise InputError(f"--out is {path!r}: {parent!r} is a file; give a name in a directory")
+    return folder, name
+
+
+def open_filesystem(uri: str) -> tuple[pafs.FileSystem, str]:
+    """The file system of `uri` and the path inside it.
+
+    Raises:
+        InputError: the scheme is unknown to pyarrow and fsspec.
+    """
+    if "://" not in uri:
+        return pafs.LocalFileSystem(), os.path.abspath(uri)
+    try:
+        fs, path = pafs.FileSystem.from_uri(uri)
+        return fs, path.rstrip("/")
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        pass
+    import fsspec
+
+    try:
+        handler, path = fsspec.core.url_to_fs(uri)
+    except (ValueError, ImportError) as error:
+        raise InputError(
+            f"cannot open {uri!r}: {error}. Give a local path or a URI whose scheme pyarrow.fs "
+            "or an installed fsspec package knows, such as s3://bucket/folder"
+        ) from error
+    return pafs.PyFileSystem(pafs.FSSpecHandler(handler)), path.rstrip("/")
+
+
+def _fsync_directory(path: str) -> None:
+    # Without this a power cut may forget the rename although the file's bytes are safe.
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

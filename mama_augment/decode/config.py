@@ -1,0 +1,68 @@
+"""What of a video is decoded, within which limits; imports no decoder, so anyone may hold it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from mama_augment.core.errors import InputError, check_positive
+
+MOST_THREADS = 256
+LEAST_SIDE_PX, MOST_SIDE_PX = 16, 8192
+
+
+@dataclass(frozen=True, kw_only=True)
+class LimitsConfig:
+    """What one clip may cost; beyond it the clip is rejected or its process killed."""
+
+    max_pixels: int = 8192 * 4608
+    """Largest picture (width x height) that is decoded."""
+    time_limit_seconds: float = 600.0
+    """A clip that takes longer is killed."""
+    memory_limit_mb: int = 2048
+    """Resident memory of one decoding process above which it is killed."""
+    num_threads: int = 1
+    """Decoding threads of one process. They speed a single clip up and cost memory; with as many
+    workers as processors, one thread each gets the most done."""
+
+    def __post_init__(self) -> None:
+        for name in ("max_pixels", "time_limit_seconds", "memory_limit_mb"):
+            check_positive(f"--{name.replace('_', '-')}", getattr(self, name))
+        if not 1 <= self.num_threads <= MOST_THREADS:
+            raise InputError(
+                f"--decode-threads is {self.num_threads}; allowed: 1 to {MOST_THREADS}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PictureConfig:
+    """How key frames are stored."""
+
+    short_side_px: int = 256
+    """Larger frames are scaled down to this short side; smaller ones are left as they are."""
+    jpeg_quality: int = 90
+
+    def __post_init__(self) -> None:
+        if not LEAST_SIDE_PX <= self.short_side_px <= MOST_SIDE_PX:
+            raise InputError(
+                f"--short-side-px is {self.short_side_px}; allowed: {LEAST_SIDE_PX} to "
+                f"{MOST_SIDE_PX}"
+            )
+        if not 1 <= self.jpeg_quality <= 100:
+            raise InputError(f"--jpeg-quality is {self.jpeg_quality}; allowed: 1 to 100")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Span:
+    """Which frames belong to the clip: [start, end) on the video's clock; None: its own ends."""
+
+    start_seconds: float | None = None
+    end_seconds: float | None = None
+
+    def holds(self, seconds: Any) -> Any:
+        """Whether a time, or each of an array of times, lies in the span."""
+        # Manifests round their times, often to milliseconds; a frame at the boundary is meant.
+        start = -math.inf if self.start_seconds is None else self.start_seconds - 5e-4
+        end = math.inf if self.end_seconds is None else self.end_seconds - 5e-4
+        return (seconds >= start) & (seconds < end)

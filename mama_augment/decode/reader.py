@@ -1,0 +1,134 @@
+"""One clip's frames: all in order, some of them, or a few by their index."""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import av
+import numpy as np
+import numpy.typing as npt
+
+from mama_augment.decode.config import Span
+from mama_augment.decode.decode import Decoder
+from mama_augment.decode.fetch_plan import Run, plan_fetch
+from mama_augment.decode.packets import index_packets
+from mama_augment.decode.source import OpenVideo
+
+DEFAULT_FPS = 25.0
+
+IndexedFrame = tuple[int, int, av.VideoFrame]
+"""Index in the clip, time stamp in the stream's time base, picture."""
+
+
+class ClipReader:
+    """The frames of `span`; indices count from the first of them, in display order."""
+
+    def __init__(self, video: OpenVideo, span: Span) -> None:
+        self.info = video.info
+        self._span = span
+        self._decoder = Decoder(video)
+        self.num_damaged = 0
+        self.packets = index_packets(video)
+        self.positions = self._positions()
+
+    @property
+    def num_errors(self) -> int:
+        """Packets and frames that came out damaged so far."""
+        return self._decoder.num_errors + self.num_damaged
+
+    @property
+    def has_timeline(self) -> bool:
+        """Whether frames can be addressed without decoding all of them."""
+        return self.packets.has_timeline
+
+    def distrust_timeline(self) -> None:
+        """The decoder's frames do not bear the container's times: count them instead."""
+        self.packets = replace(self.packets, has_timeline=False)
+        self.positions = self._positions()
+
+    @property
+    def num_indexed(self) -> int:
+        """Frames of the clip as far as the container tells; without a timeline, of the video."""
+        return len(self.positions)
+
+    @property
+    def is_key(self) -> npt.NDArray[np.bool_]:
+        """Per frame of the clip: whether decoding can start from it."""
+        return np.asarray(self.packets.is_key[self.positions])
+
+    def _positions(self) -> npt.NDArray[np.int64]:
+        """Packet positions of the clip's frames in display order; all packets without times."""
+        packets = self.packets
+        if not packets.has_timeline:
+            return np.arange(len(packets))
+        seconds = packets.pts * self.info.time_base_seconds - self.info.origin_seconds
+        order = np.argsort(packets.pts, kind="stable")
+        return np.asarray(order[(packets.is_shown & self._span.holds(seconds))[order]])
+
+    def pts(self, index: int) -> int:
+        """The time stamp of a frame, by the container."""
+        return int(self.packets.pts[self.positions[index]])
+
+    def frames(self) -> Iterator[IndexedFrame]:
+        """Every frame that can be decoded, in display order."""
+        if self.has_timeline:
+            yield from self._frames_by_time()
+        else:
+            yield from self._frames_by_order()
+
+    def _frames_by_time(self) -> Iterator[IndexedFrame]:
+        if not len(self.positions):
+            return
+        # The frame shown first may lead the key frame that is decoded before it.
+        first = [int(self.positions[0]), int(self.positions.min())]
+        start = plan_fetch(self.packets.pts, self.packets.is_key, first)[0].first
+        run = Run(first=start, last=int(self.positions.max()))
+        # Ascending, so that no table of all frames is needed.
+        shown_pts = array("q", self.packets.pts[self.positions].tobytes())
+        last_index = -1
+        for frame in self._decoder.runs(self.packets, [run], None):
+            index = _index_of(frame.pts, shown_pts)
+            if index > last_index:  # else before the span, or a damaged stream's repetition
+                yield index, frame.pts, frame
+                last_index = index
+
+    def _frames_by_order(self) -> Iterator[IndexedFrame]:
+        run = Run(first=0, last=len(self.packets) - 1)
+        index = 0
+        for ordinal, frame in enumerate(self._decoder.runs(self.packets, [run], None)):
+            pts = self._pts_by_order(ordinal)
+            if self._span.holds(self.info.seconds(pts)):
+                yield index, pts, frame
+                index += 1
+
+    def _pts_by_order(self, ordinal: int) -> int:
+        ticks = self.packets.ticks_without_timeline(ordinal)
+        if ticks is None:
+            ticks = round(ordinal / (self.info.fps or DEFAULT_FPS) / self.info.time_base_seconds)
+        return ticks + round(self.info.origin_seconds / self.info.time_base_seconds)
+
+    def fetch(self, indices: Sequence[int]) -> Iterator[IndexedFrame]:
+        """Frames by index, ascending, decoding as little as possible; what is damaged is left out.
+
+        Without a timeline, that is the whole video.
+        """
+        if not self.has_timeline:
+            wanted = set(indices)
+            yield from (item for item in self.frames() if item[0] in wanted)
+            return
+        positions = [int(self.positions[index]) for index in indices]
+        index_of = {self.pts(index): index for index in indices}
+        runs = plan_fetch(self.packets.pts, self.packets.is_key, positions)
+        for frame in self._decoder.runs(self.packets, runs, set(index_of)):
+            yield index_of[frame.pts], frame.pts, frame
+
+
+def _index_of(pts: int | None, shown_pts: Sequence[int]) -> int:
+    """Where a time stamp stands; -1 where it is not among them."""
+    if pts is None:
+        return -1
+    index = bisect_left(shown_pts, pts)
+    return index if index < len(shown_pts) and shown_pts[index] == pts else -1

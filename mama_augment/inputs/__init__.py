@@ -1,0 +1,1 @@
+"""VIDEOS (folder, glob, manifest) to a clip list."""

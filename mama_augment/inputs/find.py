@@ -1,0 +1,142 @@
+"""What VIDEOS may be: a folder, a glob, a file or a manifest; local or on an object store."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from collections.abc import Callable
+from fnmatch import fnmatch
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+
+from mama_augment.core.errors import InputError
+from mama_augment.core.store.files import Folder
+from mama_augment.inputs.clip_list import list_clips
+from mama_augment.inputs.manifest import MANIFEST_SUFFIXES, read_manifest
+from mama_augment.inputs.names import is_text, shown_names
+
+# fmt: off
+VIDEO_SUFFIXES = (
+    ".3gp", ".asf", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg",
+    ".mpg", ".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv",
+)
+# fmt: on
+
+
+def find_clips(videos: str, *, video_root: str | None = None) -> pa.Table:
+    """The clips that VIDEOS names (columns of `clip_list.CLIP_LIST`, then the manifest's own).
+
+    Args:
+        videos: folder (searched below), glob, video file, or manifest; path or URI.
+        video_root: where a manifest's relative paths start; by default its own folder.
+
+    Raises:
+        InputError: nothing is found, or the manifest is wrong.
+    """
+    for option, value in (("VIDEOS", videos), ("--video-root", video_root)):
+        if value is not None and not is_text(value):
+            shown = shown_names([value])[0]
+            raise InputError(f"{option} is {shown!r}: its name is no UTF-8; rename it on the disk")
+    parent, name = split_uri(videos)
+    kind = _kind(videos)
+    if kind == pafs.FileType.Directory:
+        return _from_folder(videos, pattern=None)
+    if kind == pafs.FileType.NotFound:
+        if any(letter in videos for letter in "*?["):
+            return _from_folder(_fixed_part(videos), pattern=videos)
+        raise InputError(f"{videos!r} does not exist. Give a folder, a glob, a video or a manifest")
+    if name.lower().endswith(MANIFEST_SUFFIXES):
+        rows = read_manifest(Folder(parent), name)
+        return list_clips(rows, videos, _locator(video_root or parent))
+    return list_clips(pa.table({"video": [name]}), videos, _locator(parent))
+
+
+def _kind(videos: str) -> pafs.FileType:
+    folder = Folder(videos)
+    try:
+        return folder.fs.get_file_info(folder.path()).type
+    except OSError as error:
+        raise InputError(f"cannot read {videos!r}: {error}") from error
+
+
+def _from_folder(root: str, pattern: str | None) -> pa.Table:
+    names = _below(root)
+    if pattern is None:
+        found = [name for name in names if name.lower().endswith(VIDEO_SUFFIXES)]
+        what = f"no file below {root!r} has a video's suffix ({' '.join(VIDEO_SUFFIXES)})"
+    else:
+        found = [name for name in names if _matches(_join(root, name), pattern)]
+        what = f"no file matches {pattern!r}"
+    if not found:
+        raise InputError(what)
+    return list_clips(pa.table({"video": shown_names(found)}), root, _locator(root))
+
+
+def _below(root: str) -> list[str]:
+    """Relative names of what lies below `root`, sorted.
+
+    A directory whose name ends like a video's counts as an entry (and will be rejected as no
+    file), so that nothing that looks like a video goes unaccounted; links to directories are not
+    followed, so that they cannot loop.
+    """
+    folder = Folder(root)
+    if not folder.is_local:
+        return list(folder.sizes_bytes(recursive=True))
+    names = []
+    top = folder.path()
+    for directory, subdirectories, files in os.walk(top):
+        looks_like_video = [d for d in subdirectories if d.lower().endswith(VIDEO_SUFFIXES)]
+        subdirectories[:] = [d for d in subdirectories if d not in looks_like_video]
+        for name in [*files, *looks_like_video]:
+            names.append(os.path.relpath(os.path.join(directory, name), top).replace(os.sep, "/"))
+    return sorted(names)
+
+
+def _matches(path: str, pattern: str) -> bool:
+    """Glob match part by part; `**` stands for any number of directories."""
+    return _match_parts(path.split("/"), pattern.split("/"))
+
+
+def _match_parts(path: list[str], pattern: list[str]) -> bool:
+    if not pattern or not path:
+        return not path and all(part == "**" for part in pattern)
+    if pattern[0] == "**":
+        return _match_parts(path, pattern[1:]) or _match_parts(path[1:], pattern)
+    return fnmatch(path[0], pattern[0]) and _match_parts(path[1:], pattern[1:])
+
+
+def _fixed_part(pattern: str) -> str:
+    """The directory part of a glob before its first wildcard."""
+    parts = pattern.split("/")[:-1]
+    for position, part in enumerate(parts):
+        if any(letter in part for letter in "*?["):
+            parts = parts[:position]
+            break
+    return "/".join(parts) or ("/" if pattern.startswith("/") else ".")
+
+
+def split_uri(path: str) -> tuple[str, str]:
+    """The folder of a path or URI, and the name inside it."""
+    parent, name = posixpath.split(path.rstrip("/"))
+    return parent or ("/" if path.startswith("/") else "."), name
+
+
+def _join(root: str, name: str) -> str:
+    return name if root == "." else f"{root.rstrip('/')}/{name}"
+
+
+def _locator(root: str) -> Callable[[str], tuple[str, str]]:
+    """From a row's video to its full URI and its path relative to `root`."""
+    base = root.rstrip("/") if "://" in root else os.path.abspath(root)
+
+    def locate(video: str) -> tuple[str, str]:
+        if "://" in video:
+            uri = video
+        elif "://" in base:
+            uri = f"{base}/{video}"
+        else:
+            uri = os.path.normpath(os.path.join(base, video))
+        return uri, uri.removeprefix(f"{base}/")
+
+    return locate

@@ -1,0 +1,1 @@
+"""A clip to its Q key frames."""

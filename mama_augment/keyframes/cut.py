@@ -1,0 +1,95 @@
+"""Where one video falls into several clips: at its scenes, or every so many seconds."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+
+from mama_augment.decode.config import PictureConfig, Span
+from mama_augment.decode.errors import ClipError
+from mama_augment.decode.local_file import local_file
+from mama_augment.decode.picture import Scaler
+from mama_augment.decode.reader import DEFAULT_FPS, ClipReader
+from mama_augment.decode.source import open_video
+from mama_augment.keyframes import choose as keyframes
+from mama_augment.keyframes.config import ClipConfig, SplitConfig
+from mama_augment.keyframes.scan import Scanner
+
+MILLISECONDS = 1000
+
+
+def split_video(uri: str, span: Span, split: SplitConfig, config: ClipConfig) -> list[Span]:
+    """The clips of a span of a video: adjacent, in order, covering it; times in milliseconds.
+
+    Raises:
+        ClipError: the video cannot be read.
+    """
+    num_threads = config.limits.num_threads
+    with local_file(uri) as path:
+        try:
+            cuts, num_errors = _cuts(path, span, split, config, num_threads)
+            if num_errors and num_threads > 1:  # as `extract_clip`: timing decides what is made up
+                cuts, _ = _cuts(path, span, split, config, 1)
+        except ClipError as error:
+            raise ClipError(error.reason, error.message.replace(path, uri)) from error
+    edges = [span.start_seconds, *cuts, span.end_seconds]
+    return [Span(start_seconds=start, end_seconds=end) for start, end in pairwise(edges)]
+
+
+def _cuts(
+    path: str, span: Span, split: SplitConfig, config: ClipConfig, num_threads: int
+) -> tuple[list[float], int]:
+    """Where to cut, in seconds, and how much damage was met."""
+    with open_video(path, config.limits, num_threads=num_threads) as video:
+        reader = ClipReader(video, span)
+        if split.scenes:
+            return scene_cuts(reader, split.least_seconds, config), reader.num_errors
+        assert split.seconds is not None
+        return even_cuts(frame_times(reader), split.seconds), reader.num_errors
+
+
+def frame_times(reader: ClipReader) -> Sequence[float]:
+    """Seconds of every frame of the clip, by the container; without a timeline, decoded."""
+    if reader.has_timeline:
+        return array("d", (reader.info.seconds(reader.pts(i)) for i in range(reader.num_indexed)))
+    return array("d", (reader.info.seconds(pts) for _, pts, _ in reader.frames()))
+
+
+def even_cuts(times: Sequence[float], seconds: float) -> list[float]:
+    """Cuts every `seconds`; a rest shorter than half of that stays with the piece before."""
+    if not times:
+        return []
+    length = times[-1] - times[0]
+    num_pieces = max(1, math.floor(length / seconds + 0.5))
+    return [_rounded(times[0] + piece * seconds) for piece in range(1, num_pieces)]
+
+
+def scene_cuts(reader: ClipReader, least_seconds: float, config: ClipConfig) -> list[float]:
+    """The peaks of the clip's change signal, strongest first, no scene shorter than allowed.
+
+    Where few frames are looked at, a cut lies in the middle of the two that it was found between.
+    """
+    choice, fps = config.choice, reader.info.fps or DEFAULT_FPS
+    sample = keyframes.choose_scanned(reader.is_key, choice, fps)
+    scaler = Scaler(PictureConfig(short_side_px=16), reader.info.pixel_aspect)
+    expected_frames = reader.num_indexed if sample is None else len(sample)
+    scanner = Scanner(scaler, expected_frames=expected_frames, num_wanted=1)
+    scan = scanner.run(reader.frames() if sample is None else reader.fetch(sample))
+    if not scan.pts:
+        return []
+    seconds = array("d", map(reader.info.seconds, scan.pts))
+    kept = np.array([seconds[0], seconds[-1]])
+    for peak in keyframes.find_peaks(scan.change_N, choice)[1:]:
+        # Between two frames: no rounding can move it to the other side.
+        cut = _rounded((seconds[peak] + seconds[peak - 1]) / 2)
+        if np.abs(kept - cut).min() >= least_seconds:
+            kept = np.append(kept, cut)
+    return sorted(kept[2:].tolist())
+
+
+def _rounded(seconds: float) -> float:
+    return round(seconds * MILLISECONDS) / MILLISECONDS

@@ -1,0 +1,159 @@
+"""Before the step `keyframes`: turn every video of a clip list into several clips.
+
+The list of pieces is kept in the output directory (`input/`), so that a resumed run works on the
+same pieces without looking at the videos again; what could not be split is noted in its metadata.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mama_augment.core.errors import InputError
+from mama_augment.core.store.files import Folder
+from mama_augment.core.store.records import WAY_OUT, Manifest, check_config, fingerprint
+from mama_augment.core.store.step_dir import MANIFEST_NAME, StepDir, parquet_bytes
+from mama_augment.decode.config import Span
+from mama_augment.decode.errors import ClipError, verdict_of
+from mama_augment.inputs.clip_list import CLIP_LIST
+from mama_augment.keyframes.step import STEP, KeyFramesStep, clip_list_fingerprint
+from mama_augment.runtime.isolate import IsolatedFunction, IsolationError
+
+SPLIT = "mama_augment.keyframes.cut:split_video"
+UNSPLIT = b"unsplit"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unsplit:
+    """A video that stays one clip for a reason that may be gone next time."""
+
+    clip_id: str
+    reason: str
+    message: str
+
+
+def split_clips(
+    out: str,
+    clips: pa.Table,
+    step: KeyFramesStep,
+    *,
+    num_workers: int,
+    overwrite: bool = False,
+    on_done: Callable[[], None] = lambda: None,
+) -> tuple[pa.Table, list[Unsplit]]:
+    """The clip list with every clip replaced by its pieces, the same list on every run; and what
+    could not be split.
+
+    A clip that cannot be read stays whole: the step will say why. Pieces are called after their
+    clip (`id-0000`, …) and keep its columns; texts about the whole are not `trusted` of a piece.
+
+    Raises:
+        InputError: the directory holds something else; before anything is decoded.
+    """
+    is_begun = _check_directory(out, step, overwrite=overwrite)
+    key = fingerprint([clip_list_fingerprint(clips), step.manifest_config()])
+    folder, name = Folder(out), f"input/clips-{key}.parquet"
+    if folder.exists(name) and not overwrite:
+        with folder.open_input(name) as stream:
+            known = pq.read_table(stream)
+        notes = json.loads((known.schema.metadata or {}).get(UNSPLIT, b"[]"))
+        return known.cast(clips.schema), [Unsplit(**note) for note in notes]
+    if is_begun:
+        raise InputError(
+            f"{out!r} was made from another input than the one given (its input/ holds no pieces "
+            f"of this one). {WAY_OUT}"
+        )
+    pieces, unsplit = [], []
+    with ThreadPoolExecutor(num_workers) as pool, _Splitters(step) as splitters:
+        for spans, failure in pool.map(splitters.split, clips.select(CLIP_LIST.names).to_pylist()):
+            pieces.append(spans)
+            unsplit += [failure] if failure else []
+            on_done()
+    table = _expand(clips, pieces)
+    notes = json.dumps([dataclasses.asdict(failure) for failure in unsplit]).encode()
+    noted = table.replace_schema_metadata({**(table.schema.metadata or {}), UNSPLIT: notes})
+    folder.write_bytes(name, parquet_bytes(noted))
+    return table, unsplit
+
+
+def _check_directory(out: str, step: KeyFramesStep, *, overwrite: bool) -> bool:
+    """Whether a run with this config has begun there; refuses what `open_step` will refuse."""
+    config = step.manifest_config()
+    if Folder(out).exists(MANIFEST_NAME) and not overwrite:
+        check_config(StepDir.open(out).manifest, STEP, config, out)
+        return True
+    nothing = Manifest(step=STEP, config=config, input_fingerprint="", units={}, versions={})
+    StepDir.to_resume(out, nothing, overwrite=overwrite)
+    return False
+
+
+class _Splitters:
+    """One isolated process per thread."""
+
+    def __init__(self, step: KeyFramesStep) -> None:
+        self._step = step
+        self._mine = threading.local()
+        self._all: list[IsolatedFunction] = []
+
+    def __enter__(self) -> _Splitters:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for function in self._all:
+            function.close()
+
+    def split(self, clip: dict) -> tuple[list[Span], Unsplit | None]:
+        """The pieces of a clip; or the whole, and why if trying again may help."""
+        if not hasattr(self._mine, "function"):
+            self._mine.function = IsolatedFunction(SPLIT, self._step.isolation())
+            self._all.append(self._mine.function)
+        whole = Span(start_seconds=clip["start_seconds"], end_seconds=clip["end_seconds"])
+        failure = None
+        for _ in range(self._step.work.num_attempts):
+            try:
+                spans: list[Span] = self._mine.function(
+                    clip["video_uri"], whole, self._step.split, self._step.clip
+                )
+                return spans, None
+            except (ClipError, IsolationError) as error:
+                if verdict_of(error.reason) == "rejected":
+                    return [whole], None
+                failure = Unsplit(
+                    clip_id=clip["clip_id"], reason=error.reason, message=error.message
+                )
+        return [whole], failure
+
+
+def _expand(clips: pa.Table, pieces: list[list[Span]]) -> pa.Table:
+    rows = [row for row, spans in enumerate(pieces) for _ in spans]
+    table = clips.take(pa.array(rows)).combine_chunks()
+    columns = {
+        "clip_id": list(_piece_ids(clips["clip_id"].to_pylist(), pieces)),
+        "start_seconds": [span.start_seconds for spans in pieces for span in spans],
+        "end_seconds": [span.end_seconds for spans in pieces for span in spans],
+        "texts": [
+            texts if len(spans) == 1 else [{**text, "trusted": False} for text in texts]
+            for texts, spans in zip(clips["texts"].to_pylist(), pieces, strict=True)
+            for _ in spans
+        ],
+    }
+    for name, values in columns.items():
+        position = table.schema.get_field_index(name)
+        field = table.schema.field(position)
+        table = table.set_column(position, field, pa.array(values, field.type))
+    return table
+
+
+def _piece_ids(clip_ids: list[str], pieces: list[list[Span]]) -> Iterator[str]:
+    for clip_id, spans in zip(clip_ids, pieces, strict=True):
+        if len(spans) == 1:
+            yield clip_id
+        else:
+            yield from (f"{clip_id}-{number:04d}" for number in range(len(spans)))

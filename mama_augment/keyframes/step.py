@@ -1,0 +1,194 @@
+"""The step `keyframes`: clips in, one row of key frames per clip out."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import accumulate
+from typing import Any
+
+import pyarrow as pa
+
+from mama_augment.core.schema import CLIPS
+from mama_augment.core.store.ledger import Reject
+from mama_augment.core.store.records import Manifest, fingerprint, versions
+from mama_augment.core.store.step_dir import StepDir
+from mama_augment.decode.config import Span
+from mama_augment.decode.errors import ClipError, verdict_of
+from mama_augment.keyframes.config import ClipConfig, ClipFrames, SplitConfig, WorkConfig
+from mama_augment.runtime import OnUnitDone, RuntimeConfig, run_units
+from mama_augment.runtime.isolate import IsolatedFunction, IsolationConfig, IsolationError
+
+STEP = "keyframes"
+LEAST_UNITS = 8
+"""Few clips are spread over more units than `clips_per_unit` asks for: they may be long."""
+EXTRACT = "mama_augment.keyframes.extract:extract_clip"
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeyFramesStep:
+    """What the step does with every clip."""
+
+    clip: ClipConfig = field(default_factory=ClipConfig)
+    split: SplitConfig = field(default_factory=SplitConfig)
+    work: WorkConfig = field(default_factory=WorkConfig)
+
+    def manifest_config(self) -> dict[str, Any]:
+        """What decides the output; time and memory limits only decide what fails."""
+        clip = dataclasses.asdict(self.clip)
+        parts = {
+            **clip.pop("choice"),
+            **clip.pop("picture"),
+            "max_pixels": clip.pop("limits")["max_pixels"],
+            **clip,
+        }
+        split = {f"split_{name}": v for name, v in dataclasses.asdict(self.split).items()}
+        return {**parts, **split, "clips_per_unit": self.work.clips_per_unit}
+
+    def isolation(self) -> IsolationConfig:
+        limits = self.clip.limits
+        return IsolationConfig(
+            time_limit_seconds=limits.time_limit_seconds,
+            memory_limit_mb=limits.memory_limit_mb,
+            num_calls_per_process=self.work.clips_per_process,
+        )
+
+
+def threads_per_worker(num_workers: int) -> int:
+    """Decoding threads that keep this machine's processors busy: 1 when the workers do."""
+    processors = len(os.sched_getaffinity(0))
+    return 1 if num_workers >= processors else processors // num_workers + 1
+
+
+def clip_list_fingerprint(clips: pa.Table) -> str:
+    """Of every row and column type; values that JSON does not know count as their text."""
+    rows = [{name: str(value) for name, value in row.items()} for row in clips.to_pylist()]
+    return fingerprint([str(clips.schema.remove_metadata()), rows])
+
+
+def open_step(out: str, clips: pa.Table, step: KeyFramesStep, *, overwrite: bool) -> StepDir:
+    """Start or resume the output directory for a clip list (`inputs.find_clips`)."""
+    num_clips = clips.num_rows
+    size = max(1, min(step.work.clips_per_unit, math.ceil(num_clips / LEAST_UNITS)))
+    starts = range(0, num_clips, size)
+    units = {f"{n:06d}": min(size, num_clips - start) for n, start in enumerate(starts)}
+    manifest = Manifest(
+        step=STEP,
+        config=step.manifest_config(),
+        input_fingerprint=clip_list_fingerprint(clips),
+        units=units,
+        versions=versions("av", "numpy", "pillow", "pyarrow"),
+    )
+    return StepDir.create_or_resume(out, manifest, overwrite=overwrite)
+
+
+def run_step(
+    step_dir: StepDir,
+    unit_ids: Sequence[str],
+    clips: pa.Table,
+    step: KeyFramesStep,
+    runtime: RuntimeConfig,
+    *,
+    on_done: OnUnitDone,
+) -> None:
+    """Work on units, usually those of `step_dir.units_to_do`."""
+    run_units(unit_ids, partial(KeyFramesWorker, step_dir, clips, step), runtime, on_done)
+
+
+class KeyFramesWorker:
+    """Does one unit: every clip in turn, in an isolated process; commits rows and rejects."""
+
+    def __init__(self, step_dir: StepDir, clips: pa.Table, step: KeyFramesStep) -> None:
+        self._step_dir = step_dir
+        self._clips = clips
+        self._step = step
+        units = step_dir.manifest.units
+        self._first_row = dict(zip(units, accumulate(units.values(), initial=0), strict=False))
+        self._extract = IsolatedFunction(EXTRACT, step.isolation())
+
+    def run_unit(self, unit_id: str) -> int:
+        num_items = self._step_dir.manifest.units[unit_id]
+        clips = self._clips.slice(self._first_row[unit_id], num_items)
+        before, rejects_before = self._earlier(unit_id)
+        rows: list[pa.Table] = []
+        rejects: list[Reject] = []
+        for position, clip_id in enumerate(clips["clip_id"].to_pylist()):
+            clip = clips.slice(position, 1)
+            result = before.get(clip_id) or self._clip(clip, rejects_before.get(clip_id))
+            if isinstance(result, Reject):
+                rejects.append(result)
+            else:
+                rows.append(result)
+        self._step_dir.commit(unit_id, self._table(rows) if rows else None, rejects)
+        return num_items
+
+    def _table(self, rows: list[pa.Table]) -> pa.Table:
+        """One table whose bytes do not show how its rows came together.
+
+        Rows of an earlier run carry the metadata of the file that they were read from.
+        """
+        columns = pa.concat_tables(rows).combine_chunks().columns
+        return pa.Table.from_arrays(columns, schema=clips_schema(self._clips.schema))
+
+    def _earlier(self, unit_id: str) -> tuple[dict[str, pa.Table | Reject], dict[str, Reject]]:
+        """By clip: results of a committed unit that stand, and failures to try again."""
+        record = self._step_dir.record(unit_id)
+        if record is None or not record.num_failed:
+            return {}, {}
+        stands: dict[str, pa.Table | Reject] = {}
+        failures: dict[str, Reject] = {}
+        for reject in self._step_dir.read_rejects(record):
+            (failures if reject.verdict == "failed" else stands)[reject.id] = reject
+        table = self._step_dir.read_data(record)
+        if table is not None:
+            for position, clip_id in enumerate(table["clip_id"].to_pylist()):
+                stands[clip_id] = table.slice(position, 1)
+        return stands, failures
+
+    def _clip(self, clip: pa.Table, failure: Reject | None) -> pa.Table | Reject:
+        """One clip's row, or why there is none."""
+        row = clip.select(["clip_id", "video_uri", "start_seconds", "end_seconds"]).to_pylist()[0]
+        span = Span(start_seconds=row["start_seconds"], end_seconds=row["end_seconds"])
+        num_attempts = failure.attempts if failure else 0
+        for attempt in range(self._step.work.num_attempts):
+            is_last = attempt + 1 == self._step.work.num_attempts
+            num_attempts += 1
+            try:
+                found = self._extract(row["video_uri"], span, self._step.clip)
+                return clip_row(clip, found)
+            except (ClipError, IsolationError) as error:
+                verdict = verdict_of(error.reason)
+                if verdict == "failed" and not is_last:
+                    continue
+                return Reject(
+                    id=row["clip_id"],
+                    step=STEP,
+                    verdict=verdict,
+                    reason=error.reason,
+                    message=error.message,
+                    attempts=num_attempts,
+                )
+        raise AssertionError("the last attempt returns")
+
+    def close(self) -> None:
+        self._extract.close()
+
+
+def clips_schema(clip_list: pa.Schema) -> pa.Schema:
+    """The clips table, then the further columns of a clip list."""
+    return pa.schema([*CLIPS, *(field for field in clip_list if field.name not in CLIPS.names)])
+
+
+def clip_row(clip: pa.Table, found: ClipFrames) -> pa.Table:
+    """One row of the clips table: what the input gave and what was found."""
+    columns = {
+        **{name: clip[name] for name in clip.column_names},
+        **{name: [value] for name, value in dataclasses.asdict(found).items()},
+        "num_key_frames": [len(found.frames)],
+    }
+    schema = clips_schema(clip.schema)
+    return pa.table({field.name: columns[field.name] for field in schema}, schema)

@@ -1,0 +1,128 @@
+"""Clips to look at: for each concept, rarest first, a grid of key frames and its captions."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+
+from mama_augment.balance.stats import is_generated
+from mama_augment.caption.input.grid import BrokenFrameError, compose_grid, decode_frame, spread
+from mama_augment.core.draws import draw_bits
+from mama_augment.core.store.step_dir import StepDir
+
+NUM_CONCEPTS = 12
+GRID_ROWS, GRID_COLUMNS = 3, 4
+JPEG_QUALITY = 82
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """One training clip as it reached the shards."""
+
+    clip_id: str
+    concept: str
+    num_visits: int
+    """Visits of the concept per epoch."""
+    grid_uri: str
+    """data: URI of a JPEG; empty when no frame decodes."""
+    num_frames: int
+    given: tuple[str, ...]
+    generated: tuple[str, ...]
+
+
+def pick_samples(shards_dir: StepDir, concepts: Sequence[Mapping[str, Any]]) -> list[Sample]:
+    """One clip for each of the rarest concepts that training visits, in the shuffle's order.
+
+    A clip with both a given and a generated text is preferred: they can be compared.
+    """
+    wanted = [
+        c for c in sorted(concepts, key=lambda c: (c["num_after"], c["id"])) if c["num_after"]
+    ]
+    chosen = _choose(shards_dir, [c["id"] for c in wanted[:NUM_CONCEPTS]])
+    frames = _frames(shards_dir, {row["clip_id"] for row in chosen.values()})
+    samples = []
+    for concept in wanted[:NUM_CONCEPTS]:
+        row = chosen[concept["id"]]
+        texts = [(c["text"], is_generated(c["source"])) for c in row["captions"]]
+        samples.append(
+            Sample(
+                clip_id=row["clip_id"],
+                concept=concept["name"],
+                num_visits=concept["num_after"],
+                grid_uri=grid_uri(frames[row["clip_id"]]),
+                num_frames=len(frames[row["clip_id"]]),
+                given=tuple(text for text, generated in texts if not generated),
+                generated=tuple(text for text, generated in texts if generated),
+            )
+        )
+    return samples
+
+
+def _choose(shards_dir: StepDir, concept_ids: Sequence[int]) -> dict[int, dict[str, Any]]:
+    """For each concept a row (without pixels) that has it; no clip twice where avoidable."""
+    best: dict[int, list[tuple[tuple[int, int], dict[str, Any]]]] = {i: [] for i in concept_ids}
+    for table in shards_dir.tables(["split", "clip_id", "captions"]):
+        if not table.num_rows or table["split"][0].as_py() != "train":
+            continue
+        for row in table.to_pylist():
+            kinds = {is_generated(caption["source"]) for caption in row["captions"]}
+            rank = (-len(kinds), draw_bits(0, "sample", row["clip_id"]))
+            here = {i for caption in row["captions"] for i in caption["concept_ids"]}
+            for concept_id in here & best.keys():
+                ranked = sorted([*best[concept_id], (rank, row)], key=lambda pair: pair[0])
+                # With as many candidates as concepts, one is always unused.
+                best[concept_id] = ranked[: len(concept_ids)]
+    chosen: dict[int, dict[str, Any]] = {}
+    used: set[str] = set()
+    for concept_id in concept_ids:
+        rows = [row for _, row in best[concept_id]]
+        unused = [row for row in rows if row["clip_id"] not in used]
+        chosen[concept_id] = (unused or rows)[0]
+        used.add(chosen[concept_id]["clip_id"])
+    return chosen
+
+
+def _frames(shards_dir: StepDir, clip_ids: set[str]) -> dict[str, list[bytes]]:
+    """The JPEGs of a few clips; only shards that hold one are read in full."""
+    found: dict[str, list[bytes]] = {}
+    for record in shards_dir.records().values():
+        ids = shards_dir.read_data(record, ["clip_id"])
+        if ids is None or not clip_ids & set(ids["clip_id"].to_pylist()):
+            continue
+        table = shards_dir.read_data(record, ["clip_id", "frames"])
+        assert table is not None
+        for i, clip_id in enumerate(ids["clip_id"].to_pylist()):
+            if clip_id in clip_ids:
+                found[clip_id] = table["frames"][i].as_py()
+    return found
+
+
+def grid_uri(frames: Sequence[bytes]) -> str:
+    """The frames of a clip as one JPEG in a data: URI."""
+    picked = [frames[i] for i in spread(len(frames), GRID_ROWS * GRID_COLUMNS)]
+    images = [image for data in picked if (image := _decoded(data)) is not None]
+    if not images:
+        return ""
+    height, width = images[0].shape[:2]
+    # Cells of the frames' own shape, so that no cell has black bars.
+    cell = (160, max(1, round(160 * height / width)))
+    rows = -(-len(images) // GRID_COLUMNS)
+    columns = min(len(images), GRID_COLUMNS)
+    grid = compose_grid(images, rows, columns, (cell[0] * columns, cell[1] * rows))
+    ok, data = cv2.imencode(
+        ".jpg", cv2.cvtColor(grid, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+    )
+    assert ok
+    return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode()
+
+
+def _decoded(data: bytes) -> Any:
+    """The pixels, or None: `validate` names broken frames, a report still shows the rest."""
+    try:
+        return decode_frame(data)
+    except BrokenFrameError:
+        return None

@@ -1,0 +1,1 @@
+"""The tiny LLaVA that truly captions the shapes world."""

@@ -1,0 +1,47 @@
+"""What a shapes world holds; imports nothing heavy, so that `--help` can show the defaults."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from mama_augment.core.errors import InputError
+
+CLEAN_SPLITS = ("meta", "val", "test")
+"""Their captions are right and their scenes balanced over the concepts."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorldConfig:
+    """What a world holds.
+
+    `num_videos` counts the train videos. `meta`, `val` and `test` are numbers of videos (int) or
+    shares of `num_videos` (float). `noise_rate` is the chance that a train video carries the
+    caption of another scene; `zipf_exponent` shapes the concept frequencies in train.
+    """
+
+    seed: int = 0
+    num_videos: int = 500
+    meta: int | float = 0.12
+    val: int | float = 0.12
+    test: int | float = 0.4
+    noise_rate: float = 0.4
+    zipf_exponent: float = 1.1
+
+    def __post_init__(self) -> None:
+        if self.num_videos < 1:
+            raise InputError(f"num_videos is {self.num_videos}: a world needs at least 1")
+        for split in CLEAN_SPLITS:
+            if getattr(self, split) < 0:
+                raise InputError(f"{split} is {getattr(self, split)}: use a number or share >= 0")
+        if not 0 <= self.noise_rate <= 1:
+            raise InputError(f"noise_rate is {self.noise_rate}: use 0..1")
+        if not 0 <= self.zipf_exponent < math.inf:
+            raise InputError(f"zipf_exponent is {self.zipf_exponent}: use 0 (uniform) or more")
+
+    def num_in(self, split: str) -> int:
+        """Videos in a split."""
+        if split == "train":
+            return self.num_videos
+        size = getattr(self, split)
+        return size if isinstance(size, int) else round(size * self.num_videos)

@@ -1,0 +1,1 @@
+"""Several configurations times several seeds."""

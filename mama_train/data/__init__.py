@@ -1,0 +1,1 @@
+"""Shard rows to batches, in an order that only the seed decides."""

@@ -1,0 +1,94 @@
+"""From a clip's JPEG files to the pixels a model sees: choice of frames, decoding, augmentation.
+
+Shapes: N stored frames, T frames of the model, H = W = size_px.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from mama_augment.core.errors import InputError
+from mama_train.data.visits import mix
+from mama_train.models.base import FrameSpec
+
+Pixels = NDArray[np.uint8]
+BRIGHTNESS_PER_STRENGTH = 2.0
+SHIFT_PER_STRENGTH = 0.75
+
+
+def choose_frames(num_stored: int, num_wanted: int, draw: int | None = None) -> NDArray[np.int64]:
+    """T of N frame numbers, ascending: evenly spread, first and last included; frames repeat when
+    there are fewer than wanted. With a `draw`, one at random from each of T even stretches."""
+    if draw is None or num_stored <= num_wanted:
+        return np.linspace(0, num_stored - 1, num_wanted).round().astype(np.int64)
+    edges = np.linspace(0, num_stored, num_wanted + 1)
+    places = edges[:-1] + uniforms(draw, num_wanted) * np.diff(edges)
+    return np.minimum(places.astype(np.int64), num_stored - 1)
+
+
+def decode_frames(
+    files: Sequence[bytes], which: NDArray[np.int64], spec: FrameSpec, *, clip_id: str
+) -> Pixels:
+    """[len(which),H,W,3] RGB of the chosen frames, each decoded once.
+
+    Raises:
+        InputError: a frame is no readable image, or there is none.
+    """
+    if not files:
+        raise InputError(f"clip {clip_id!r} has no frames; make the shards again")
+    decoded = {int(i): _decode(files[int(i)], spec, clip_id) for i in np.unique(which)}
+    return np.stack([decoded[int(i)] for i in which])
+
+
+def augment(video_THWC: Pixels, strength: float, draw: int) -> Pixels:
+    """Zoom, shift and brighten a clip a little, all frames alike, so that motion stays true.
+
+    `strength` 0.1: zoom by up to 10 %, shift by up to 7.5 % of the frame, brightness by up to
+    20 %. Never mirrored: "left" would no longer be left.
+    """
+    size = video_THWC.shape[1]
+    u = 2 * uniforms(draw ^ 0x5DEECE66D, 4) - 1
+    zoom = 1 + strength * u[0]
+    shift = strength * SHIFT_PER_STRENGTH * size * u[1:3]
+    centre = (size - 1) / 2
+    matrix = np.array(
+        [[zoom, 0, centre - zoom * centre + shift[0]], [0, zoom, centre - zoom * centre + shift[1]]]
+    )
+    gain = 1 + strength * BRIGHTNESS_PER_STRENGTH * u[3]
+    out = np.empty_like(video_THWC)
+    for i, frame in enumerate(video_THWC):
+        moved = cv2.warpAffine(frame, matrix, (size, size), borderMode=cv2.BORDER_REPLICATE)
+        out[i] = cv2.convertScaleAbs(moved, alpha=gain)
+    return out
+
+
+def uniforms(draw: int, num: int) -> NDArray[np.float64]:
+    """`num` numbers in [0, 1) that are a hash of `draw`."""
+    return mix(np.arange(num), draw) / 2.0**64
+
+
+def _decode(jpeg: bytes, spec: FrameSpec, clip_id: str) -> Pixels:
+    size = spec.size_px
+    try:
+        image = Image.open(io.BytesIO(jpeg))
+        # The decoder itself can shrink by powers of two: several times faster than a full decode.
+        image.draft("RGB", (size, size))
+        pixels = np.asarray(image.convert("RGB"))
+    except (OSError, SyntaxError) as error:
+        raise InputError(f"clip {clip_id!r} has a frame that cannot be read: {error}") from error
+    height, width = pixels.shape[:2]
+    if spec.fit == "stretch":
+        return cv2.resize(pixels, (size, size), interpolation=cv2.INTER_AREA)
+    scale = size / min(height, width)
+    wide, high = max(size, round(width * scale)), max(size, round(height * scale))
+    if (wide, high) != (width, height):
+        kind = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+        pixels = cv2.resize(pixels, (wide, high), interpolation=kind)
+    top, left = (high - size) // 2, (wide - size) // 2
+    return pixels[top : top + size, left : left + size]

@@ -1,0 +1,197 @@
+"""Reading training shards: an index without pixels, and rows with them, a row group at a time."""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from mama_augment.core.errors import InputError
+from mama_augment.core.schema import SPLITS
+from mama_augment.core.store import step_dir as store
+from mama_augment.core.store.files import Folder
+from mama_augment.core.store.step_dir import MANIFEST_NAME, StepDir
+from mama_train.config import Sources
+
+GENERATED = "generated"
+"""Sources that start with this are a captioner's; all others are what came with the videos."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitIndex:
+    """What a split holds, without frames. Arrays over clip rows (R) or over captions (C).
+
+    groups: (file, row group number, rows) of each row group, in file order.
+    """
+
+    split: str
+    uri: str
+    groups: list[tuple[str, int, int]]
+    group_R: NDArray[np.int64]
+    row_in_group_R: NDArray[np.int64]
+    clip_C: NDArray[np.int64]
+    caption_C: NDArray[np.int64]
+    is_generated_C: NDArray[np.bool_]
+
+    @property
+    def num_clips(self) -> int:
+        return len(self.group_R)
+
+    @property
+    def num_captions(self) -> int:
+        return len(self.clip_C)
+
+    def only(self, sources: Sources) -> SplitIndex:
+        """The same clips with the captions of some sources only."""
+        if sources == "all":
+            return self
+        kept = self.is_generated_C == (sources == "generated")
+        return self._with(kept)
+
+    def _with(self, kept_C: NDArray[np.bool_]) -> SplitIndex:
+        fields = dict(vars(self))
+        for name in ("clip_C", "caption_C", "is_generated_C"):
+            fields[name] = fields[name][kept_C]
+        return SplitIndex(**fields)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caption:
+    text: str
+    source: str
+    concept_ids: tuple[int, ...]
+
+
+def read_index(uri: str, split: str) -> SplitIndex:
+    """Index the committed files of a split; an absent split has no rows.
+
+    Raises:
+        InputError: `uri` holds no shards, or a file has other columns.
+    """
+    folder = Folder(uri)
+    if not folder.exists():
+        raise InputError(f"{uri!r} does not exist; give the output of `mama-augment balance`")
+    groups: list[tuple[str, int, int]] = []
+    lengths, generated = [], []
+    for name in split_files(folder, split):
+        with folder.open_input(name) as stream:
+            file = pq.ParquetFile(stream)
+            _check_columns(file, f"{uri}/{name}")
+            for number in range(file.num_row_groups):
+                groups.append((name, number, file.metadata.row_group(number).num_rows))
+            captions = file.read(columns=["captions.list.element.source"])["captions"]
+        lengths.append(_to_numpy(pc.list_value_length(captions)))
+        sources = pc.struct_field(pc.list_flatten(captions), "source")
+        generated.append(_to_numpy(pc.starts_with(sources, GENERATED)))
+    length_R = np.concatenate([np.empty(0, np.int64), *lengths]).astype(np.int64)
+    rows = np.array([g[2] for g in groups], np.int64)
+    first_C = np.cumsum(length_R) - length_R
+    return SplitIndex(
+        split=split,
+        uri=uri,
+        groups=groups,
+        group_R=np.repeat(np.arange(len(groups)), rows),
+        row_in_group_R=np.arange(rows.sum()) - np.repeat(np.cumsum(rows) - rows, rows),
+        clip_C=np.repeat(np.arange(len(length_R)), length_R),
+        caption_C=np.arange(length_R.sum()) - np.repeat(first_C, length_R),
+        is_generated_C=np.concatenate([np.empty(0, bool), *generated]).astype(bool),
+    )
+
+
+def split_files(folder: Folder, split: str) -> list[str]:
+    """The data files of a split: the committed ones of `balance`, or every Parquet file there."""
+    if folder.exists(MANIFEST_NAME):
+        step = StepDir.open(folder.uri, step="balance")
+        files = [r.data_file for r in step.records().values() if r.data_file]
+        return sorted(f for f in files if f.startswith(f"{split}/"))
+    return [f for f in folder.sizes_bytes(split) if f.endswith(".parquet")]
+
+
+def fingerprint(uri: str) -> str:
+    """Changes when files of the shards are added, removed or of another size."""
+    folder = Folder(uri)
+    return store.fingerprint({split: folder.sizes_bytes(split) for split in SPLITS})
+
+
+class ClipRows:
+    """Rows of a split by number, with the last few row groups kept in memory. Picklable."""
+
+    def __init__(self, index: SplitIndex, *, num_groups_kept: int = 4) -> None:
+        self.index = index
+        self.num_groups_kept = num_groups_kept
+        self._folder = Folder(index.uri)
+        self._kept: OrderedDict[int, pa.Table] = OrderedDict()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_kept": OrderedDict()}
+
+    def frames(self, row: int) -> list[bytes]:
+        """The JPEG files of a clip's frames, in time order."""
+        return self._row("frames", row).as_py()
+
+    def clip_id(self, row: int) -> str:
+        return self._row("clip_id", row).as_py()
+
+    def captions(self, row: int) -> list[Caption]:
+        return [
+            Caption(text=c["text"], source=c["source"], concept_ids=tuple(c["concept_ids"]))
+            for c in self._row("captions", row).as_py()
+        ]
+
+    def _row(self, column: str, row: int) -> Any:
+        table = self._group(int(self.index.group_R[row]))
+        return table[column][int(self.index.row_in_group_R[row])]
+
+    def _group(self, group: int) -> pa.Table:
+        if group in self._kept:
+            self._kept.move_to_end(group)
+            return self._kept[group]
+        name, number, _ = self.index.groups[group]
+        with self._folder.open_input(name) as stream:
+            table = pq.ParquetFile(stream).read_row_group(
+                number, columns=["clip_id", "frames", "captions"]
+            )
+        self._kept[group] = table
+        while len(self._kept) > self.num_groups_kept:
+            self._kept.popitem(last=False)
+        return table
+
+
+def all_texts(index: SplitIndex) -> Iterator[str]:
+    """Every text of a split, file by file, without reading frames."""
+    folder = Folder(index.uri)
+    for name in dict.fromkeys(g[0] for g in index.groups):
+        with folder.open_input(name) as stream:
+            column = pq.ParquetFile(stream).read(columns=["captions.list.element.text"])
+        texts = pc.struct_field(pc.list_flatten(column["captions"]), "text")
+        yield from texts.to_pylist()
+
+
+def read_concepts(uri: str) -> list[dict[str, Any]]:
+    """`concepts.json`: id, name, num_before, num_after of each concept; empty when absent."""
+    folder = Folder(uri)
+    if not folder.exists("concepts.json"):
+        return []
+    return json.loads(folder.read_bytes("concepts.json"))
+
+
+def _check_columns(file: pq.ParquetFile, name: str) -> None:
+    needed = {"clip_id", "frames", "captions"}
+    missing = sorted(needed - set(file.schema_arrow.names))
+    if missing:
+        raise InputError(
+            f"{name} lacks the columns {', '.join(missing)}; training shards are what "
+            "`mama-augment balance` writes (docs/data-format.md)"
+        )
+
+
+def _to_numpy(array: pa.ChunkedArray) -> NDArray[Any]:
+    return array.to_numpy()

@@ -1,0 +1,1 @@
+"""The margin loss, the weights, the exact meta step."""

@@ -1,0 +1,1 @@
+"""Pages and charts of a run and of a comparison."""

@@ -1,0 +1,181 @@
+"""Charts of a run as inline SVG: what was measured, with units on the axes."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from mama_train.run.history import Row
+
+BLUE, ORANGE, GREEN, GREY = "#2a6fbb", "#d9622b", "#2e8b57", "#9aa3ad"
+Floats = NDArray[np.float64]
+STYLE = {
+    "font.size": 10,
+    "font.family": "sans-serif",
+    "svg.fonttype": "none",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#e6e9ed",
+    "axes.axisbelow": True,
+    "axes.edgecolor": "#6b7480",
+    "axes.labelcolor": "#2b323a",
+    "legend.frameon": False,
+}
+
+
+def svg(draw: Callable[[Figure], None], *, width: float = 6.4, height: float = 3.4) -> str:
+    """Draw a figure and return it as an `<svg>` element."""
+    with rc_context(STYLE):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        draw(figure)
+        stream = io.StringIO()
+        figure.savefig(stream, format="svg", metadata={"Date": None})
+    text = stream.getvalue()
+    # The block of licence and author vocabulary says nothing here and looks like links.
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    return text[text.index("<svg") :]
+
+
+def loss_curve(steps: Sequence[Row]) -> str:
+    """Mean loss per step, smoothed, with the meta loss where there is one."""
+
+    def draw(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        x, y = _series(steps, "loss")
+        axes.plot(x, y, color=BLUE, alpha=0.2, linewidth=1)
+        axes.plot(x, smooth(y), color=BLUE, linewidth=2, label="training batch")
+        x, y = _series(steps, "meta_loss")
+        if len(x):
+            axes.plot(x, smooth(y), color=ORANGE, linewidth=2, label="meta batch")
+        _label(axes, "step", "contrastive loss (nats)")
+        axes.set_ylim(bottom=0)
+        axes.legend()
+
+    return svg(draw)
+
+
+def recall_curve(evals: Sequence[Row]) -> str:
+    """R@1 on the validation split over the run, both directions."""
+
+    def draw(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        x = [row["step"] for row in evals]
+        for direction, colour in (("text_to_video", BLUE), ("video_to_text", ORANGE)):
+            y = [row[direction]["R@1"] for row in evals]
+            name = direction.replace("_", " ")
+            axes.plot(x, y, color=colour, marker="o", markersize=3.5, linewidth=2, label=name)
+        _label(axes, "step", "validation R@1 (%)")
+        axes.set_ylim(bottom=0)
+        axes.legend()
+
+    return svg(draw)
+
+
+def weight_curve(loss_P: Floats, weight_P: Floats, net: Callable[[Floats], Floats] | None) -> str:
+    """Weight against loss for the samples of the last epoch, above where these losses lie.
+
+    `net` maps losses to V; it is drawn relative to its mean over the samples, as weights are.
+    """
+
+    def draw(figure: Figure) -> None:
+        top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
+        top.scatter(loss_P, weight_P, s=5, color=GREY, alpha=0.5, linewidths=0, label="samples")
+        if net is not None:
+            grid = np.linspace(0, max(float(loss_P.max()), 1e-3), 200)
+            relative = net(grid) / max(float(net(loss_P).mean()), 1e-12)
+            top.plot(grid, relative, color=BLUE, linewidth=2.5, label="learned V at the end")
+        top.axhline(1, color="#6b7480", linewidth=1, linestyle=":")
+        _label(top, "", "weight (1 = average)")
+        top.legend()
+        bottom.hist(loss_P, bins=40, color=BLUE, alpha=0.8)
+        _label(bottom, "loss of the sample (nats)", "samples")
+
+    return svg(draw, height=4.2)
+
+
+def frequency_scatter(by_concept: Sequence[Row], by_frequency: dict[str, Row]) -> str:
+    """R@1 by concept frequency: thirds of the concepts with 95 % intervals, and each concept."""
+
+    def draw(figure: Figure) -> None:
+        left, right = figure.subplots(1, 2, width_ratios=[2, 3])
+        names = list(by_frequency)
+        rates = np.array([by_frequency[n]["R@1"] for n in names])
+        counts = np.array([by_frequency[n]["num_queries"] for n in names])
+        low, high = wilson(rates / 100, counts)
+        errors = np.abs(np.stack([rates - 100 * low, 100 * high - rates]))
+        left.bar(names, rates, color=[BLUE, GREEN, ORANGE][: len(names)], width=0.6)
+        left.errorbar(names, rates, yerr=errors, fmt="none", ecolor="#2b323a", capsize=4)
+        _label(left, "thirds of the concepts", "R@1, text to video (%)")
+        x = [max(row["num_before"], 0.5) for row in by_concept]
+        y = [row["R@1"] for row in by_concept]
+        sizes = [8 + 3 * row["num_queries"] for row in by_concept]
+        right.scatter(x, y, s=sizes, color=BLUE, alpha=0.6, linewidths=0)
+        right.set_xscale("log")
+        _label(right, "training captions of the concept, before balancing", "")
+        for axes in (left, right):
+            axes.set_ylim(0, 105)
+
+    return svg(draw, width=8.4)
+
+
+def net_diagnostics(steps: Sequence[Row]) -> str:
+    """The weight net's health: range of weights, size of its gradient, corr(s, ω)."""
+
+    def draw(figure: Figure) -> None:
+        left, middle, right = figure.subplots(1, 3)
+        x = [row["step"] for row in steps]
+        low = [row["weight_min"] for row in steps]
+        high = [row["weight_max"] for row in steps]
+        left.fill_between(x, low, high, color=BLUE, alpha=0.35, linewidth=0)
+        left.axhline(1, color="#6b7480", linewidth=1, linestyle=":")
+        _label(left, "step", "weights in the batch (1 = average)")
+        x, y = _series(steps, "meta_norm")
+        middle.plot(x, y, color=BLUE, alpha=0.25, linewidth=1)
+        middle.plot(x, smooth(y), color=BLUE, linewidth=2)
+        if len(y) and (y > 0).any():
+            middle.set_yscale("log")
+        _label(middle, "step", "‖dL_meta/dθ‖")
+        x, y = _series(steps, "corr_s_weight")
+        right.plot(x, y, color=BLUE, alpha=0.25, linewidth=1)
+        right.plot(x, smooth(y), color=BLUE, linewidth=2)
+        right.axhline(0, color="#6b7480", linewidth=1, linestyle=":")
+        right.set_ylim(-1, 1)
+        _label(right, "step", "correlation of s with the weight")
+
+    return svg(draw, width=9.6, height=3.0)
+
+
+def smooth(values: Floats, *, share: float = 0.05) -> Floats:
+    """Centred running mean over about `share` of the values."""
+    width = max(1, int(len(values) * share))
+    if width == 1:
+        return values
+    kernel = np.ones(width)
+    return np.convolve(values, kernel, "same") / np.convolve(np.ones_like(values), kernel, "same")
+
+
+def wilson(rate: Floats, count: Floats | NDArray[np.int64]) -> tuple[Floats, Floats]:
+    """The 95 % Wilson score interval of a share measured on `count` trials."""
+    z = 1.96
+    centre = (rate + z * z / (2 * count)) / (1 + z * z / count)
+    spread = z * np.sqrt(rate * (1 - rate) / count + z * z / (4 * count**2)) / (1 + z * z / count)
+    return np.clip(centre - spread, 0, 1), np.clip(centre + spread, 0, 1)
+
+
+def _series(rows: Sequence[Row], name: str) -> tuple[Any, Floats]:
+    found = [(row["step"], row[name]) for row in rows if row.get(name) is not None]
+    return [x for x, _ in found], np.array([y for _, y in found], np.float64)
+
+
+def _label(axes: Axes, x: str, y: str) -> None:
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)

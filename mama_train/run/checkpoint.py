@@ -1,0 +1,220 @@
+"""Checkpoints: a folder with the model in Hugging Face layout and what resuming needs.
+
+    RUN/checkpoints/step-00000120/   model.safetensors config.json tokenizer*.json
+                                     weight_net.safetensors training_state.pt run.json
+    RUN/checkpoints/last, best       links to one of them
+
+A checkpoint is written under a hidden name and renamed, to a name that is free, when complete; then
+the links are replaced, and only then is what they pointed to hidden and deleted. So a folder
+`step-*` is complete, and a kill at any moment leaves `last` at one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import uuid
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from mama_augment.core.errors import InputError
+from mama_train.config import TrainConfig
+from mama_train.data.loader import Position
+from mama_train.models.base import DualEncoder
+from mama_train.models.tokenizer import TextTokenizer
+from mama_train.objective.weighting import WeightNet
+from mama_train.run.optim import MovingAverage
+
+NEEDED = ("run.json", "training_state.pt", "model.safetensors", "weight_net.safetensors")
+"""What a checkpoint must hold to be resumed from."""
+
+
+@dataclass
+class Progress:
+    """How far a run is: what changes from step to step besides tensors.
+
+    seconds: time spent until here, evaluations and checkpoints included, without steps that were
+    lost; num_samples: rows of the steps taken.
+    """
+
+    step: int = 0
+    seconds: float = 0.0
+    num_samples: int = 0
+    data: Position = field(default_factory=Position)
+    meta: Position = field(default_factory=Position)
+    best_score: float | None = None
+    best_step: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trainee:
+    """Everything that training changes."""
+
+    model: DualEncoder
+    tokenizer: TextTokenizer
+    optimizer: torch.optim.Optimizer
+    net: WeightNet
+    net_optimizer: torch.optim.Optimizer
+    average: MovingAverage | None
+
+
+def save_model(
+    folder: Path, model: DualEncoder, tokenizer: TextTokenizer, *, published: bool = False
+) -> None:
+    """Weights, config and tokenizer, as `models.build.build_from_checkpoint` reads them.
+
+    `published`: under the names that Hugging Face's classes know, for others to load.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = model.published_tensors() if published else model.state_dict()
+    weights = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    frames = {"num_frames": model.frame_spec.num_frames}
+    config = {**model.config_json(), "mama_train_frames": frames}
+    (folder / "config.json").write_text(json.dumps(config, indent=1, default=str))
+    tokenizer.save(folder)
+
+
+def save(
+    run: Path, trainee: Trainee, progress: Progress, config: TrainConfig, *, best: bool
+) -> Path:
+    """Write a checkpoint and point `last` (and `best`) to it; unreferenced ones are deleted."""
+    folder = run / "checkpoints"
+    folder.mkdir(parents=True, exist_ok=True)
+    name = f"step-{progress.step:08d}"
+    hidden = _hidden(folder / name)
+    _write(hidden, trainee, progress, config)
+    target = folder / name
+    while target.exists():  # of a run that was killed, or that goes on from an older checkpoint
+        target = folder / f"{name}-{uuid.uuid4().hex[:8]}"
+    os.replace(hidden, target)
+    _link(folder / "last", target.name)
+    if best or not (folder / "best").exists():
+        _link(folder / "best", target.name)
+    used = {(folder / name).resolve() for name in ("last", "best")}
+    for other in folder.glob("*step-*"):
+        if other.resolve() not in used:
+            _delete(other)
+    return target
+
+
+def _hidden(path: Path) -> Path:
+    return path.with_name(f".{path.name}-{uuid.uuid4().hex[:8]}")
+
+
+def _delete(checkpoint: Path) -> None:
+    """Hide it first: what a kill leaves half deleted must not look like a checkpoint."""
+    if not checkpoint.name.startswith("."):
+        hidden = _hidden(checkpoint)
+        os.replace(checkpoint, hidden)
+        checkpoint = hidden
+    shutil.rmtree(checkpoint, ignore_errors=True)
+
+
+def _write(folder: Path, trainee: Trainee, progress: Progress, config: TrainConfig) -> None:
+    average = trainee.average
+    parameters = list(trainee.model.named_parameters())
+    state: dict[str, Any] = {
+        "optimizer": trainee.optimizer.state_dict(),
+        "net_optimizer": trainee.net_optimizer.state_dict(),
+    }
+    if average is not None:
+        # The average is the model that people use; the live values are for resuming.
+        state["live"] = {n: p.detach().clone() for n, p in parameters}
+        average.swap(parameters)
+    save_model(folder, trainee.model, trainee.tokenizer)
+    if average is not None:
+        average.swap(parameters)
+    save_file(
+        {k: v.detach().cpu() for k, v in trainee.net.state_dict().items()},
+        folder / "weight_net.safetensors",
+    )
+    torch.save(state, folder / "training_state.pt")
+    content = {"progress": asdict(progress), "config": config.to_json()}
+    (folder / "run.json").write_text(json.dumps(content, indent=1))
+
+
+def _link(link: Path, target: str) -> None:
+    temporary = _hidden(link)
+    temporary.symlink_to(target)
+    os.replace(temporary, link)
+
+
+def load_progress(folder: Path) -> tuple[Progress, TrainConfig]:
+    """What `run.json` of a checkpoint says.
+
+    Raises:
+        InputError: `folder` is no training checkpoint.
+    """
+    path = folder / "run.json"
+    if not path.is_file():
+        raise InputError(f"{str(folder)!r} is no checkpoint of a run: it holds no run.json")
+    content = json.loads(path.read_text())
+    fields = content["progress"]
+    for name in ("data", "meta"):
+        fields[name] = Position(**fields[name])
+    return Progress(**fields), TrainConfig.from_json(content["config"])
+
+
+def restore(folder: Path, trainee: Trainee) -> None:
+    """Put a checkpoint's tensors into place."""
+    device = trainee.model.logit_scale.device
+    state = torch.load(folder / "training_state.pt", map_location=device, weights_only=True)
+    saved = load_file(folder / "model.safetensors", device=str(device))
+    if trainee.average is not None:
+        names = set(trainee.average.values)
+        trainee.average.values = {n: saved[n].clone() for n in names}
+        saved = {**saved, **state["live"]}
+    trainee.model.load_state_dict(saved)
+    trainee.optimizer.load_state_dict(state["optimizer"])
+    trainee.net_optimizer.load_state_dict(state["net_optimizer"])
+    trainee.net.load_state_dict(load_file(folder / "weight_net.safetensors", device=str(device)))
+
+
+def load_model_into(folder: Path, model: DualEncoder) -> None:
+    """Only the model's tensors (the average where the run keeps one)."""
+    device = model.logit_scale.device
+    model.load_state_dict(load_file(folder / "model.safetensors", device=str(device)))
+
+
+def find_checkpoint(path: str, *, which: str = "best") -> Path:
+    """A checkpoint folder, given itself or the run that holds it.
+
+    Raises:
+        InputError: there is none.
+    """
+    folder = Path(path)
+    for candidate in (folder, folder / "checkpoints" / which, folder / which):
+        if (candidate / "model.safetensors").exists():
+            return candidate.resolve()
+    raise InputError(
+        f"{path!r} is neither a checkpoint nor a run with one (looked for model.safetensors "
+        f"there and in checkpoints/{which})"
+    )
+
+
+def newest_complete(run: Path) -> Path | None:
+    """What `last` points to or, where that is gone, the checkpoint of the latest step."""
+    folder = run / "checkpoints"
+    by_step = sorted(folder.glob("step-*"), key=lambda p: (p.name.split("-")[1], p.stat().st_mtime))
+    for candidate in (folder / "last", *reversed(by_step)):
+        if all((candidate / name).is_file() for name in NEEDED):
+            return candidate.resolve()
+    return None
+
+
+def load_net(folder: Path) -> nn.Module | None:
+    """The weight net of a checkpoint, if it has one."""
+    path = folder / "weight_net.safetensors"
+    if not path.is_file():
+        return None
+    weights = load_file(path)
+    net = WeightNet(len(weights["hidden.bias"]))
+    net.load_state_dict(weights)
+    return net

@@ -1,0 +1,181 @@
+"""`train()`: one run from shards to a checkpoint and its metrics, readable from top to bottom."""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mama_augment.core.store.lock import locked
+from mama_train import ranks
+from mama_train.config import TrainConfig
+from mama_train.errors import NonFiniteLossError
+from mama_train.measure.evaluate import evaluate
+from mama_train.run import checkpoint, interrupt
+from mama_train.run.history import History, Row, write_json
+from mama_train.run.setup import Setup, prepare
+from mama_train.run.step import Stepper
+from mama_train.run.watch import Watch
+
+__all__ = ["NonFiniteLossError", "TrainResult", "train"]
+
+STOPPING = "stopping after this step; Ctrl-C again stops at once, without saving"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainResult:
+    """`metrics` is what `metrics.json` holds: best_step, num_steps, seconds, samples_per_second,
+    val and test (as `evaluate` gives them, or None where skipped), weights, notes."""
+
+    out: str
+    metrics: dict[str, Any]
+
+
+def train(
+    config: TrainConfig,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    watch: Watch | None = None,
+) -> TrainResult:
+    """Train as `config` says and evaluate the best checkpoint on the test split.
+
+    Raises:
+        InputError: shards, model or settings do not fit; or the run folder is in use.
+        NonFiniteLossError: the loss or a gradient became NaN or infinite; the clip ids are in
+            nonfinite.json, and history.jsonl has the steps until then.
+        KeyboardInterrupt: after Ctrl-C, at the end of the step and with a checkpoint saved; after
+            a second Ctrl-C, at once and without.
+    """
+    ranks.start(config.torch_device())
+    with locked(config.run_folder()) if ranks.is_first() else nullcontext():
+        return _train(config, resume, overwrite, watch or Watch())
+
+
+def _train(config: TrainConfig, resume: bool, overwrite: bool, watch: Watch) -> TrainResult:
+    setup = prepare(config, resume=resume, overwrite=overwrite)
+    for note in setup.notes:
+        watch.note(note)
+    progress = setup.progress
+    if progress.step >= setup.num_steps and (metrics := _finished(config.run_folder())):
+        watch.note(f"the run is finished (step {progress.step}); it is left as it is")
+        return TrainResult(out=config.out, metrics=metrics)
+    run = _Run(setup, watch)
+    watch.begin(setup.progress.step, setup.num_steps)
+    try:
+        with interrupt.deferred(lambda: watch.note(STOPPING)) as asked:
+            stopped = run.take_steps(asked)
+        if run.saved_step != progress.step:
+            run.save()
+        if stopped:
+            watch.note(f"stopped at step {progress.step}; `--resume` continues from there")
+            raise KeyboardInterrupt
+    except NonFiniteLossError:
+        run.flush()
+        raise
+    finally:
+        watch.end()
+    metrics = _final_metrics(setup) | {
+        "num_steps": progress.step,
+        "seconds": round(progress.seconds, 2),
+        "samples_per_second": round(progress.num_samples / max(progress.seconds, 1e-9), 1),
+    }
+    if ranks.is_first():
+        write_json(config.run_folder() / "metrics.json", metrics)
+    setup.trainee.model.eval()
+    return TrainResult(out=config.out, metrics=metrics)
+
+
+class _Run:
+    """A run under way: takes steps, evaluates, saves."""
+
+    def __init__(self, setup: Setup, watch: Watch) -> None:
+        self.setup, self.watch = setup, watch
+        folder, step = setup.config.run_folder(), setup.progress.step
+        self.history = History(folder, keep_up_to=step) if ranks.is_first() else None
+        self.pending: list[Row] = []
+        self.saved_step: int | None = None
+        self.started = time.monotonic() - setup.progress.seconds
+
+    def take_steps(self, asked: interrupt.Interrupt) -> bool:
+        """Steps until the end of the run, or until a rank is asked to stop: then True."""
+        setup, progress, config = self.setup, self.setup.progress, self.setup.config
+        stepper = Stepper(setup)
+        batches = setup.train.batches(progress.data)
+        stopped = False
+        while progress.step < setup.num_steps and not stopped:
+            after, batch = next(batches)
+            row = stepper(batch.to(setup.device), progress)
+            progress.step += 1
+            progress.data = after
+            progress.num_samples += batch.num_rows
+            self.pending.append(row)
+            self.watch.step(row, batch.num_rows)
+            if setup.is_due(config.eval_every, progress.step) and self.evaluate():
+                self.save(is_best=True)
+            elif setup.is_due(config.save_every, progress.step):
+                self.save()
+            # All ranks stop after the same step, whichever of them was asked during it.
+            stopped = ranks.any_rank(asked.asked, setup.device)
+        return stopped
+
+    def evaluate(self) -> bool:
+        """Evaluate on val, where there is one; whether it is the best so far."""
+        setup, progress, val = self.setup, self.setup.progress, self.setup.val
+        if val is None:
+            return False
+        metrics = setup.with_average(
+            lambda: evaluate(setup.trainee.model, val, setup.concepts, autocast=setup.autocast)
+        )
+        self.watch.evaluated(progress.step, metrics)
+        self.pending.append({"kind": "eval", "split": "val", "step": progress.step, **metrics})
+        score = metrics["text_to_video"]["R@1"]
+        if progress.best_score is not None and score <= progress.best_score:
+            return False
+        progress.best_score, progress.best_step = score, progress.step
+        return True
+
+    def save(self, *, is_best: bool = False) -> None:
+        """History first: a row of a step that is not saved is dropped again on resuming."""
+        setup, progress = self.setup, self.setup.progress
+        progress.seconds = time.monotonic() - self.started
+        self.saved_step = progress.step
+        self.flush()
+        if self.history is not None:
+            is_best = is_best or setup.val is None
+            folder = setup.config.run_folder()
+            checkpoint.save(folder, setup.trainee, progress, setup.config, best=is_best)
+        ranks.barrier()
+
+    def flush(self) -> None:
+        """Write the rows that the history lacks."""
+        if self.history is not None:
+            self.history.add(self.pending)
+        self.pending.clear()
+
+
+def _finished(run: Path) -> dict[str, Any] | None:
+    """The metrics of a run whose last step is saved, if nothing of it is missing."""
+    path = run / "metrics.json"
+    is_whole = path.is_file() and (run / "checkpoints" / "last").exists()
+    return json.loads(path.read_text()) if is_whole else None
+
+
+def _final_metrics(setup: Setup) -> dict[str, Any]:
+    """Metrics of the best checkpoint (of the last one without val) on val and test."""
+    run, progress = setup.config.run_folder(), setup.progress
+    trainee = setup.trainee
+    best = checkpoint.find_checkpoint(str(run), which="best")
+    if progress.best_step not in (None, progress.step) or trainee.average is not None:
+        checkpoint.load_model_into(best, trainee.model)
+    found = {
+        name: None
+        if clips is None
+        else evaluate(trainee.model, clips, setup.concepts, autocast=setup.autocast)
+        for name, clips in (("val", setup.val), ("test", setup.test))
+    }
+    run_step = json.loads((best / "run.json").read_text())["progress"]["step"]
+    return {"best_step": run_step, "weights": setup.weights, "notes": setup.notes, **found}

@@ -1,0 +1,83 @@
+"""AdamW groups, the learning-rate schedule, clipping, and the moving average of parameters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from mama_train.config import TrainConfig
+from mama_train.objective.objective import SCALE, Named
+
+
+def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
+    """Matrices decay; norms, biases, single vectors, embedding tables and the scale do not."""
+    decay: list[Tensor] = []
+    keep: list[Tensor] = []
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        is_table = "embedding" in name and "patch_embedding" not in name
+        (keep if parameter.ndim < 2 or is_table or name == SCALE else decay).append(parameter)
+    groups = [
+        {"params": decay, "weight_decay": config.weight_decay},
+        {"params": keep, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(
+        groups, lr=config.peak_lr, betas=(config.beta1, config.beta2), eps=1e-8
+    )
+
+
+def lr_at(step: int, num_steps: int, config: TrainConfig) -> float:
+    """Linear warm-up over a share of the steps, then a cosine down to zero."""
+    num_warmup = int(config.warmup * num_steps)
+    if step < num_warmup:
+        return config.peak_lr * (step + 1) / num_warmup
+    done = (step - num_warmup) / max(1, num_steps - num_warmup)
+    return config.peak_lr * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+
+
+def clip_gradient(model: nn.Module, gradient: Named, config: TrainConfig) -> float:
+    """Put the clipped gradient into place; returns its norm before clipping, which may not be
+    finite: then no step should be taken."""
+    for name, parameter in model.named_parameters():
+        parameter.grad = gradient.get(name)
+    return float(nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm))
+
+
+def take_step(model: nn.Module, optimizer: torch.optim.Optimizer, config: TrainConfig) -> None:
+    """Step along the gradient in place, and keep the temperature in bounds."""
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    with torch.no_grad():
+        model.get_parameter(SCALE).clamp_(0, math.log(config.max_logit_scale))
+
+
+class MovingAverage:
+    """An exponential moving average of parameters, which can take their place for a while."""
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.values = {n: p.detach().clone() for n, p in model.named_parameters()}
+
+    @torch.no_grad()
+    def update(self, model: nn.Module, step: int) -> None:
+        # Early on, a long memory would be mostly the initial values.
+        decay = min(self.decay, (1 + step) / (10 + step))
+        for name, parameter in model.named_parameters():
+            self.values[name].lerp_(parameter, 1 - decay)
+
+    @torch.no_grad()
+    def swap(self, parameters: Iterable[tuple[str, Tensor]]) -> None:
+        """Exchange the average with the model's own values; the second call undoes it."""
+        for name, parameter in parameters:
+            held = parameter.clone()
+            parameter.copy_(self.values[name])
+            self.values[name] = held

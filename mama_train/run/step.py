@@ -1,0 +1,163 @@
+"""One training step: weights, now and then a meta step, the weighted gradient, AdamW."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mama_train import ranks
+from mama_train.data.batch import Batch
+from mama_train.errors import NonFiniteLossError
+from mama_train.objective.meta import MetaOutcome, adamw_step, meta_gradient
+from mama_train.objective.objective import Encoded, Objective
+from mama_train.run.checkpoint import Progress
+from mama_train.run.history import Row, write_json
+from mama_train.run.optim import clip_gradient, lr_at, set_lr, take_step
+from mama_train.run.setup import Setup
+
+
+class Stepper:
+    """Calls are steps; what they change is in the setup's trainee and in the progress."""
+
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
+        self.config = setup.config
+        self.weighting = dataclasses.replace(setup.config.weighting(), kind=setup.weights)
+        self.objective = Objective(
+            setup.trainee.model,
+            setup.config.loss(),
+            chunk=setup.config.rows_per_pass,
+            autocast=setup.config.autocast(),
+        )
+        layers = setup.config.meta_layers
+        self.meta_names = None if layers is None else setup.trainee.model.upper_names(layers)
+        meta = setup.meta
+        self.meta_batches = meta.batches(setup.progress.meta) if meta else None
+
+    def __call__(self, batch: Batch, progress: Progress) -> Row:
+        """Take one step on `batch`; returns its row of the history.
+
+        Raises:
+            NonFiniteLossError: a sample's loss, or a gradient, is NaN or infinite; neither model
+                nor optimizer was changed.
+        """
+        trainee, step = self.setup.trainee, progress.step
+        lr = lr_at(step, self.setup.num_steps, self.config)
+        set_lr(trainee.optimizer, lr)
+        # Whoever recomputes activations to save memory would not want products kept.
+        tape = self._is_meta_step(step) and not self.config.gradient_checkpointing
+        encoded = self.objective.encode(batch, for_jvp=tape)
+        loss_B = encoded.loss_B.detach()
+        bad = [batch.clip_ids[i] for i in torch.nonzero(~torch.isfinite(loss_B))[:, 0].tolist()]
+        if bad:
+            self._stop(f"the loss of {len(bad)} samples", bad, batch, step)
+
+        def weigh(losses_B: Tensor) -> Tensor:
+            return self.weighting.weights_B(
+                losses_B,
+                net=trainee.net,
+                frequency_B=batch.frequency_B,
+                progress=step / self.setup.num_steps,
+            )
+
+        outcome = self._train_net(encoded, weigh, progress, lr)
+        if outcome is not None and outcome.gradient is not None:
+            weight_B, gradient = outcome.weight_B, outcome.gradient
+        else:
+            weight_B = weigh(loss_B).detach()
+            gradient = self.objective.gradient(encoded, weight_B, last=True)
+        norm = clip_gradient(trainee.model, gradient, self.config)
+        if not math.isfinite(norm):
+            self._stop("the gradient", [], batch, step)
+        take_step(trainee.model, trainee.optimizer, self.config)
+        if trainee.average is not None:
+            trainee.average.update(trainee.model, step)
+        row = step_row(step + 1, lr, loss_B, weight_B, norm)
+        row["logit_scale"] = float(trainee.model.logit_scale.detach().exp())
+        return row | (meta_row(outcome) if outcome is not None else {})
+
+    def _train_net(
+        self,
+        encoded: Encoded,
+        weigh: Callable[[Tensor], Tensor],
+        progress: Progress,
+        lr: float,
+    ) -> MetaOutcome | None:
+        """Step the weight net where this step does; a meta step says what it found."""
+        trainee, loss_B = self.setup.trainee, encoded.loss_B.detach()
+        if self.setup.weights == "mlp-joint":
+            joint = (weigh(loss_B) * loss_B).sum()
+            grads = torch.autograd.grad(joint, list(trainee.net.parameters()))
+            self._step_net(grads, encoded.batch, progress.step)
+        if not self._is_meta_step(progress.step):
+            return None
+        assert self.meta_batches is not None
+        progress.meta, meta_batch = next(self.meta_batches)
+        outcome = meta_gradient(
+            self.objective,
+            encoded,
+            meta_batch.to(loss_B.device),
+            trainee.net,
+            weigh,
+            lr=lr,
+            virtual_step=adamw_step(trainee.optimizer, self.objective.parameters()),
+            names=self.meta_names,
+            keep_gradient=self.config.lagged,
+        )
+        # The factor α would make Adam forget how to move as the schedule shrinks it.
+        self._step_net([g / lr for g in outcome.theta_gradient], encoded.batch, progress.step)
+        return outcome
+
+    def _is_meta_step(self, step: int) -> bool:
+        return self.setup.weights == "mlp-meta" and step % self.config.meta_every == 0
+
+    def _step_net(self, gradient: Sequence[Tensor], batch: Batch, step: int) -> None:
+        if not all(bool(torch.isfinite(grad).all()) for grad in gradient):
+            self._stop("the gradient of the weight net", [], batch, step)
+        for parameter, grad in zip(self.setup.trainee.net.parameters(), gradient, strict=True):
+            parameter.grad = grad
+        self.setup.trainee.net_optimizer.step()
+
+    def _stop(self, what: str, bad: list[str], batch: Batch, step: int) -> NoReturn:
+        """End the run. `bad`: the clips whose loss is no number; a gradient is of all of them."""
+        path = self.config.run_folder() / "nonfinite.json"
+        if ranks.is_first():
+            ids = {"bad_clips": bad, "batch": list(batch.clip_ids)}
+            write_json(path, {"step": step, "what": what, **ids})
+        raise NonFiniteLossError(
+            f"{what} is NaN or infinite at step {step}; the batch's clip ids are in {path}. "
+            "A lower --lr, or --set precision=fp32, usually helps; checkpoints are as they were"
+        )
+
+
+def step_row(step: int, lr: float, loss_B: Tensor, weight_B: Tensor, gradient_norm: float) -> Row:
+    """What a step leaves in the history. `points` are (loss, weight · B) of every sample."""
+    scaled_B = weight_B * len(weight_B)
+    return {
+        "kind": "step",
+        "step": step,
+        "lr": lr,
+        "loss": float(loss_B.mean()),
+        "gradient_norm": gradient_norm,
+        "weight_min": float(scaled_B.min()),
+        "weight_max": float(scaled_B.max()),
+        "points": [
+            [round(a, 4), round(b, 4)]
+            for a, b in zip(loss_B.tolist(), scaled_B.tolist(), strict=True)
+        ],
+    }
+
+
+def meta_row(outcome: MetaOutcome) -> Row:
+    """The meta step's diagnostics: its loss, ‖dL_meta/dθ‖ and the correlation of s with ω."""
+    norm = float(torch.stack([g.norm() for g in outcome.theta_gradient]).norm())
+    s_B, weight_B = outcome.s_B.double().cpu(), outcome.weight_B.double().cpu()
+    varies = len(s_B) > 1 and float(s_B.std()) > 0 and float(weight_B.std()) > 1e-12
+    correlation = float(np.corrcoef(s_B.numpy(), weight_B.numpy())[0, 1]) if varies else None
+    return {"meta_loss": outcome.meta_loss, "meta_norm": norm, "corr_s_weight": correlation}

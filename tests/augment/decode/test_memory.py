@@ -1,0 +1,80 @@
+"""Memory grows by a few bytes per frame: an hour of video costs a few megabytes."""
+
+from __future__ import annotations
+
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mama_augment.decode import packets
+from mama_augment.decode.config import LimitsConfig, Span
+from mama_augment.decode.luma import SAMPLE_SIZE, FlashFreeChange
+from mama_augment.decode.reader import ClipReader
+from mama_augment.decode.source import open_video
+from mama_augment.keyframes.choose import KeyFrameConfig, find_peaks
+from tests.augment.numbered import write_numbered
+
+NUM_FRAMES = 4000
+
+
+def peak_bytes(work: Callable[[], Any]) -> int:
+    tracemalloc.start()
+    try:
+        work()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_the_index_and_the_reading_of_a_clip(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    black = np.zeros((32, 48, 3), np.uint8)
+    path = write_numbered(
+        tmp_path / "long.mp4",
+        NUM_FRAMES,
+        size=(48, 32),
+        pictures=[black] * NUM_FRAMES,
+        options={"preset": "ultrafast"},
+    )
+    np.unique(np.zeros(3))  # imports on first use
+    monkeypatch.setattr(packets, "KEEP_BYTES", 0)
+    with open_video(str(path), LimitsConfig(), num_threads=1) as video:
+        indexed = []
+        peak = peak_bytes(lambda: indexed.append(packets.index_packets(video)))
+        assert len(indexed[0]) == NUM_FRAMES
+        assert peak < 120 * NUM_FRAMES
+    with open_video(str(path), LimitsConfig(), num_threads=1) as video:
+        reader = ClipReader(video, Span())
+        frames: Any = reader.frames()
+        assert peak_bytes(lambda: next(frames)) < 60 * NUM_FRAMES
+        frames.close()
+
+
+def test_the_signal_and_its_peaks() -> None:
+    signal = FlashFreeChange()
+    block = np.zeros((16, SAMPLE_SIZE), np.uint8)
+    num_blocks = 2000
+
+    def extend() -> None:
+        for _ in range(num_blocks):
+            signal.extend(block, is_last=False)
+
+    assert peak_bytes(extend) < 14 * 16 * num_blocks + 200_000
+    change_N = np.random.default_rng(0).random(100_000)
+    change_N[500::1000] = 90
+    assert peak_bytes(lambda: find_peaks(change_N, KeyFrameConfig())) < 80 * len(change_N)
+
+
+def test_a_median_in_parts_is_the_median(monkeypatch: pytest.MonkeyPatch) -> None:
+    from mama_augment.keyframes import choose as keyframes
+
+    signal_N = np.random.default_rng(0).random(1000)
+    whole = keyframes.running_median(signal_N, 31)
+    monkeypatch.setattr(keyframes, "MEDIAN_PART", 7)
+    assert np.array_equal(keyframes.running_median(signal_N, 31), whole)
+    assert whole[500] == np.median(signal_N[485:516])

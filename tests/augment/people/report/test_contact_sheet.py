@@ -1,0 +1,66 @@
+"""A person can look: contact sheet, table, reasons."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from mama_augment.cli import app
+from mama_augment.core.store.step_dir import StepDir
+from mama_augment.people.report.contact_sheet import CELL_HEIGHT_PX, contact_sheet, pick_rows
+from tests.augment.numbered import write_numbered
+
+
+@pytest.fixture
+def clips(tmp_path: Path) -> Path:
+    videos = tmp_path / "videos"
+    videos.mkdir()
+    for number in range(5):
+        write_numbered(videos / f"{number}.mp4", 12, size=(96, 64))
+    (videos / "broken.mp4").write_bytes(b"no video")
+    arguments = ["keyframes", str(videos), "--out", str(tmp_path / "out"), "-q", "3"]
+    assert CliRunner().invoke(app, [*arguments, "--clips-per-unit", "2"]).exit_code == 0
+    return tmp_path / "out"
+
+
+def test_inspect_writes_a_sheet_and_says_what_is_there(
+    clips: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    result = CliRunner().invoke(app, ["inspect", str(clips), "--num-clips", "2"])
+    assert result.exit_code == 0, result.output
+    assert "3 by peaks" in result.output
+    assert "unreadable" in result.output
+    with Image.open(clips / "contact_sheet.png") as sheet:
+        assert sheet.height > 2 * CELL_HEIGHT_PX
+    # The picture is no data file: the directory still adds up.
+    assert StepDir.open(str(clips)).ledger(deep=True).holds
+
+
+def test_rows_are_spread_over_all_units(clips: Path) -> None:
+    step_dir = StepDir.open(str(clips))
+    names = [Path(row["video_uri"]).stem for row in pick_rows(step_dir, 3)]
+    assert names == ["0", "2", "4"]
+    assert len(pick_rows(step_dir, 100)) == 5
+
+
+def test_the_sheet_shows_the_frames_in_order(clips: Path) -> None:
+    (row,) = pick_rows(StepDir.open(str(clips)), 1)
+    colours = [(250, 0, 0), (0, 250, 0), (0, 0, 250)]
+    row["frames"] = [_flat_jpeg(colour) for colour in colours]
+    sheet = np.asarray(contact_sheet([row]), int)
+    middle = sheet[40]
+    places = [np.abs(middle - colour).sum(axis=1).argmin() for colour in colours]
+    assert places == sorted(places)
+    assert all(np.abs(middle[p] - c).sum() < 30 for p, c in zip(places, colours, strict=True))
+
+
+def _flat_jpeg(colour: tuple[int, int, int]) -> bytes:
+    sink = io.BytesIO()
+    Image.new("RGB", (96, 64), colour).save(sink, "JPEG", quality=95)
+    return sink.getvalue()

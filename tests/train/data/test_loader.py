@@ -1,0 +1,188 @@
+"""From shards to batches: decoding, workers, positions, sources."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from mama_train.data.batch import Batch, keys, same_text
+from mama_train.data.frames import augment, choose_frames, decode_frames
+from mama_train.data.loader import Loader, LoaderConfig, Position
+from mama_train.data.shards import all_texts, read_index
+from mama_train.models.base import FrameSpec
+from mama_train.models.tokenizer import TextTokenizer
+from tests.train.shards_helper import NAMES, frames_of, write_shards
+
+SPEC = FrameSpec(num_frames=3, size_px=16)
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_shards(tmp_path_factory.mktemp("shards"), {"train": 40}, row_group=5)
+
+
+def loader(shards: Path, *, cache_bytes: int = 0, **changes: Any) -> Loader:
+    index = read_index(str(shards), "train")
+    tokenizer = TextTokenizer.of_words(all_texts(index), max_tokens=12)
+    fields: dict[str, Any] = {"batch_size": 8, "window_clips": 10, **changes}
+    return Loader(index, SPEC, tokenizer, {0: 5}, LoaderConfig(**fields), cache_bytes=cache_bytes)
+
+
+def decode_clip(files: list[bytes], spec: FrameSpec, clip_id: str) -> Any:
+    which = choose_frames(len(files), spec.num_frames)
+    return decode_frames(files, which, spec, clip_id=clip_id)
+
+
+def same(a: Batch, b: Batch) -> bool:
+    return a.clip_ids == b.clip_ids and all(
+        torch.equal(x, y)
+        for x, y in (
+            (a.video, b.video),
+            (a.input_ids_BS, b.input_ids_BS),
+            (a.text_key_B, b.text_key_B),
+        )
+    )
+
+
+def test_streamed_by_workers_is_the_same_as_from_memory(shards: Path) -> None:
+    memory = list(islice(loader(shards, cache_bytes=2**30, augment=0.1).batches(), 14))
+    for workers in (0, 2):
+        streamed = loader(shards, num_workers=workers, augment=0.1)
+        assert not streamed.in_memory
+        found = list(islice(streamed.batches(), 14))
+        assert all(p == q and same(a, b) for (p, a), (q, b) in zip(memory, found, strict=True))
+
+
+def test_workers_leave_ctrl_c_to_their_process(shards: Path) -> None:
+    """A terminal sends SIGINT to them too; without them the step could not be finished."""
+    batches = loader(shards, num_workers=1).batches()
+    next(batches)
+    (worker,) = multiprocessing.active_children()
+    assert worker.pid is not None
+    os.kill(worker.pid, signal.SIGINT)
+    for _ in islice(batches, 6):
+        assert worker.is_alive()
+
+
+def test_an_epoch_without_visits_is_an_error(shards: Path) -> None:
+    human = loader(shards, human_share=0.0)
+    human.index = human.index.only("human")
+    with pytest.raises(ValueError, match=r"no train captions to visit \(human_share 0.0"):
+        next(human.batches())
+
+
+def test_continuing_from_any_position_gives_the_rest(shards: Path) -> None:
+    whole = list(islice(loader(shards).batches(), 24))  # more than two epochs of ten batches
+    for i in (0, 4, 9, 13, 19):
+        rest = list(islice(loader(shards).batches(whole[i][0]), 4))
+        expected = whole[i + 1 : i + 5]
+        assert all(p == q and same(a, b) for (p, a), (q, b) in zip(rest, expected, strict=True))
+    assert whole[9][0] == Position(epoch=1)
+
+
+def test_a_row_group_is_read_once_per_epoch(shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import pyarrow.parquet as pq
+
+    read: list[int] = []
+    original = pq.ParquetFile.read_row_group
+
+    def counted(self: Any, number: int, **kwargs: Any) -> Any:
+        read.append(number)
+        return original(self, number, **kwargs)
+
+    monkeypatch.setattr(pq.ParquetFile, "read_row_group", counted)
+    streamed = loader(shards)
+    list(islice(streamed.batches(), len(streamed.plan(0))))
+    assert len(read) == len(streamed.index.groups)
+
+
+def test_frames_are_spread_evenly_and_repeated_when_few() -> None:
+    rng = np.random.default_rng(0)
+    files = frames_of("red left", rng, 5)
+    clip = decode_clip(files, SPEC, clip_id="c")
+    assert clip.shape == (3, 16, 16, 3)
+    alone = [decode_clip([f], SPEC, clip_id="c")[0] for f in files]
+    assert all(np.array_equal(clip[i], alone[j]) for i, j in enumerate((0, 2, 4)))
+    assert (decode_clip(files[:1], SPEC, clip_id="c") == alone[0]).all()
+    assert clip[0, ..., 0].max() > 180 > clip[0, ..., 2].max()  # red is first: RGB
+
+
+def test_crop_keeps_the_middle_and_stretch_keeps_all() -> None:
+    import cv2
+
+    image = np.zeros((40, 20, 3), np.uint8)
+    image[:8] = 255
+    jpeg = [cv2.imencode(".jpg", image)[1].tobytes()]
+    crop = decode_clip(jpeg, FrameSpec(num_frames=1, size_px=16), clip_id="c")
+    stretch = decode_clip(jpeg, FrameSpec(num_frames=1, size_px=16, fit="stretch"), clip_id="c")
+    assert crop.max() < 60
+    assert stretch[0, 0].min() > 200
+
+
+def test_drawn_frames_are_one_of_each_stretch() -> None:
+    drawn = {tuple(choose_frames(12, 6, draw).tolist()) for draw in range(200)}
+    assert len(drawn) > 30
+    assert all([i // 2 for i in some] == [0, 1, 2, 3, 4, 5] for some in drawn)
+    assert choose_frames(3, 6, 1).tolist() == choose_frames(3, 6).tolist()
+
+
+def test_augmenting_moves_all_frames_of_a_clip_alike() -> None:
+    clip = np.zeros((3, 32, 32, 3), np.uint8)
+    clip[:, 12:20, 12:20] = 100
+    found = augment(clip, 0.2, draw=5)
+    assert not np.array_equal(found, clip)
+    assert all(np.array_equal(f, found[0]) for f in found)
+    assert np.array_equal(augment(clip, 0.2, draw=5), found)
+    assert not np.array_equal(augment(clip, 0.2, draw=6), found)
+    assert np.array_equal(augment(clip, 0.0, draw=5), clip)
+
+
+def test_broken_frames_name_the_clip() -> None:
+    with pytest.raises(ValueError, match="clip-7"):
+        decode_clip([b"no jpeg"], SPEC, clip_id="clip-7")
+    with pytest.raises(ValueError, match="clip-7"):
+        decode_clip([], SPEC, clip_id="clip-7")
+
+
+def test_keys_and_frequencies(shards: Path) -> None:
+    _, batch = next(loader(shards).batches())
+    assert len(set(batch.clip_key_B.tolist())) == len(batch)
+    assert torch.equal(keys(["a", "b", "a"])[[0, 1]], keys(["a", "b"]))
+    assert same_text("A red  Square ") == "a red square"
+    known = batch.frequency_B[~batch.frequency_B.isnan()]
+    assert set(known.tolist()) <= {0.0, 5.0}
+
+
+def test_words_unseen_and_texts_too_long_still_end_with_the_end() -> None:
+    tokenizer = TextTokenizer.of_words([f"a {n}" for n in NAMES], max_tokens=6)
+    ids, mask = tokenizer.encode(["a zebra", "a red left red left red left red left"])
+    end = tokenizer.vocab_size - 1
+    assert ids.shape == mask.shape == (2, 6)
+    assert ids[1, -1] == end
+    assert ids[0].tolist()[3] == end
+    assert mask.sum(1).tolist() == [4, 6]
+    assert ids.argmax(1).tolist() == [3, 5]
+
+
+def test_leftovers_of_a_killed_balance_are_not_read(tmp_path: Path) -> None:
+    """Only files that a commit record names count, where there are such records."""
+    from mama_augment.core.store.records import Manifest
+    from mama_augment.core.store.step_dir import StepDir
+    from mama_train.data.shards import split_files
+
+    manifest = Manifest(
+        step="balance", config={}, input_fingerprint="", units={"u": 0}, versions={}
+    )
+    step = StepDir.create_or_resume(str(tmp_path), manifest)
+    step.commit("u", None)
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train" / "u-0123.parquet").write_bytes(b"torn")
+    assert split_files(step.folder, "train") == []

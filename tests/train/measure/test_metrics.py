@@ -1,0 +1,76 @@
+"""Retrieval metrics against hand-made matrices."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mama_train.measure.metrics import (
+    bucket_of_concept,
+    by_bucket,
+    dual_softmax,
+    ranks_of,
+    relevance,
+    retrieval,
+)
+
+
+def test_by_hand() -> None:
+    similarity = np.array([[0.9, 0.1, 0.2], [0.5, 0.4, 0.3], [0.3, 0.9, 0.2]])
+    found = retrieval(similarity, np.eye(3, dtype=bool))  # ranks 1, 2, 3
+    assert found.r1 == pytest.approx(100 / 3)
+    assert found.r5 == 100
+    assert (found.median_rank, found.mean_rank, found.num_queries) == (2, 2, 3)
+
+
+def test_ties_are_told_and_denominators_are_the_queries() -> None:
+    found = retrieval(np.zeros((4, 4)), np.eye(4, dtype=bool))
+    assert (found.r1, found.num_queries, found.tied_share) == (100, 4, 1)
+
+
+def test_nan_and_missing_relevance_are_errors() -> None:
+    similarity = np.eye(3)
+    similarity[1, 2] = np.nan
+    with pytest.raises(ValueError, match="NaN"):
+        retrieval(similarity, np.eye(3, dtype=bool))
+    with pytest.raises(ValueError, match="no relevant"):
+        retrieval(np.eye(3), np.zeros((3, 3), bool))
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 1000), num=st.integers(2, 12))
+def test_rank_is_that_of_the_best_relevant_item_in_a_sorted_list(seed: int, num: int) -> None:
+    rng = np.random.default_rng(seed)
+    similarity = rng.normal(size=(num, num + 2))
+    relevant = rng.random((num, num + 2)) < 0.3
+    relevant[:, 0] |= ~relevant.any(axis=1)
+    rank, _ = ranks_of(similarity, relevant)
+    for q in range(num):
+        order = np.argsort(-similarity[q])
+        assert rank[q] == 1 + next(i for i, item in enumerate(order) if relevant[q, item])
+
+
+def test_identical_texts_of_two_videos_are_relevant_to_both() -> None:
+    found = relevance([0, 1, 1, 2], ["a", "a", "b", "c"], num_videos=3)
+    assert found.tolist() == [
+        [True, True, False],
+        [True, True, False],
+        [False, True, False],
+        [False, False, True],
+    ]
+
+
+def test_dual_softmax_demotes_an_item_that_every_query_likes() -> None:
+    similarity = np.array([[0.50, 0.52], [0.10, 0.60]])
+    assert similarity[0].argmax() == 1
+    assert dual_softmax(similarity)[0].argmax() == 0
+
+
+def test_buckets_by_the_rarest_concept() -> None:
+    num_before = {0: 100, 1: 10, 2: 1}
+    assert bucket_of_concept(num_before) == {0: "head", 1: "middle", 2: "tail"}
+    found = by_bucket(np.array([1, 2, 1]), [[0], [0, 2], [2]], num_before)
+    assert found["head"] == {"R@1": 100, "num_queries": 1}
+    assert found["tail"] == {"R@1": 50, "num_queries": 2}

@@ -1,0 +1,133 @@
+"""The margin loss: hand-computed values, its bound, its edges."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from mama_train.objective.losses import (
+    MarginKind,
+    MarginLoss,
+    contrastive_loss_B,
+    margin_cosine,
+    same_pairs_BB,
+)
+
+
+def unit_rows(angles: list[float]) -> Tensor:
+    return torch.tensor([[math.cos(a), math.sin(a)] for a in angles], dtype=torch.float64)
+
+
+def by_hand(video: list[float], text: list[float], scale: float, mu: float) -> list[float]:
+    """The definition, written with scalar trigonometry."""
+    found = []
+    num = len(video)
+    for i in range(num):
+        positive = math.cos(max(0.0, abs(video[i] - text[i]) - mu))
+        rows = [math.exp(scale * math.cos(video[i] - text[j])) for j in range(num) if j != i]
+        columns = [math.exp(scale * math.cos(video[j] - text[i])) for j in range(num) if j != i]
+        p = math.exp(scale * positive)
+        found.append(-0.5 * (math.log(p / (p + sum(rows))) + math.log(p / (p + sum(columns)))))
+    return found
+
+
+def test_equals_the_definition() -> None:
+    video, text = [0.1, 1.3, 2.0], [0.5, 1.2, 0.7]  # one pair is nearer than the margin
+    expected = by_hand(video, text, 3.0, 0.2)
+    for mu in (0.2, torch.full((3,), 0.2, dtype=torch.float64)):
+        loss_B = contrastive_loss_B(
+            unit_rows(video), unit_rows(text), torch.tensor(math.log(3.0)), margin=mu
+        )
+        assert loss_B.tolist() == pytest.approx(expected, rel=1e-6)
+
+
+def test_subtracting_the_margin_helps_the_positive_pair() -> None:
+    """A flipped sign fails here: additive is larger, subtractive smaller than none."""
+    video, text = unit_rows([0.0, 1.0]), unit_rows([0.6, 1.9])
+    losses = {
+        kind: contrastive_loss_B(video, text, torch.tensor(1.0), kind=kind, margin=0.2).sum().item()
+        for kind in ("subtractive", "none", "additive", "cosine")
+    }
+    assert losses["subtractive"] < losses["none"] < losses["cosine"] < losses["additive"] + 0.2
+    assert losses["none"] < losses["additive"]
+
+
+def gradient_on_the_angle(
+    angle: Tensor, mu: float, scale: float, rest: float, kind: MarginKind
+) -> Tensor:
+    """|d loss / d λ_ii| when the negatives of the row sum to `rest`."""
+    angle = angle.clone().requires_grad_()
+    positive = scale * margin_cosine(angle.cos(), kind=kind, margin=mu)
+    loss = torch.logaddexp(positive, torch.full_like(positive, math.log(rest))) - positive
+    (grad,) = torch.autograd.grad(loss.sum(), angle)
+    return grad.abs()
+
+
+def test_gradient_is_at_most_that_without_margin_between_the_margin_and_a_right_angle() -> None:
+    for mu in np.linspace(0.02, 1.2, 13):
+        angles = torch.linspace(float(mu) + 1e-3, math.pi / 2, 200, dtype=torch.float64)
+        for scale in (1.0, 5.0, 20.0, 100.0):
+            for rest in np.exp(np.linspace(-scale, scale + 5, 7)):
+                with_margin = gradient_on_the_angle(angles, float(mu), scale, rest, "subtractive")
+                without = gradient_on_the_angle(angles, float(mu), scale, rest, "none")
+                assert (with_margin <= without * (1 + 1e-9) + 1e-12).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(mu=st.floats(0.0, 1.2), x=st.floats(-1.0, 1.0))
+def test_finite_everywhere_with_finite_gradient(mu: float, x: float) -> None:
+    for kind in ("subtractive", "none", "additive", "cosine"):
+        for below in ("clamp", "reflect"):
+            for dtype in (torch.float32, torch.float64):
+                at = torch.tensor([x, 1.0, -1.0, math.cos(mu)], dtype=dtype, requires_grad=True)
+                value = margin_cosine(at, kind=kind, margin=mu, below=below)
+                (grad,) = torch.autograd.grad(value.sum(), at)
+                assert torch.isfinite(value).all()
+                assert torch.isfinite(grad).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(mu=st.floats(0.01, 1.0), angle=st.floats(0.01, 3.1))
+def test_below_the_margin(mu: float, angle: float) -> None:
+    x = torch.tensor(math.cos(angle), dtype=torch.float64, requires_grad=True)
+    clamped = margin_cosine(x, margin=mu)
+    assert clamped.item() == pytest.approx(math.cos(max(0.0, angle - mu)), abs=2e-6)
+    reflected = margin_cosine(x, margin=mu, below="reflect")
+    assert reflected.item() == pytest.approx(math.cos(angle - mu), abs=1e-5)
+    if abs(angle - mu) > 1e-3:
+        (slope,) = torch.autograd.grad(reflected, x)
+        assert (slope.item() < 0) == (angle < mu)  # below the margin, closer is worse
+
+
+@settings(max_examples=40, deadline=None)
+@given(mu=st.floats(0.0, 1.0))
+def test_additive_falls_with_the_angle_all_the_way(mu: float) -> None:
+    x = torch.linspace(-1, 1, 400, dtype=torch.float64)
+    values = margin_cosine(x, kind="additive", margin=mu)
+    assert (values.diff() > -1e-9).all()
+
+
+def test_identical_texts_and_clips_are_no_negatives() -> None:
+    video, text = unit_rows([0.0, 0.3, 2.0]), unit_rows([0.1, 0.1, 1.5])
+    same = same_pairs_BB(torch.tensor([1, 2, 3]), torch.tensor([7, 7, 8]))
+    scale = torch.tensor(1.0)
+    loss_B = contrastive_loss_B(video, text, scale, same_BB=same)
+    first = contrastive_loss_B(video[[0, 2]], text[[0, 2]], scale)
+    second = contrastive_loss_B(video[[1, 2]], text[[1, 2]], scale)
+    assert loss_B[0].item() == pytest.approx(first[0].item())
+    assert loss_B[1].item() == pytest.approx(second[0].item())
+    everything_same = torch.ones(3, 3, dtype=torch.bool)
+    alone = contrastive_loss_B(video, text, scale, kind="none", same_BB=everything_same)
+    assert alone.tolist() == pytest.approx([0, 0, 0], abs=1e-12)
+
+
+@pytest.mark.parametrize("settings_", [{"kind": "spherical"}, {"below": "up"}, {"margin": 3.0}])
+def test_mistakes_name_the_value_and_what_is_allowed(settings_: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=str(next(iter(settings_.values())))):
+        MarginLoss(**settings_)  # type: ignore[arg-type]
