@@ -34,8 +34,8 @@ from mama_augment.caption.input.prompts import resolve
 from mama_augment.caption.requests import CaptionSettings, grid_of
 from mama_augment.caption.step import CaptionRun, open_job, run_caption
 from mama_augment.core import schema
-from mama_augment.core.store.ledger import Ledger
-from mama_augment.core.store.records import Manifest
+from mama_augment.core.ledger import Ledger
+from mama_augment.core.manifest import Manifest
 from mama_augment.core.store.step_dir import StepDir
 from mama_augment.runtime import RuntimeConfig
 

@@ -33,9 +33,9 @@ from mama_augment.balance.stats import ShardStats
 from mama_augment.concepts import ConceptAssigner, ConceptConfig, TextBatch, fit_assigner
 from mama_augment.concepts.column import concept_column
 from mama_augment.core.errors import InputError
+from mama_augment.core.manifest import fingerprint
 from mama_augment.core.schema import HELD_OUT, SPLITS
 from mama_augment.core.store.files import Folder
-from mama_augment.core.store.records import fingerprint
 from mama_augment.core.store.step_dir import StepDir
 
 REJECTS_PER_UNIT = 100_000

@@ -23,7 +23,7 @@ from mama_augment.balance.corpus import ClipTexts, read_clips, read_stream
 from mama_augment.balance.selection import REASONS
 from mama_augment.core import schema
 from mama_augment.core.draws import draw_bits
-from mama_augment.core.store.ledger import Reject
+from mama_augment.core.ledger import Reject
 from mama_augment.core.store.step_dir import StepDir
 
 MAX_OPEN_FILES = 200

@@ -14,7 +14,7 @@ from mama_augment.caption.sample import measure
 from mama_augment.caption.source import captions_of_unit, read_clips
 from mama_augment.caption.step import CaptionRun, check_start, plan
 from mama_augment.core.errors import InputError
-from mama_augment.core.store.records import Manifest
+from mama_augment.core.manifest import Manifest
 from mama_augment.core.store.step_dir import StepDir
 
 

@@ -20,9 +20,10 @@ from mama_augment.caption.requests import CaptionSettings
 from mama_augment.caption.source import Counted, count_captions
 from mama_augment.caption.worker import CaptionWorker
 from mama_augment.core.errors import InputError
+from mama_augment.core.ledger import Ledger
+from mama_augment.core.manifest import Manifest, versions
 from mama_augment.core.schema import HELD_OUT
-from mama_augment.core.store.ledger import Ledger
-from mama_augment.core.store.records import Manifest, versions
+from mama_augment.core.store.audit import audit
 from mama_augment.core.store.step_dir import StepDir
 from mama_augment.runtime import RuntimeConfig, run_units
 
@@ -129,7 +130,7 @@ def run_caption(
             on_captions(num_items)
 
     run_units(list(job.groups), make_worker, job.runtime, on_done)
-    return job.out.ledger()
+    return audit(job.out)
 
 
 def plan(

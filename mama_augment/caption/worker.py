@@ -20,8 +20,8 @@ from mama_augment.caption.judge.verdict import judge
 from mama_augment.caption.known import CaptionIndex, FirstOf, Known, finished
 from mama_augment.caption.requests import CaptionSettings, ClipRow, Prepared, prepare
 from mama_augment.caption.source import captions_of_unit, read_clips
+from mama_augment.core.ledger import Reject
 from mama_augment.core.schema import CAPTIONS
-from mama_augment.core.store.ledger import Reject
 from mama_augment.core.store.step_dir import StepDir
 from mama_augment.runtime.prefetch import prefetch
 

@@ -11,6 +11,7 @@ from mama_augment.cli.balance import balance, plan, report, validate
 from mama_augment.cli.caption import caption
 from mama_augment.cli.keyframes import inspect, keyframes
 from mama_augment.core.errors import InputError
+from mama_augment.core.store.audit import audit
 from mama_augment.shapes.world.config import WorldConfig
 
 app = typer.Typer(
@@ -48,7 +49,7 @@ def status(
     from mama_augment.core.store.step_dir import StepDir
 
     step_dir = StepDir.open(directory)
-    ledger = step_dir.ledger(deep=deep)
+    ledger = audit(step_dir, deep=deep)
     print_ledger(ledger, noun="items", out=directory)
     print_left_out(step_dir.manifest.left_out)
     print_reasons(*reject_reasons(step_dir))

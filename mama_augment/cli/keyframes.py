@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from mama_augment.core.store.audit import audit
 from mama_augment.decode.config import LimitsConfig, PictureConfig
 from mama_augment.keyframes.choose import STRATEGIES, KeyFrameConfig
 from mama_augment.keyframes.config import DECODERS, ClipConfig, SplitConfig, WorkConfig
@@ -227,7 +228,7 @@ def keyframes(
                     runs_on,
                     on_done=lambda unit_id, num_items: progress.advance(num_items),
                 )
-            ledger = step_dir.ledger()
+            ledger = audit(step_dir)
     except OSError as error:
         stopped(error, out, "clips")
     print_ledger(

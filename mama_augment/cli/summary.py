@@ -26,7 +26,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from mama_augment.core.store.ledger import Ledger
+from mama_augment.core.ledger import Ledger
 
 if TYPE_CHECKING:
     from mama_augment.keyframes.cut_step import Unsplit

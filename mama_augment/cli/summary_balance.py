@@ -24,8 +24,9 @@ from mama_augment.cli.summary import (
 )
 from mama_augment.concepts import ConceptConfig
 from mama_augment.concepts.histogram import spread
+from mama_augment.core.ledger import Ledger
 from mama_augment.core.schema import SPLITS
-from mama_augment.core.store.ledger import Ledger
+from mama_augment.core.store.audit import audit
 from mama_augment.core.store.lock import locked
 from mama_augment.core.store.step_dir import StepDir
 from mama_augment.runtime import RuntimeConfig
@@ -65,7 +66,7 @@ def run_with_summary(
             on_start=start,
             on_done=lambda unit_id, num_items: bars[0].advance(num_items),
         )
-    ledger = step_dir.ledger()
+    ledger = audit(step_dir)
     print_ledger(ledger, noun="texts", out=out, num_done=bars[0].num_done, seconds=bars[0].seconds)
     print_stats(json.loads(step_dir.folder.read_bytes(STATS_NAME)))
     return ledger

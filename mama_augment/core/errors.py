@@ -24,3 +24,12 @@ def check_positive(option: str, value: float) -> None:
     """
     if not (math.isfinite(value) and value > 0):
         raise InputError(f"{option} is {value}; more than 0, and finite, is needed")
+
+
+class StoppedError(RuntimeError):
+    """What stops a step although no item of it is at fault: a dead engine, a server that refuses
+    every request. Nothing is rejected for it; the units in flight stay pending."""
+
+
+class TerminatedError(KeyboardInterrupt):
+    """SIGTERM, when what was in flight has had its time."""

@@ -17,8 +17,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mama_augment.core.errors import InputError
+from mama_augment.core.manifest import Manifest, fingerprint
 from mama_augment.core.store.files import Folder
-from mama_augment.core.store.records import WAY_OUT, Manifest, check_config, fingerprint
+from mama_augment.core.store.records import WAY_OUT, check_config
 from mama_augment.core.store.step_dir import MANIFEST_NAME, StepDir, parquet_bytes
 from mama_augment.decode.config import Span
 from mama_augment.decode.errors import ClipError, verdict_of

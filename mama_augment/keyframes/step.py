@@ -13,9 +13,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from mama_augment.core.ledger import Reject
+from mama_augment.core.manifest import Manifest, fingerprint, versions
 from mama_augment.core.schema import CLIPS
-from mama_augment.core.store.ledger import Reject
-from mama_augment.core.store.records import Manifest, fingerprint, versions
 from mama_augment.core.store.step_dir import StepDir
 from mama_augment.decode.config import Span
 from mama_augment.decode.errors import ClipError, verdict_of

@@ -12,7 +12,8 @@ import dataclasses
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -20,13 +21,55 @@ import pyarrow.parquet as pq
 
 from mama_augment.core import schema
 from mama_augment.core.errors import DamagedError, InputError
+from mama_augment.core.ledger import Reject
+from mama_augment.core.manifest import Manifest, fingerprint
 from mama_augment.core.store.files import Folder
-from mama_augment.core.store.ledger import Ledger, Reject
 from mama_augment.core.store.lock import LOCK_NAME
-from mama_augment.core.store.records import Manifest, UnitRecord, check_same, fingerprint
+from mama_augment.core.store.records import UnitRecord, check_same
 
 MANIFEST_NAME = "manifest.json"
 ROW_GROUP_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True)
+class CommittedUnit:
+    """A unit's rows on disk; picklable."""
+
+    folder: Folder
+    record: UnitRecord
+
+    def table(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """All rows, or some columns of them."""
+        with self._open() as stream:
+            return pq.read_table(stream, columns=None if columns is None else list(columns))
+
+    def metadata(self) -> pq.FileMetaData:
+        """The file's footer: schema, row groups and their sizes."""
+        with self._open() as stream:
+            return pq.read_metadata(stream)
+
+    def row_groups(
+        self,
+        columns: Sequence[str] | None = None,
+        wanted: Callable[[int, int], bool] = lambda first_row, num_rows: True,
+    ) -> Iterator[tuple[int, pa.Table]]:
+        """(first row, rows) of each row group, one in memory at a time.
+
+        wanted: called with (first row, number of rows); a group that is not wanted is not read.
+        """
+        with self._open() as stream:
+            file = pq.ParquetFile(stream)
+            first_row = 0
+            for group in range(file.num_row_groups):
+                num_rows = file.metadata.row_group(group).num_rows
+                if wanted(first_row, num_rows):
+                    names = None if columns is None else list(columns)
+                    yield first_row, file.read_row_group(group, columns=names)
+                first_row += num_rows
+
+    def _open(self) -> pa.NativeFile:
+        assert self.record.data_file is not None, self.record.unit_id
+        return self.folder.open_input(self.record.data_file)
 
 
 class StepDir:
@@ -36,9 +79,16 @@ class StepDir:
         self.folder = folder
         self.manifest = manifest
 
+        self._records: dict[str, UnitRecord] | None = None
+
     @property
     def step(self) -> str:
         return self.manifest.step
+
+    @property
+    def rows(self) -> schema.StepTable:
+        """How rows of this step's files are accounted."""
+        return schema.STEP_TABLES.get(self.step, schema.StepTable())
 
     @classmethod
     def open(cls, uri: str, *, step: str | None = None) -> StepDir:
@@ -121,15 +171,15 @@ class StepDir:
     ) -> UnitRecord:
         """Publish a unit: its data, its rejects, then the record that makes it count.
 
-        Rows of a captions table whose status is `rejected` count as rejected.
+        Where a step's table holds rejected rows too (captions), they count as rejected.
         A unit that was committed before (a retry) is replaced; its old files are deleted last.
         """
         before = self.record(unit_id)
         fields: dict[str, Any] = {}
         num_ok = num_rejected_rows = 0
         if table is not None and table.num_rows:
-            num_ok = schema.num_ok_items(self.step, table)
-            num_rejected_rows = table.num_rows - num_ok if self.step == "caption" else 0
+            num_ok = self.rows.num_ok(table)
+            num_rejected_rows = table.num_rows - num_ok if self.rows.holds_rejected else 0
             data = parquet_bytes(table)
             prefix = f"{subfolder}/" if subfolder else ""
             fields |= self._publish(f"{prefix}{unit_id}", data, table.num_rows, "data")
@@ -154,6 +204,8 @@ class StepDir:
         if before is not None:
             for name in {f[0] for f in before.files()} - {f[0] for f in record.files()}:
                 self.folder.delete(name)
+        if self._records is not None:
+            self._records[unit_id] = record
         return record
 
     def _publish(self, stem: str, data: pa.Buffer, num_rows: int, kind: str) -> dict[str, Any]:
@@ -180,7 +232,20 @@ class StepDir:
             return None  # cut short or overwritten: the unit is not done
 
     def records(self) -> dict[str, UnitRecord]:
-        """The records that verify (their files exist with the recorded size), in unit order."""
+        """The records that verify (their files exist with the recorded size), in unit order.
+
+        Read once and remembered, with what this object commits; `reread` sees what others commit.
+        """
+        if self._records is None:
+            self._records = self._read_records()
+        return self._records
+
+    def reread(self) -> StepDir:
+        """The same directory as it is now."""
+        self._records = None
+        return self
+
+    def _read_records(self) -> dict[str, UnitRecord]:
         sizes = self.folder.sizes_bytes(recursive=True)
         found: dict[str, UnitRecord] = {}
         for unit_id in self.manifest.units:
@@ -218,22 +283,20 @@ class StepDir:
         with self.folder.open_input(record.rejects_file) as stream:
             return [Reject(**row) for row in pq.read_table(stream).to_pylist()]
 
+    def units(self) -> Iterator[CommittedUnit]:
+        """Every committed unit that has rows, in unit order; nothing is read yet."""
+        for record in self.records().values():
+            if record.data_file is not None:
+                yield CommittedUnit(self.folder, record)
+
     def tables(self, columns: list[str] | None = None) -> Iterator[pa.Table]:
         """The data of every committed unit, in unit order, one unit in memory at a time."""
-        for record in self.records().values():
-            table = self.read_data(record, columns)
-            if table is not None:
-                yield table
+        for unit in self.units():
+            yield unit.table(columns)
 
     def input_fingerprint(self) -> str:
         """What a next step remembers of this one: the committed content, unit by unit."""
         return fingerprint({u: r.data_sha256 for u, r in self.records().items()})
-
-    def ledger(self, *, deep: bool = False) -> Ledger:
-        """Count every item from the files alone; `deep` reads and hashes the files as well."""
-        from mama_augment.core.store.audit import audit
-
-        return audit(self, deep=deep)
 
     def remove_leftovers(self) -> None:
         """Delete the data files of killed runs, which no record names."""

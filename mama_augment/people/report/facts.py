@@ -10,8 +10,9 @@ from typing import Any
 import pyarrow.compute as pc
 
 from mama_augment.balance.stats import CONCEPTS_NAME, STATS_NAME
+from mama_augment.core.ledger import Ledger, Reject
 from mama_augment.core.schema import SPLITS
-from mama_augment.core.store.ledger import Ledger, Reject
+from mama_augment.core.store.audit import audit
 from mama_augment.core.store.step_dir import StepDir
 from mama_augment.people.report.origin import check_origin, read_sidecar
 
@@ -104,7 +105,7 @@ def collect(clips: str, captions: Sequence[str], shards: str) -> Facts:
         clips_dir=clips_dir,
         captions_dirs=captions_dirs,
         shards_dir=shards_dir,
-        ledgers=tuple((uri, step_dir.ledger()) for uri, step_dir in steps),
+        ledgers=tuple((uri, audit(step_dir)) for uri, step_dir in steps),
         reasons=tuple(reason for _, step_dir in steps for reason in reasons_of(step_dir)),
         costs=tuple(cost_of(uri, d) for uri, d in zip(captions, captions_dirs, strict=True)),
         num_videos=len(videos),

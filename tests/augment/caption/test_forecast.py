@@ -16,6 +16,7 @@ from mama_augment.caption.input.prompts import resolve
 from mama_augment.caption.requests import CaptionSettings
 from mama_augment.caption.step import CaptionRun, open_job, run_caption
 from mama_augment.core.errors import InputError
+from mama_augment.core.store.audit import audit
 from mama_augment.core.store.step_dir import StepDir
 from mama_augment.runtime import RuntimeConfig
 from tests.augment.caption.test_step import fail_writing
@@ -103,7 +104,7 @@ def test_what_the_output_directory_holds_is_not_asked_again(clips_dir: str, tmp_
             run_caption(job)
     finally:
         make_room()
-    assert StepDir.open(out).ledger().num_ok == 14
+    assert audit(StepDir.open(out)).num_ok == 14
     before = {p: p.read_bytes() for p in sorted(Path(out).rglob("*")) if p.is_file()}
     found = forecast(clips_dir, SETTINGS, ENGINE, out_uri=out)
     assert {p: p.read_bytes() for p in sorted(Path(out).rglob("*")) if p.is_file()} == before

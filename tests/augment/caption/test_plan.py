@@ -28,6 +28,7 @@ from mama_augment.cli import app, main
 from mama_augment.core.errors import InputError
 from mama_augment.core.schema import PLAN
 from mama_augment.core.store import step_dir as store
+from mama_augment.core.store.audit import audit
 from mama_augment.core.store.files import Folder
 from mama_augment.core.store.step_dir import StepDir
 from mama_augment.runtime import RuntimeConfig
@@ -84,7 +85,7 @@ def test_each_clip_gets_what_the_plan_says_and_every_unit_is_committed(
     assert len(script.asked) == 4
     found = StepDir.open(str(out))
     assert dict(found.manifest.units) == {"00000": 6, "00001": 0, "00002": 4}
-    deep = found.ledger(deep=True)
+    deep = audit(found, deep=True)
     assert deep.holds
     assert (deep.num_in, deep.num_units, deep.num_units_pending) == (10, 3, 0)
 
@@ -102,7 +103,7 @@ def test_a_plan_without_captions_needs_no_engine(clips_dir: str, tmp_path: Path)
     ledger = caption(clips_dir, tmp_path / "out", start=script.start, settings=settings)
     assert (ledger.num_in, ledger.exit_code, ledger.num_units_pending) == (0, 0, 0)
     assert script.num_starts == 0
-    assert StepDir.open(str(tmp_path / "out")).ledger(deep=True).holds
+    assert audit(StepDir.open(str(tmp_path / "out")), deep=True).holds
 
 
 def test_clips_that_the_plan_does_not_name_get_none(clips_dir: str, tmp_path: Path) -> None:
@@ -151,7 +152,7 @@ def test_captions_of_a_unit_that_was_cut_short_are_not_asked_for_again(
             caption(clips_dir, out, settings=settings)
     finally:
         make_room()
-    ledger = StepDir.open(str(out)).ledger(deep=True)
+    ledger = audit(StepDir.open(str(out)), deep=True)
     assert ledger.holds
     assert (ledger.num_ok, ledger.num_pending) == (0, 10)
     script = Script()
@@ -223,7 +224,7 @@ def test_ray_follows_a_plan_to_the_same_bytes(
     assert files(tmp_path / "local") == files(ray)
     manifests = [(tmp_path / name / "manifest.json").read_bytes() for name in ("local", "ray")]
     assert manifests[0] == manifests[1]
-    assert StepDir.open(str(ray)).ledger(deep=True).holds
+    assert audit(StepDir.open(str(ray)), deep=True).holds
 
 
 def test_a_plan_for_other_clips_is_refused_by_name(clips_dir: str, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from mama_augment.cli import app
 from mama_augment.concepts import ConceptConfig
 from mama_augment.core.errors import InputError
 from mama_augment.core.schema import SPLITS
+from mama_augment.core.store.audit import audit
 from mama_augment.core.store.step_dir import StepDir
 from mama_augment.runtime import RuntimeConfig
 from tests.augment.caption.test_plan import following
@@ -52,7 +53,7 @@ def test_held_out_clips_get_no_caption_and_are_told_of(clips_dir: str, tmp_path:
     found = StepDir.open(str(out))
     assert dict(found.manifest.units) == {"00000": 12, "00001": 10, "00002": 0}
     assert found.manifest.left_out == {"split_reserved": 9}
-    assert found.ledger(deep=True).holds
+    assert audit(found, deep=True).holds
     told = CliRunner().invoke(app, ["status", str(out)])
     assert told.exit_code == 0
     assert "9 clips get no caption, split_reserved" in told.output

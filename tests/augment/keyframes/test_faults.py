@@ -14,7 +14,8 @@ import pytest
 
 from mama_augment.cli.caption import find_model
 from mama_augment.core.errors import InputError
-from mama_augment.core.store.ledger import Reject
+from mama_augment.core.ledger import Reject
+from mama_augment.core.store.audit import audit
 from mama_augment.core.store.step_dir import StepDir
 from mama_augment.keyframes import cut_step as split
 from mama_augment.keyframes.choose import KeyFrameConfig
@@ -34,7 +35,7 @@ def test_a_name_that_is_no_text_costs_its_file_only(tmp_path: Path) -> None:
     (videos / os.fsdecode(b"\xff.mp4")).write_bytes(path.read_bytes())
     result = run(videos, "--out", tmp_path / "out")
     assert result.exit_code == 0, result.output
-    ledger = StepDir.open(str(tmp_path / "out")).ledger(deep=True)
+    ledger = audit(StepDir.open(str(tmp_path / "out")), deep=True)
     assert (ledger.num_in, ledger.num_ok, ledger.num_rejected) == (2, 1, 1)
     (reject,) = rejects_of(tmp_path / "out")
     assert reject.reason == "bad_name"
@@ -58,7 +59,7 @@ def test_a_uri_that_cannot_be_opened_costs_its_row_only(
     (tmp_path / "m.csv").write_text(f"video\n{uri}\n{path}\n")
     result = run(tmp_path / "m.csv", "--out", tmp_path / "out", *more)
     assert result.exit_code == (1 if verdict == "failed" else 0), result.output
-    ledger = StepDir.open(str(tmp_path / "out")).ledger(deep=True)
+    ledger = audit(StepDir.open(str(tmp_path / "out")), deep=True)
     assert (ledger.num_in, ledger.num_ok, ledger.num_pending) == (2, 1, 0)
     (reject,) = rejects_of(tmp_path / "out")
     assert (reject.verdict, reject.reason) == (verdict, reason)
@@ -220,7 +221,7 @@ def test_a_full_disk_stops_with_one_message_and_the_same_command_continues(tmp_p
     assert "Traceback" not in result.stderr
     assert "stopped: [Errno 27] File too large" in result.stderr
     assert "the same command continues" in result.stderr
-    ledger = StepDir.open(str(tmp_path / "out")).ledger(deep=True)
+    ledger = audit(StepDir.open(str(tmp_path / "out")), deep=True)
     assert (ledger.num_ok, ledger.num_pending) == (1, 1)
     assert command(videos, "--out", tmp_path / "out").returncode == 0
     assert command(videos, "--out", tmp_path / "whole").returncode == 0

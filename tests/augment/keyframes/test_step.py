@@ -18,6 +18,7 @@ from typer.testing import CliRunner, Result
 
 from mama_augment.cli import app
 from mama_augment.core.schema import CLIPS
+from mama_augment.core.store.audit import audit
 from mama_augment.core.store.step_dir import StepDir
 from tests.augment.numbered import read_number, write_numbered
 
@@ -69,7 +70,7 @@ def test_rows_are_what_the_format_says(folder: Path, tmp_path: Path) -> None:
         assert [read_number(jpeg) for jpeg in row["frames"]] == row["frame_index"]
         assert np.allclose(row["frame_seconds"], np.array(row["frame_index"]) / 25)
         assert (row["width_px"], row["height_px"], row["strategy"]) == (96, 64, "peaks")
-    ledger = step_dir.ledger(deep=True)
+    ledger = audit(step_dir, deep=True)
     assert ledger.holds
     assert (ledger.num_in, ledger.num_ok, ledger.num_rejected) == (11, 10, 1)
     (reject,) = [r for rec in step_dir.records().values() for r in step_dir.read_rejects(rec)]
@@ -184,7 +185,7 @@ def test_a_clip_over_the_time_limit_fails_alone(
     result = run(videos, "--out", tmp_path / "out", "--time-limit-seconds", "2")
     assert result.exit_code == 1, result.output
     step_dir = StepDir.open(str(tmp_path / "out"))
-    ledger = step_dir.ledger()
+    ledger = audit(step_dir)
     assert (ledger.num_ok, ledger.num_failed) == (1, 1)
     rejects = [r for rec in step_dir.records().values() for r in step_dir.read_rejects(rec)]
     assert [(r.reason, r.attempts) for r in rejects] == [("timeout", 2)]
