@@ -18,7 +18,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[1]
 AUGMENT = "from mama_augment.cli import main; main()"
 TRAIN = "from mama_train.cli import main; main()"
-CAPTION = "--model llava-shapes --engine transformers --batch-size 1 --captions-per-clip 2"
+CAPTION = "--model llava-shapes --engine transformers --batch-size 1 --num-captions 2"
 
 
 def commands(work: Path) -> list[tuple[str, list[str]]]:

@@ -6,20 +6,19 @@ seed alone; `rows-<unit>.arrow` in the scratch folder then holds each unit's cli
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from mama_augment.balance import shards
+from mama_augment.balance.config import BalanceStep
 from mama_augment.balance.corpus import ClipTexts, ClipWriter, Corpus
 from mama_augment.balance.gather import gather
-from mama_augment.balance.keep import BalanceConfig, auto_cap, concept_probabilities
+from mama_augment.balance.keep import auto_cap, concept_probabilities
 from mama_augment.balance.repeats import Repeats
 from mama_augment.balance.selection import (
     assign_concepts,
@@ -30,42 +29,12 @@ from mama_augment.balance.selection import (
 )
 from mama_augment.balance.splits import CandidatePool, DrawnSplits, SplitSizes, draw_splits
 from mama_augment.balance.stats import ShardStats
-from mama_augment.concepts import ConceptAssigner, ConceptConfig, TextBatch, fit_assigner
+from mama_augment.concepts import ConceptAssigner, TextBatch, fit_assigner
 from mama_augment.concepts.column import concept_column
-from mama_augment.core.errors import InputError
-from mama_augment.core.manifest import fingerprint
 from mama_augment.core.schema import HELD_OUT, SPLITS
-from mama_augment.core.store.files import Folder
 from mama_augment.core.store.step_dir import StepDir
 
 REJECTS_PER_UNIT = 100_000
-MAX_SHARD_MB = 1_024
-
-
-@dataclass(frozen=True, kw_only=True)
-class BalanceStep:
-    """Everything that decides what comes out."""
-
-    concepts: ConceptConfig = field(default_factory=ConceptConfig)
-    balance: BalanceConfig = field(default_factory=BalanceConfig)
-    sizes: SplitSizes = field(default_factory=SplitSizes)
-    shard_mb: int = 256
-    """About how large a shard gets, in MiB of frames."""
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.shard_mb <= MAX_SHARD_MB:
-            raise InputError(f"--shard-mb is {self.shard_mb}; allowed: 1 to {MAX_SHARD_MB}")
-
-    def manifest_config(self) -> dict[str, Any]:
-        """The config as it is compared on a rerun: files by their content, not their path."""
-        config = dataclasses.asdict(self)
-        config["concepts"]["vocabulary"] = _file_fingerprint(self.concepts.vocabulary)
-        config["concepts"]["model"] = _file_fingerprint(
-            self.concepts.model and f"{self.concepts.model.rstrip('/')}/model.json"
-        )
-        # JSON has no infinity.
-        config["balance"]["cap"] = None if self.balance.cap is None else str(self.balance.cap)
-        return config
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -243,13 +212,3 @@ class _UnitWriter:
     def __exit__(self, *error: object) -> None:
         for _, writer in self._open.values():
             writer.close()
-
-
-def _file_fingerprint(path: str | None) -> str | None:
-    if path is None:
-        return None
-    folder, _, name = path.rpartition("/")
-    source = Folder(folder or ("/" if path.startswith("/") else "."))
-    if source.size_bytes(name) is None:
-        raise InputError(f"{path!r}: no such file")
-    return fingerprint(source.read_bytes(name).decode())

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from mama_augment.balance.corpus import ClipTexts, read_clips, read_stream
 from mama_augment.balance.selection import REASONS
@@ -52,11 +51,8 @@ class Placement:
 def mean_frames_bytes(clips_dir: StepDir) -> float:
     """Mean size of a clip's frames, from the Parquet footers alone."""
     num_bytes = num_rows = 0
-    for record in clips_dir.records().values():
-        if record.data_file is None:
-            continue
-        with clips_dir.folder.open_input(record.data_file) as stream:
-            metadata = pq.ParquetFile(stream).metadata
+    for unit in clips_dir.units():
+        metadata = unit.metadata()
         for g in range(metadata.num_row_groups):
             group = metadata.row_group(g)
             columns = (group.column(c) for c in range(group.num_columns))
@@ -96,13 +92,9 @@ def spill_frames(
 
 
 def _frame_tables(clips_dir: StepDir) -> Iterator[pa.Table]:
-    for record in clips_dir.records().values():
-        if record.data_file is None:
-            continue
-        with clips_dir.folder.open_input(record.data_file) as stream:
-            file = pq.ParquetFile(stream)
-            for group in range(file.metadata.num_row_groups):
-                yield file.read_row_group(group, columns=_FRAMES).select(_FRAMES)
+    for unit in clips_dir.units():
+        for _, table in unit.row_groups(_FRAMES):
+            yield table.select(_FRAMES)
 
 
 def rows_path(scratch: Path, unit_id: str) -> Path:

@@ -13,12 +13,12 @@ from mama_augment.caption.engines.base import CaptionRequest, SamplingConfig
 from mama_augment.caption.identity import caption_key, draw_seed, frames_digest
 from mama_augment.caption.input.grid import (
     BrokenFrameError,
-    GridLayout,
     Image,
     compose_grid,
     decode_frame,
     spread,
 )
+from mama_augment.caption.input.layout import GridLayout
 from mama_augment.caption.input.prompts import Prompt, PromptRowError
 from mama_augment.caption.known import Known
 from mama_augment.core.schema import HELD_OUT

@@ -76,7 +76,7 @@ class CaptionWorker:
     def run_unit(self, unit_id: str) -> int:
         """Caption every unit of the group `unit_id`; returns the number of captions."""
         unit_ids = self.groups[unit_id]
-        records = self.out.records()
+        records = self.out.reread().records()
         todo = [u for u in unit_ids if u not in records or records[u].num_failed]
         try:
             requests = self._requests(todo)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from mama_augment.core.errors import InputError
+from mama_augment.core.fields import option
 from mama_augment.core.store.files import Folder
 
 ASSIGNERS = ("topics", "vocabulary", "embedding", "given")
@@ -47,17 +48,19 @@ class ConceptAssigner(Protocol):
 class ConceptConfig:
     """How concepts are found."""
 
-    assigner: str = "topics"
-    """`topics`, `vocabulary`, `embedding` or `given`."""
+    assigner: str = field(default="topics", metadata=option("--concepts", choices=ASSIGNERS))
+    """How concepts are found."""
     num_concepts: int | None = None
-    """Topics, clusters or mined phrases; each assigner has its own default."""
+    """Number of topics (8 by default), clusters or mined phrases."""
     vocabulary: str | None = None
-    """A file of phrases for `vocabulary`; without one, frequent phrases are mined."""
-    column: str | None = None
-    """The clips column that `given` and `embedding` read; a saved model remembers its own."""
-    model: str | None = None
-    """A saved assigner (a folder) to reuse instead of fitting one."""
+    """A file of phrases for `vocabulary`, one per line; without it, frequent phrases are mined."""
+    column: str | None = field(default=None, metadata=option("--concept-column"))
+    """The clips column of labels or vectors that `given` and `embedding` read; a saved model
+    remembers its own."""
+    model: str | None = field(default=None, metadata=option("--concept-model"))
+    """Use the `concept_model` folder of other shards again, instead of finding concepts anew."""
     seed: int = 0
+    """Decides every random draw: order, splits, topics."""
 
     def __post_init__(self) -> None:
         if self.assigner not in ASSIGNERS:

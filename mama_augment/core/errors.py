@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import math
+from collections.abc import Sequence
 
 
 class InputError(ValueError):
@@ -33,3 +35,20 @@ class StoppedError(RuntimeError):
 
 class TerminatedError(KeyboardInterrupt):
     """SIGTERM, when what was in flight has had its time."""
+
+
+def did_you_mean(value: str, allowed: Sequence[str], word: str = "allowed") -> str:
+    """`did you mean 'x'? allowed: …`; without the question where nothing is near."""
+    near = difflib.get_close_matches(str(value), allowed, n=1)
+    question = f"did you mean {near[0]!r}? " if near else ""
+    return f"{question}{word}: {', '.join(allowed)}"
+
+
+def check_choice(option: str, value: str, allowed: Sequence[str]) -> None:
+    """Refuse a value that is not one of several.
+
+    Raises:
+        InputError: naming the option, and what is near.
+    """
+    if value not in allowed:
+        raise InputError(f"{option} is {value!r}; {did_you_mean(value, allowed)}")

@@ -21,7 +21,7 @@ from mama_augment.core.errors import TerminatedError
 from mama_augment.core.ledger import Ledger
 from mama_augment.core.manifest import Manifest
 
-DRAIN_SECONDS = 10.0
+DRAIN_SECONDS = 5.0
 """After SIGTERM, how long units in flight may take to be finished and committed."""
 
 
@@ -77,7 +77,23 @@ Dir = TypeVar("Dir", bound=Directory)
 class Output(Protocol[Dir]):
     """The place that a step writes to; `core.store.output.StepOutput` is one."""
 
+    @property
+    def uri(self) -> str: ...
+
+    @property
+    def overwrite(self) -> bool:
+        """Discard what is there."""
+        ...
+
     def locked(self) -> AbstractContextManager[None]: ...
+
+    def begun(self) -> Dir | None:
+        """What an earlier run began there and this one may continue, of whatever step."""
+        ...
+
+    def to_resume(self, manifest: Manifest) -> Dir | None:
+        """What `open` continues; None where it starts anew. Writes nothing."""
+        ...
 
     def open(self, manifest: Manifest) -> Dir: ...
 
@@ -188,22 +204,27 @@ def run(
         TerminatedError: SIGTERM; what was in flight had `DRAIN_SECONDS` to be committed.
     """
     tell = tell or Silence()
-    with out.locked():
+    with _terminable() as stop, out.locked():
         try:
             manifest = step.manifest(out, tell)
             directory = out.open(manifest)
             todo = directory.units_to_do(retry_failed=retry_failed)
-            done = _run_stages(step, directory, todo, runtime, tell)
+            num_done, seconds = _run_stages(step, directory, todo, runtime, tell, stop)
             step.finish(directory)
             return Outcome(
-                ledger=out.audit(directory), manifest=manifest, num_done=done[0], seconds=done[1]
+                ledger=out.audit(directory), manifest=manifest, num_done=num_done, seconds=seconds
             )
         finally:
             step.close()
 
 
 def _run_stages(
-    step: Step[Dir], directory: Dir, todo: Sequence[str], runtime: Runtime, tell: Teller
+    step: Step[Dir],
+    directory: Dir,
+    todo: Sequence[str],
+    runtime: Runtime,
+    tell: Teller,
+    stop: _Stop,
 ) -> tuple[int, float]:
     """(items done, seconds) of the units in `todo`."""
     num_items = directory.manifest.units
@@ -211,7 +232,7 @@ def _run_stages(
     num_before = num_total - sum(num_items[unit_id] for unit_id in todo)
     num_done = 0
     started = time.monotonic()
-    with tell.progress(step.name, num_total, num_before) as shown, _terminable() as stop:
+    with tell.progress(step.name, num_total, num_before) as shown:
 
         def advance(number: int) -> None:
             nonlocal num_done
@@ -220,9 +241,8 @@ def _run_stages(
 
         for stage in step.stages(directory, todo, advance):
             on_done = _ignore if stage.counts_alone else lambda unit_id, number: advance(number)
-            runtime.run_units(stage.unit_ids, stage.make_worker, on_done, stop)
-            if stop.is_set():
-                raise TerminatedError
+            with stop.draining():
+                runtime.run_units(stage.unit_ids, stage.make_worker, on_done, stop.asked)
     return num_done, time.monotonic() - started
 
 
@@ -230,33 +250,51 @@ def _ignore(unit_id: str, num_items: int) -> None:
     """For workers that have counted already."""
 
 
-@contextmanager
-def _terminable() -> Iterator[threading.Event]:
-    """SIGTERM sets the event, and ends this thread when that was not enough.
+class _Stop:
+    """SIGTERM ends the main thread: at once, or when units in flight have had their time."""
 
-    Only the main thread can receive signals; in another one nothing changes.
-    """
-    stop = threading.Event()
+    def __init__(self) -> None:
+        self.asked = threading.Event()
+        self._drains = False
 
-    def terminate(number: int, frame: FrameType | None) -> None:
-        if stop.is_set():
+    def terminate(self, number: int, frame: FrameType | None) -> None:
+        """The handler of SIGTERM; a second one does not wait."""
+        if not self._drains or self.asked.is_set():
             raise TerminatedError
-        stop.set()
+        self.asked.set()
         signal.setitimer(signal.ITIMER_REAL, DRAIN_SECONDS)
 
-    def give_up(number: int, frame: FrameType | None) -> None:
+    def give_up(self, number: int, frame: FrameType | None) -> None:
+        """The handler of SIGALRM."""
         raise TerminatedError
 
+    @contextmanager
+    def draining(self) -> Iterator[None]:
+        """Inside, units are in flight."""
+        self._drains = True
+        try:
+            yield
+        finally:
+            self._drains = False
+            if self.asked.is_set():
+                signal.setitimer(signal.ITIMER_REAL, 0)
+        if self.asked.is_set():
+            raise TerminatedError
+
+
+@contextmanager
+def _terminable() -> Iterator[_Stop]:
+    """Handle SIGTERM; only the main thread receives signals, in another one nothing changes."""
+    stop = _Stop()
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
     before: list[tuple[int, Any]] = [
-        (signal.SIGTERM, signal.signal(signal.SIGTERM, terminate)),
-        (signal.SIGALRM, signal.signal(signal.SIGALRM, give_up)),
+        (signal.SIGTERM, signal.signal(signal.SIGTERM, stop.terminate)),
+        (signal.SIGALRM, signal.signal(signal.SIGALRM, stop.give_up)),
     ]
     try:
         yield stop
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in before:
             signal.signal(number, handler)

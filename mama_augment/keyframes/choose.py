@@ -8,13 +8,14 @@ the clip counts as a peak. Pure: arrays in, arrays out; nothing here decodes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
 from mama_augment.core.errors import InputError, check_positive
+from mama_augment.core.fields import option
 
 Array = npt.NDArray[np.float64]
 Segment = tuple[int, int]
@@ -31,21 +32,21 @@ MOST_KEY_FRAMES = 1024
 class KeyFrameConfig:
     """How many key frames a clip gets, and where shots are cut."""
 
-    num_frames: int = 12
+    num_frames: int = field(default=12, metadata=option("--num-frames", "-q"))
     """Q: key frames per clip; a clip with fewer frames gives all it has."""
-    strategy: str = "peaks"
-    """One of STRATEGIES."""
-    relative_threshold: float = 0.15
+    strategy: str = field(default="peaks", metadata=option(choices=STRATEGIES))
+    """How key frames are chosen."""
+    relative_threshold: float = field(default=0.15, metadata=option(hidden=True))
     """A peak is at least this share of the clip's strongest."""
-    least_change: float = 3.0
+    least_change: float = field(default=3.0, metadata=option(hidden=True))
     """A peak changes the picture by at least this much above its surroundings (luma levels)."""
-    sample_fps: float | None = None
-    """`peaks` looks at so many frames a second only; None: at all."""
-    max_frames_scanned: int | None = None
-    """`peaks` looks at so many frames at most, evenly spread; None: at all."""
-    baseline_frames: int = 31
+    sample_fps: float | None = field(default=None, metadata=option(default_shown="all"))
+    """For long videos: scan this many frames per second (peaks only)."""
+    max_frames_scanned: int | None = field(default=None, metadata=option(default_shown="all"))
+    """For long videos: scan at most this many frames of a clip, evenly spread (peaks only)."""
+    baseline_frames: int = field(default=31, metadata=option(hidden=True))
     """Window of the running median that is taken for ordinary motion."""
-    least_shot_frames: int = 4
+    least_shot_frames: int = field(default=4, metadata=option(hidden=True))
     """Peaks are at least this far apart."""
 
     def __post_init__(self) -> None:

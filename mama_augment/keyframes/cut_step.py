@@ -18,13 +18,14 @@ import pyarrow.parquet as pq
 
 from mama_augment.core.errors import InputError
 from mama_augment.core.manifest import Manifest, fingerprint
+from mama_augment.core.step import Output
 from mama_augment.core.store.files import Folder
 from mama_augment.core.store.records import WAY_OUT, check_config
-from mama_augment.core.store.step_dir import MANIFEST_NAME, StepDir, parquet_bytes
+from mama_augment.core.store.step_dir import StepDir, parquet_bytes
 from mama_augment.decode.config import Span
 from mama_augment.decode.errors import ClipError, verdict_of
 from mama_augment.inputs.clip_list import CLIP_LIST
-from mama_augment.keyframes.step import STEP, KeyFramesStep, clip_list_fingerprint
+from mama_augment.keyframes.config import STEP, KeyFramesStep, clip_list_fingerprint
 from mama_augment.runtime.isolate import IsolatedFunction, IsolationError
 
 SPLIT = "mama_augment.keyframes.cut:split_video"
@@ -41,13 +42,12 @@ class Unsplit:
 
 
 def split_clips(
-    out: str,
+    out: Output[StepDir],
     clips: pa.Table,
     step: KeyFramesStep,
     *,
     num_workers: int,
-    overwrite: bool = False,
-    on_done: Callable[[], None] = lambda: None,
+    on_done: Callable[[int], None] = lambda number: None,
 ) -> tuple[pa.Table, list[Unsplit]]:
     """The clip list with every clip replaced by its pieces, the same list on every run; and what
     could not be split.
@@ -58,25 +58,25 @@ def split_clips(
     Raises:
         InputError: the directory holds something else; before anything is decoded.
     """
-    is_begun = _check_directory(out, step, overwrite=overwrite)
+    is_begun = _check_directory(out, step)
     key = fingerprint([clip_list_fingerprint(clips), step.manifest_config()])
-    folder, name = Folder(out), f"input/clips-{key}.parquet"
-    if folder.exists(name) and not overwrite:
+    folder, name = Folder(out.uri), f"input/clips-{key}.parquet"
+    if folder.exists(name) and not out.overwrite:
         with folder.open_input(name) as stream:
             known = pq.read_table(stream)
         notes = json.loads((known.schema.metadata or {}).get(UNSPLIT, b"[]"))
         return known.cast(clips.schema), [Unsplit(**note) for note in notes]
     if is_begun:
         raise InputError(
-            f"{out!r} was made from another input than the one given (its input/ holds no pieces "
-            f"of this one). {WAY_OUT}"
+            f"{out.uri!r} was made from another input than the one given (its input/ holds no "
+            f"clips of this one). {WAY_OUT}"
         )
     pieces, unsplit = [], []
     with ThreadPoolExecutor(num_workers) as pool, _Splitters(step) as splitters:
         for spans, failure in pool.map(splitters.split, clips.select(CLIP_LIST.names).to_pylist()):
             pieces.append(spans)
             unsplit += [failure] if failure else []
-            on_done()
+            on_done(1)
     table = _expand(clips, pieces)
     notes = json.dumps([dataclasses.asdict(failure) for failure in unsplit]).encode()
     noted = table.replace_schema_metadata({**(table.schema.metadata or {}), UNSPLIT: notes})
@@ -84,14 +84,14 @@ def split_clips(
     return table, unsplit
 
 
-def _check_directory(out: str, step: KeyFramesStep, *, overwrite: bool) -> bool:
-    """Whether a run with this config has begun there; refuses what `open_step` will refuse."""
+def _check_directory(out: Output[StepDir], step: KeyFramesStep) -> bool:
+    """Whether a run with this config has begun there; refuses what opening it will refuse."""
     config = step.manifest_config()
-    if Folder(out).exists(MANIFEST_NAME) and not overwrite:
-        check_config(StepDir.open(out).manifest, STEP, config, out)
+    if (begun := out.begun()) is not None:
+        check_config(begun.manifest, STEP, config, out.uri)
         return True
     nothing = Manifest(step=STEP, config=config, input_fingerprint="", units={}, versions={})
-    StepDir.to_resume(out, nothing, overwrite=overwrite)
+    out.to_resume(nothing)
     return False
 
 

@@ -11,7 +11,8 @@ import sys
 from collections.abc import Mapping
 from multiprocessing.connection import Connection
 
-from mama_augment.runtime import MakeWorker, WorkerDiedError
+from mama_augment.core.step import MakeWorker
+from mama_augment.runtime import WorkerDiedError
 
 CHILD_MODULE = "mama_augment.runtime.process_child"
 CLOSE_SECONDS = 60.0

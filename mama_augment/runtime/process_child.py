@@ -12,7 +12,7 @@ import traceback
 from multiprocessing.connection import Connection
 from typing import NoReturn
 
-from mama_augment.runtime import UnitWorker
+from mama_augment.core.step import UnitWorker
 
 GRACE_SECONDS = 20.0
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import importlib.util
 import os
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mama_augment.caption.engines.base import CaptionEngine
 from mama_augment.core.errors import InputError
+from mama_augment.core.fields import option
 from mama_augment.runtime.gpus import GpuShare
 
 VLLM_LOGGING_LEVEL = "ERROR"
@@ -19,38 +20,44 @@ ENGINES = ("auto", "vllm", "transformers", "openai")
 
 
 @dataclass(frozen=True, kw_only=True)
-class EngineConfig:
+class ServingConfig:
     """How a model is run. None of it is meant to change what a caption says."""
 
-    name: str
-    """`vllm`, `transformers` or `openai`; `auto` has been settled."""
-    model: str
-    """A local directory; for `openai` the name that the server knows the model by."""
     batch_size: int = 16
     """transformers: captions generated together; halved when memory runs out."""
     max_in_flight: int = 256
     """vllm and openai: captions being generated at once."""
     tensor_parallel: int = 1
     """vllm: GPUs that share one model."""
-    gpu_memory_share: float = 0.9
+    gpu_memory_share: float = field(default=0.9, metadata=option(hidden=True))
     """vllm: share of a GPU's memory for weights and cache; lower it for several engines a GPU."""
     base_url: str = "http://localhost:8000/v1"
-    """openai: where the server answers."""
-    timeout_seconds: float = 300.0
+    """openai: the server's address."""
+    timeout_seconds: float = field(default=300.0, metadata=option(hidden=True))
     """openai: how long one request may take."""
 
     def __post_init__(self) -> None:
-        for option, value in (
+        for flag, value in (
             ("--batch-size", self.batch_size),
             ("--max-in-flight", self.max_in_flight),
             ("--tensor-parallel", self.tensor_parallel),
         ):
             if value < 1:
-                raise InputError(f"{option} is {value}; at least 1 is needed")
+                raise InputError(f"{flag} is {value}; at least 1 is needed")
         if not 0 < self.gpu_memory_share <= 1:
             raise InputError(
                 f"--gpu-memory-share is {self.gpu_memory_share}; allowed: above 0, up to 1"
             )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineConfig(ServingConfig):
+    """A model, and what runs it how."""
+
+    name: str
+    """`vllm`, `transformers` or `openai`; `auto` has been settled."""
+    model: str
+    """A local directory; for `openai` the name that the server knows the model by."""
 
 
 def settle(name: str) -> str:

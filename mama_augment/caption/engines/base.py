@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from mama_augment.caption.input.grid import Image
-from mama_augment.core.errors import InputError
+from mama_augment.core.errors import InputError, StoppedError
+
+if TYPE_CHECKING:  # so that `--help` need not wait for OpenCV
+    from mama_augment.caption.input.grid import Image
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,8 +17,11 @@ class SamplingConfig:
     """How tokens are drawn. Temperature 0.2 is that of the paper's demo; 0 takes the likeliest."""
 
     temperature: float = 0.2
+    """0 takes the likeliest word every time."""
     top_p: float = 1.0
+    """Draw among the likeliest words that make up this share."""
     max_tokens: int = 128
+    """Longer captions are cut, and rejected."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.temperature <= 10:
@@ -72,7 +77,7 @@ class EngineError:
 Result = list[Completion] | EngineError
 
 
-class EngineDiedError(RuntimeError):
+class EngineDiedError(StoppedError):
     """The engine is gone with everything in flight; a new one may take the requests again."""
 
 

@@ -72,6 +72,9 @@ _REFUSAL = re.compile(
     r"it\s+is\s+not\s+possible\s+(?:for\s+me\s+)?to\b)",
     re.IGNORECASE,
 )
+MOST_PASSES = 8
+"""A rewrite may lay bare what another pass takes away: "Image caption:" is a label only once it
+talks of the video."""
 _WORD = re.compile(r"\w+(?:['’-]\w+)*")
 _QUOTES = ('""', "''", "“”", "‘’", "``")
 
@@ -115,6 +118,15 @@ def judge(raw_text: str, *, prompt: str = "", finish_reason: str = "stop") -> Ve
 
 def clean(raw_text: str) -> str:
     """One line of plain text that talks of the video; idempotent."""
+    text = raw_text
+    for _ in range(MOST_PASSES):
+        before, text = text, _cleaned_once(text)
+        if text == before:
+            break
+    return text
+
+
+def _cleaned_once(raw_text: str) -> str:
     text = _MARKUP.sub(" ", raw_text)
     text = " ".join(text.split())
     text = _unwrap(text)

@@ -12,8 +12,7 @@ import dataclasses
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -23,53 +22,13 @@ from mama_augment.core import schema
 from mama_augment.core.errors import DamagedError, InputError
 from mama_augment.core.ledger import Reject
 from mama_augment.core.manifest import Manifest, fingerprint
+from mama_augment.core.store.committed import CommittedUnit
 from mama_augment.core.store.files import Folder
 from mama_augment.core.store.lock import LOCK_NAME
 from mama_augment.core.store.records import UnitRecord, check_same
 
 MANIFEST_NAME = "manifest.json"
 ROW_GROUP_BYTES = 64 * 2**20
-
-
-@dataclass(frozen=True)
-class CommittedUnit:
-    """A unit's rows on disk; picklable."""
-
-    folder: Folder
-    record: UnitRecord
-
-    def table(self, columns: Sequence[str] | None = None) -> pa.Table:
-        """All rows, or some columns of them."""
-        with self._open() as stream:
-            return pq.read_table(stream, columns=None if columns is None else list(columns))
-
-    def metadata(self) -> pq.FileMetaData:
-        """The file's footer: schema, row groups and their sizes."""
-        with self._open() as stream:
-            return pq.read_metadata(stream)
-
-    def row_groups(
-        self,
-        columns: Sequence[str] | None = None,
-        wanted: Callable[[int, int], bool] = lambda first_row, num_rows: True,
-    ) -> Iterator[tuple[int, pa.Table]]:
-        """(first row, rows) of each row group, one in memory at a time.
-
-        wanted: called with (first row, number of rows); a group that is not wanted is not read.
-        """
-        with self._open() as stream:
-            file = pq.ParquetFile(stream)
-            first_row = 0
-            for group in range(file.num_row_groups):
-                num_rows = file.metadata.row_group(group).num_rows
-                if wanted(first_row, num_rows):
-                    names = None if columns is None else list(columns)
-                    yield first_row, file.read_row_group(group, columns=names)
-                first_row += num_rows
-
-    def _open(self) -> pa.NativeFile:
-        assert self.record.data_file is not None, self.record.unit_id
-        return self.folder.open_input(self.record.data_file)
 
 
 class StepDir:
@@ -119,6 +78,22 @@ class StepDir:
                 f"`mama-augment {step}` output is needed here"
             )
         return cls(folder, manifest)
+
+    @classmethod
+    def open_finished(cls, uri: str, *, step: str) -> StepDir:
+        """Open a step's output that nothing is pending in.
+
+        Raises:
+            InputError: as `open`; or units are pending, so that what is made of it now would
+                differ from what is made later.
+        """
+        step_dir = cls.open(uri, step=step)
+        if pending := step_dir.units_to_do():
+            raise InputError(
+                f"{uri!r} is unfinished: {len(pending)} of {len(step_dir.manifest.units)} units "
+                f"are pending. Run the same `mama-augment {step}` command again; it continues"
+            )
+        return step_dir
 
     @classmethod
     def create_or_resume(cls, uri: str, manifest: Manifest, *, overwrite: bool = False) -> StepDir:

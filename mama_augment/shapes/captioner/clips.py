@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image as PilImage
 
-from mama_augment.caption.input.grid import GridLayout, compose_grid
+from mama_augment.caption.input.grid import compose_grid
+from mama_augment.caption.input.layout import GridLayout
 from mama_augment.decode.config import Span
 from mama_augment.keyframes.choose import KeyFrameConfig
 from mama_augment.keyframes.config import ClipConfig

@@ -17,9 +17,9 @@ from typer.testing import CliRunner
 
 from mama_augment.balance import shards
 from mama_augment.balance import step as balance
+from mama_augment.balance.config import BalanceStep
 from mama_augment.balance.keep import BalanceConfig
 from mama_augment.balance.splits import SplitSizes
-from mama_augment.balance.step import BalanceStep, run_step
 from mama_augment.cli import app
 from mama_augment.concepts import ConceptConfig
 from mama_augment.core.errors import InputError
@@ -28,6 +28,7 @@ from mama_augment.core.schema import SHARDS
 from mama_augment.core.store.audit import audit
 from mama_augment.core.store.step_dir import StepDir
 from mama_augment.runtime import RuntimeConfig
+from tests.augment.steps import run_balance
 from tests.augment.worlds import caption, clip, write_captions, write_clips
 
 COLOURS = ["red"] * 16 + ["blue"] * 3 + ["green"]
@@ -65,7 +66,7 @@ def run(clips: str, captions: list[str], out: Path, workers: int = 1, **options:
         balance=BalanceConfig(seed=seed, **options.pop("balance", {})),
         **options,
     )
-    return run_step(clips, captions, str(out), step, RuntimeConfig(num_workers=workers))
+    return run_balance(clips, captions, str(out), step, RuntimeConfig(num_workers=workers))
 
 
 def rows_of(step_dir: StepDir) -> list[dict[str, Any]]:

@@ -21,9 +21,7 @@ from typer.testing import CliRunner
 from mama_augment.budget.plan_file import PlannedCaptions, read_plan
 from mama_augment.caption.engines import EngineConfig
 from mama_augment.caption.engines.base import SamplingConfig
-from mama_augment.caption.forecast import forecast
 from mama_augment.caption.requests import CaptionSettings
-from mama_augment.caption.step import CaptionRun
 from mama_augment.cli import app, main
 from mama_augment.core.errors import InputError
 from mama_augment.core.schema import PLAN
@@ -43,6 +41,7 @@ from tests.augment.caption.test_step import (
     texts,
 )
 from tests.augment.scripted_engine import Script
+from tests.augment.steps import CaptionRun, forecast_of
 from tests.augment.worlds import clip, write_clips
 
 NUM_CLIPS = 20
@@ -302,19 +301,19 @@ def test_plans_are_read_from_uris_and_known_by_what_they_ask(counts: dict[str, i
 def test_the_dry_run_counts_what_the_plan_asks(clips_dir: str, tmp_path: Path) -> None:
     engine = EngineConfig(name="transformers", model="none", max_in_flight=4)
     settings = following(tmp_path / "p.parquet", COUNTS)
-    found = forecast(clips_dir, settings, engine)
+    found = forecast_of(clips_dir, settings, engine)
     assert (found.num_clips, found.num_captions, found.num_requests) == (4, 10, 4)
     assert found.num_output_tokens == 10 * SETTINGS.sampling.max_tokens
     script = Script()
-    found = forecast(clips_dir, settings, engine, with_sample=True, start_engine=script.start)
+    found = forecast_of(clips_dir, settings, engine, with_sample=True, start_engine=script.start)
     assert (found.num_output_tokens, found.num_prompt_tokens) == (10 * 7, 10 * 20)
     assert set(script.asked) == {"00000:0:0", "00000:5:0", "00000:6:0", "00002:1:0"}
     caption(clips_dir, tmp_path / "one", settings=settings)
     more = following(tmp_path / "more.parquet", COUNTS | {"c00": 4, "c01": 2})
-    found = forecast(clips_dir, more, engine, run=CaptionRun(reuse_uri=str(tmp_path / "one")))
+    found = forecast_of(clips_dir, more, engine, how=CaptionRun(reuse_uri=str(tmp_path / "one")))
     assert (found.num_captions, found.num_there, found.num_requests) == (13, 10, 2)
     nothing = following(tmp_path / "nothing.parquet", {"c00": 0})
-    found = forecast(clips_dir, nothing, engine, with_sample=True, start_engine=script.start)
+    found = forecast_of(clips_dir, nothing, engine, with_sample=True, start_engine=script.start)
     assert (found.num_clips, found.num_requests, found.is_measured) == (0, 0, False)
 
 

@@ -17,10 +17,9 @@ import pytest
 from mama_augment.caption.engines import EngineConfig
 from mama_augment.caption.engines.base import EngineDiedError, SamplingConfig
 from mama_augment.caption.engines.supervised import StartEngine
-from mama_augment.caption.input.grid import GridLayout
+from mama_augment.caption.input.layout import GridLayout
 from mama_augment.caption.input.prompts import resolve
 from mama_augment.caption.requests import CaptionSettings
-from mama_augment.caption.step import CaptionRun, open_job, run_caption
 from mama_augment.core import schema
 from mama_augment.core.errors import InputError
 from mama_augment.core.ledger import Ledger
@@ -29,6 +28,7 @@ from mama_augment.core.store.audit import audit
 from mama_augment.core.store.step_dir import StepDir
 from mama_augment.runtime import RuntimeConfig
 from tests.augment.scripted_engine import Script, start_plain
+from tests.augment.steps import CaptionRun, open_job, run_caption
 from tests.augment.worlds import clip, write_clips
 
 SETTINGS = CaptionSettings(

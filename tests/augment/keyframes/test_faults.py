@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from mama_augment.cli.caption import find_model
+from mama_augment.caption.config import AskConfig
 from mama_augment.core.errors import InputError
 from mama_augment.core.ledger import Reject
 from mama_augment.core.store.audit import audit
@@ -66,7 +66,7 @@ def test_a_uri_that_cannot_be_opened_costs_its_row_only(
     assert words in reject.message
 
 
-def test_what_could_not_be_split_is_said_on_every_run_and_overwrite_splits_anew(
+def test_what_could_not_be_cut_is_said_on_every_run_and_overwrite_cuts_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     videos, out = tmp_path / "videos", tmp_path / "out"
@@ -84,7 +84,7 @@ def test_what_could_not_be_split_is_said_on_every_run_and_overwrite_splits_anew(
     arguments = (videos / "m.csv", "--out", out, "--split-seconds", "1")
     result = run(*arguments, "--time-limit-seconds", "2")
     assert result.exit_code == 1, result.output  # gone.mp4
-    assert "2 of the videos could not be split" in result.output
+    assert "2 of the videos could not be cut" in result.output
     assert "gone.mp4 (missing" in result.output
     assert "hang.mp4 (timeout: killed after 2 seconds)" in result.output
     assert "--overwrite" in result.output
@@ -101,7 +101,7 @@ def test_what_could_not_be_split_is_said_on_every_run_and_overwrite_splits_anew(
     pieces = [f"first.mp4-000{number}" for number in range(3)]
     assert clip_ids() == [*pieces, "hang.mp4"]
     again = run(*arguments)
-    assert "2 of the videos could not be split" in again.output
+    assert "2 of the videos could not be cut" in again.output
     monkeypatch.setattr(split, "SPLIT", whole_split)
     (videos / "gone.mp4").write_bytes((videos / "first.mp4").read_bytes())
     result = run(*arguments, "--overwrite")
@@ -231,4 +231,4 @@ def test_a_full_disk_stops_with_one_message_and_the_same_command_continues(tmp_p
 @pytest.mark.parametrize("picture_px", [0, 1_000_000])
 def test_a_grid_has_a_size_that_fits_into_memory(picture_px: int) -> None:
     with pytest.raises(InputError, match=rf"--picture-px is {picture_px}; allowed: 1 to 4096"):
-        find_model("llava-shapes", "transformers", picture_px, "")
+        AskConfig(picture_px=picture_px)

@@ -8,13 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mama_augment.caption.input.grid import (
-    BrokenFrameError,
-    GridLayout,
-    compose_grid,
-    decode_frame,
-    spread,
-)
+from mama_augment.caption.input.grid import BrokenFrameError, compose_grid, decode_frame, spread
+from mama_augment.caption.input.layout import GridLayout
 from mama_augment.core.errors import InputError
 
 COLOURS = np.random.default_rng(0).integers(40, 256, (12, 3)).astype(np.uint8)
