@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -26,7 +28,7 @@ def commands(work: Path) -> list[tuple[str, list[str]]]:
     clips, captions, shards = f"{work}/clips", f"{work}/captions", f"{work}/shards"
     lines = [
         (AUGMENT, f"shapes {work}/world --num-videos 24"),
-        (AUGMENT, f"keyframes {work}/world/manifest.jsonl --out {clips}"),
+        (AUGMENT, f"keyframes {work}/world/manifest.csv --out {clips}"),
         (AUGMENT, f"keyframes {work}/world/videos --out {work}/cut --split-scenes -q 4"),
         (AUGMENT, f"keyframes {work}/world/videos --out {work}/packets --strategy packets"),
         (AUGMENT, f"caption {clips} --out {captions} {CAPTION}"),
@@ -43,6 +45,7 @@ def run(tree: Path, work: Path) -> dict[str, str]:
         subprocess.run(
             [sys.executable, "-c", program, *arguments],
             cwd=tree,
+            env={**os.environ, "PYTHONPATH": str(tree)},
             check=True,
             stdout=subprocess.DEVNULL,
         )
@@ -58,6 +61,7 @@ def main() -> None:
     parser.add_argument("commit")
     parser.add_argument("--work", type=Path, default=Path("/tmp/same_bytes"))
     options = parser.parse_args()
+    shutil.rmtree(options.work, ignore_errors=True)
     tree = options.work / "tree"
     git = ["git", "-C", str(REPOSITORY), "worktree"]
     subprocess.run([*git, "add", "--detach", str(tree), options.commit], check=True)
