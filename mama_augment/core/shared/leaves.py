@@ -152,7 +152,7 @@ def build(
 
 def value_of(leaf: Leaf, given: Any) -> Any:
     if leaf.spec.parse is not None and isinstance(given, str):
-        return leaf.spec.parse(given)
+        return leaf.default if given == str(leaf.default) else leaf.spec.parse(given)
     origin = get_origin(leaf.annotation)
     if origin is tuple or any(get_origin(a) is tuple for a in get_args(leaf.annotation)):
         return tuple(given or ())

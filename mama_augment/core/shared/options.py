@@ -140,7 +140,7 @@ def _common(
             typer.Option(
                 "--config",
                 help="Settings from a TOML file, under the names of the options; options given "
-                "here win. " + shipped_text(configs),
+                "here win." + shipped_text(configs),
                 callback=load,
                 is_eager=True,
                 show_default=False,

@@ -59,4 +59,4 @@ def shipped_configs(package: str) -> list[str]:
 
 def shipped_text(package: str) -> str:
     names = shipped_configs(package)
-    return f"Shipped: {', '.join(names)}." if names else ""
+    return f" Shipped: {', '.join(names)}." if names else ""
