@@ -30,7 +30,6 @@ from footage import FPS, Footage, Truth, repeat_footage, write_footage
 
 from mama_augment.decode.config import LimitsConfig, Span
 from mama_augment.inputs.find import find_clips
-from mama_augment.keyframes.choose import KeyFrameConfig
 from mama_augment.keyframes.config import ClipConfig, ClipFrames
 from mama_augment.keyframes.step import (
     EXTRACT,
@@ -39,6 +38,7 @@ from mama_augment.keyframes.step import (
     run_step,
     threads_per_worker,
 )
+from mama_augment.keyframes.strategies.config import KeyFrameConfig
 from mama_augment.runtime import RuntimeConfig
 from mama_augment.runtime.isolate import IsolatedFunction, IsolationError
 

@@ -7,8 +7,9 @@ from typing import Annotated
 import typer
 
 from mama_augment.decode.config import LimitsConfig, PictureConfig
-from mama_augment.keyframes.choose import STRATEGIES, KeyFrameConfig
 from mama_augment.keyframes.config import DECODERS, ClipConfig, SplitConfig, WorkConfig
+from mama_augment.keyframes.strategies import STRATEGIES
+from mama_augment.keyframes.strategies.config import KeyFrameConfig
 from mama_augment.runtime import RuntimeConfig
 
 CHOICE, PICTURES = "Which frames", "Pictures"

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 
 from mama_augment.core.errors import InputError
 from mama_augment.decode.config import LimitsConfig, PictureConfig
-from mama_augment.keyframes.choose import KeyFrameConfig
+from mama_augment.keyframes.strategies.config import KeyFrameConfig
 
 DECODERS = ("av", "decord")
 LEAST_PIECE_SECONDS = 0.1

@@ -13,11 +13,11 @@ from mama_augment.decode.config import PictureConfig, Span
 from mama_augment.decode.errors import ClipError
 from mama_augment.decode.local_file import local_file
 from mama_augment.decode.picture import Scaler
-from mama_augment.decode.reader import DEFAULT_FPS, ClipReader
+from mama_augment.decode.reader import ClipReader
 from mama_augment.decode.source import open_video
-from mama_augment.keyframes import choose as keyframes
 from mama_augment.keyframes.config import ClipConfig, SplitConfig
-from mama_augment.keyframes.scan import Scanner
+from mama_augment.keyframes.strategies.choose import find_peaks
+from mama_augment.keyframes.strategies.scan import scan_clip
 
 MILLISECONDS = 1000
 
@@ -73,17 +73,13 @@ def scene_cuts(reader: ClipReader, least_seconds: float, config: ClipConfig) -> 
 
     Where few frames are looked at, a cut lies in the middle of the two that it was found between.
     """
-    choice, fps = config.choice, reader.info.fps or DEFAULT_FPS
-    sample = keyframes.choose_scanned(reader.is_key, choice, fps)
     scaler = Scaler(PictureConfig(short_side_px=16), reader.info.pixel_aspect)
-    expected_frames = reader.num_indexed if sample is None else len(sample)
-    scanner = Scanner(scaler, expected_frames=expected_frames, num_wanted=1)
-    scan = scanner.run(reader.frames() if sample is None else reader.fetch(sample))
+    scan = scan_clip(reader, scaler, config.choice, num_wanted=1)
     if not scan.pts:
         return []
     seconds = array("d", map(reader.info.seconds, scan.pts))
     kept = np.array([seconds[0], seconds[-1]])
-    for peak in keyframes.find_peaks(scan.change_N, choice)[1:]:
+    for peak in find_peaks(scan.change_N, config.choice)[1:]:
         # Between two frames: no rounding can move it to the other side.
         cut = _rounded((seconds[peak] + seconds[peak - 1]) / 2)
         if np.abs(kept - cut).min() >= least_seconds:

@@ -17,7 +17,7 @@ from mama_augment.core.errors import InputError
 from mama_augment.core.store.ledger import Reject
 from mama_augment.core.store.step_dir import StepDir
 from mama_augment.keyframes import cut_step as split
-from mama_augment.keyframes.choose import KeyFrameConfig
+from mama_augment.keyframes.strategies.config import KeyFrameConfig
 from tests.augment.keyframes.test_step import MAIN, REPOSITORY, files_of, run
 from tests.augment.numbered import write_numbered
 

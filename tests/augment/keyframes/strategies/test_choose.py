@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from mama_augment.core.errors import InputError
 from mama_augment.decode.fetch_plan import plan_fetch
-from mama_augment.keyframes import choose as keyframes
-from mama_augment.keyframes.choose import KeyFrameConfig
-from mama_augment.keyframes.packet_signal import choose_by_packets, find_packet_peaks
+from mama_augment.keyframes.strategies import choose as keyframes
+from mama_augment.keyframes.strategies.config import KeyFrameConfig
+from mama_augment.keyframes.strategies.packet_signal import choose_by_packets, find_packet_peaks
 
 CONFIG = KeyFrameConfig()
 num_frames = st.integers(1, 400)

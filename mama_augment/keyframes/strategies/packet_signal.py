@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from mama_augment.keyframes.choose import Segment, allot
+from mama_augment.keyframes.strategies.choose import Segment, allot
 
 Array = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
