@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mama_augment.keyframes.strategies.base import Choice, ClipView
+from mama_augment.keyframes.strategies.base import Choice, ClipView, Strategy
 from mama_augment.keyframes.strategies.config import KeyFrameConfig
 from mama_augment.keyframes.strategies.packets import Packets
 from mama_augment.keyframes.strategies.peaks import Peaks
@@ -13,7 +13,7 @@ GAP_SECONDS = 5.0
 """The container alone is trusted only if intra frames are never further apart."""
 
 
-class Auto:
+class Auto(Strategy):
     """Decides for each clip; a row records what was decided."""
 
     name = "auto"

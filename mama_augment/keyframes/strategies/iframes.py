@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from mama_augment.keyframes.strategies.base import Choice, ClipView
+from mama_augment.keyframes.strategies.base import Choice, ClipView, Strategy
 from mama_augment.keyframes.strategies.choose import choose_iframes
 from mama_augment.keyframes.strategies.config import KeyFrameConfig
 
 
-class IFrames:
+class IFrames(Strategy):
     """The codec's own intra frames, evenly thinned; the longest gaps are filled where few."""
 
     name = "iframes"

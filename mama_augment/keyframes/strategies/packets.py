@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from mama_augment.keyframes.strategies.base import Choice, ClipView
+from mama_augment.keyframes.strategies.base import Choice, ClipView, Strategy
 from mama_augment.keyframes.strategies.choose import split_at_peaks
 from mama_augment.keyframes.strategies.config import KeyFrameConfig
 from mama_augment.keyframes.strategies.packet_signal import choose_by_packets, find_packet_peaks
 
 
-class Packets:
+class Packets(Strategy):
     """One key frame or more of every shot that the packets show, at small cost."""
 
     name = "packets"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from mama_augment.keyframes.strategies.base import Choice, ClipView
+from mama_augment.keyframes.strategies.base import Choice, ClipView, Strategy
 from mama_augment.keyframes.strategies.choose import find_peaks
 from mama_augment.keyframes.strategies.config import KeyFrameConfig
 
 
-class Peaks:
+class Peaks(Strategy):
     """One key frame or more of every shot, the sharpest and stillest."""
 
     name = "peaks"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from mama_augment.keyframes.strategies.base import Choice, ClipView
+from mama_augment.keyframes.strategies.base import Choice, ClipView, Strategy
 from mama_augment.keyframes.strategies.choose import choose_uniform
 from mama_augment.keyframes.strategies.config import KeyFrameConfig
 
 
-class Uniform:
+class Uniform(Strategy):
     """Even places; a clip without an index is scanned, for nobody knows its length before."""
 
     name = "uniform"
