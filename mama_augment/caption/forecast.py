@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mama_augment.caption.engines import EngineConfig, make_engine
+from mama_augment.caption.engines import ENGINES, EngineConfig, make_engine
 from mama_augment.caption.engines.supervised import StartEngine
 from mama_augment.caption.known import CaptionIndex, FirstOf, Known, finished
 from mama_augment.caption.requests import CaptionSettings, identify, runs
@@ -76,7 +76,8 @@ def forecast(
     num_clips = num_rows - sum(manifest.left_out.values())
     left = _count_left(clips, manifest, settings, out, run)
     num_output = left.num_captions * settings.sampling.max_tokens
-    num_prefills = left.num_captions if engine.name == "transformers" else left.num_requests
+    kind = ENGINES[engine.name]
+    num_prefills = left.num_requests if kind.shares_prefill else left.num_captions
     num_prompt, seconds, is_measured = None, None, False
     if with_sample and left.num_requests:
         sample = measure(clips, settings, engine, num_clips, start_engine)
@@ -100,7 +101,7 @@ def forecast(
         is_measured=is_measured,
         engine_seconds=seconds,
         is_time_measured=is_measured or (with_sample and tokens_per_second is None),
-        num_engines=1 if engine.name == "openai" else max(1, min(num_engines, left.num_units)),
+        num_engines=1 if kind.is_server else max(1, min(num_engines, left.num_units)),
     )
 
 

@@ -288,19 +288,13 @@ def find_model(value: str, engine_name: str, picture_px: int | None, base_url: s
     """The model to use, with the picture size that the user asked for.
 
     Raises:
-        InputError: see `mama_augment.caption.engines.models.find`.
+        InputError: see `mama_augment.caption.engines.find_model`.
     """
     from dataclasses import replace
 
-    from mama_augment.caption.engines import models
+    from mama_augment.caption import engines
 
     if picture_px is not None and not 1 <= picture_px <= MOST_PICTURE_PX:
         raise InputError(f"--picture-px is {picture_px}; allowed: 1 to {MOST_PICTURE_PX}")
-    if engine_name == "openai":
-        from mama_augment.caption.engines.openai import check_server
-
-        found = models.served(value)
-        check_server(base_url, found.name)
-    else:
-        found = models.find(value)
+    found = engines.find_model(engine_name, value, base_url)
     return replace(found, size_px=(picture_px, picture_px)) if picture_px else found

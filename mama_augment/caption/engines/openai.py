@@ -16,7 +16,7 @@ from typing import Any
 
 import cv2
 
-from mama_augment.caption.engines import EngineConfig
+from mama_augment.caption.engines import EngineConfig, models
 from mama_augment.caption.engines.base import (
     CaptionRequest,
     Completion,
@@ -232,6 +232,17 @@ def call(url: str, body: bytes | None, timeout_seconds: float) -> dict[str, Any]
         raise
     except ValueError as error:
         raise http.client.HTTPException(f"the answer is no JSON: {error}") from error
+
+
+def find_served(model: str, base_url: str) -> models.Model:
+    """The model that a server knows by this name.
+
+    Raises:
+        InputError: see `check_server`.
+    """
+    found = models.served(model)
+    check_server(base_url, found.name)
+    return found
 
 
 def check_server(base_url: str, model: str) -> None:
