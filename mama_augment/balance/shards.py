@@ -20,9 +20,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mama_augment.balance.corpus import ClipTexts, read_clips, read_stream
-from mama_augment.balance.selection import REASONS
 from mama_augment.core import schema
 from mama_augment.core.draws import draw_bits
+from mama_augment.core.reasons import reason_of
 from mama_augment.core.store.ledger import Reject
 from mama_augment.core.store.step_dir import StepDir
 
@@ -177,8 +177,8 @@ def _detail(reason: str, probability: float) -> str:
 
 
 def _reject(identity: str, reason: str, text: str) -> Reject:
-    message = f"{REASONS[reason]}: {text}" if text else REASONS[reason]
-    return Reject(id=identity, step="balance", verdict="rejected", reason=reason, message=message)
+    why = reason_of("balance", reason).text
+    return Reject.of("balance", reason, id=identity, message=f"{why}: {text}" if text else why)
 
 
 def num_items(clip: ClipTexts) -> int:

@@ -134,7 +134,7 @@ class CaptionWorker:
         clip = prepared.clip
         if prepared.reject is not None:
             reason, message = prepared.reject
-            error = EngineError(reason=reason, message=message, verdict="rejected")
+            error = EngineError(reason=reason, message=message)
             for index in range(clip.num_captions):
                 self._record(prepared, index, error)
             return
@@ -181,13 +181,8 @@ class CaptionWorker:
 
     def _reject(self, unit: _Unit, identity: str, error: EngineError) -> Reject:
         before = unit.attempts.get(identity, 0) if error.verdict == "failed" else 0
-        return Reject(
-            id=identity,
-            step="caption",
-            verdict=error.verdict,
-            reason=error.reason,
-            message=error.message,
-            attempts=before + 1,
+        return Reject.of(
+            "caption", error.reason, id=identity, message=error.message, attempts=before + 1
         )
 
     def _row(self, prepared: Prepared, index: int, completion: Completion) -> dict[str, Any]:

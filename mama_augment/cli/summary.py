@@ -26,6 +26,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from mama_augment.core.reasons import reason_of
 from mama_augment.core.store.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -38,12 +39,6 @@ DISK_ERRORS = (
     *(errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ENAMETOOLONG),
 )
 """A disk that is full, may not be written to, or is gone; object stores give no number."""
-LEFT_OUT = {
-    "split_reserved": "given to meta, val or test, where `balance` takes no generated caption; "
-    "--every-split captions them",
-    "not_planned": "the plan gives them none",
-}
-"""Why `caption` asks nothing for a clip."""
 
 console = Console()
 error_console = Console(stderr=True)
@@ -174,6 +169,5 @@ def print_left_out(left_out: Mapping[str, int]) -> None:
     """Clips that get no caption: they are no items of the step, and are told of beside it."""
     for reason, num_clips in left_out.items():
         clips = "1 clip gets" if num_clips == 1 else f"{num_clips:,} clips get"
-        console.print(
-            f"{clips} no caption, {reason}: {LEFT_OUT[reason]}", soft_wrap=True, highlight=False
-        )
+        why = reason_of("caption", reason).text
+        console.print(f"{clips} no caption, {reason}: {why}", soft_wrap=True, highlight=False)

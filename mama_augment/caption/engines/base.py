@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from mama_augment.caption.input.grid import Image
 from mama_augment.core.errors import InputError
+from mama_augment.core.reasons import Verdict, verdict_of
 from mama_augment.core.registry import load
 
 
@@ -62,14 +63,19 @@ class Completion:
 
 @dataclass(frozen=True, kw_only=True)
 class EngineError:
-    """Why a request has no completions; a value, so that one request never costs another.
-
-    verdict: `rejected` (the request's own fault, the same every time) or `failed` (worth a retry).
-    """
+    """Why a request has no completions; a value, so that one request never costs another."""
 
     reason: str
+    """A registered one of the step `caption` (core/reasons.py)."""
     message: str
-    verdict: str = "failed"
+
+    def __post_init__(self) -> None:
+        assert self.verdict in ("rejected", "failed"), self.verdict
+
+    @property
+    def verdict(self) -> Verdict:
+        """`rejected` (the request's own fault, the same every time) or `failed`."""
+        return verdict_of("caption", self.reason)
 
 
 Result = list[Completion] | EngineError
