@@ -48,7 +48,10 @@ class Clusters(ConceptAssigner):
     """Assigns the nearest centre; none where the clip has no vector."""
 
     name = "embedding"
-    help = "one of --num-concepts (64) k-means clusters of the vectors in --concept-column"
+    help = (
+        "one of --num-concepts (64) k-means clusters of the vectors (lists of numbers) in "
+        "--concept-column"
+    )
     options = ("num_concepts", "column", "seed")
     reads = ColumnKind(text="vectors: lists of numbers", fits=_holds_vectors)
 
