@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from mama_augment.decode.config import LimitsConfig, PictureConfig
-from mama_augment.keyframes.config import DECODERS, ClipConfig, SplitConfig, WorkConfig
+from mama_augment.keyframes.config import DECODERS, ClipConfig, CutConfig, WorkConfig
 from mama_augment.keyframes.strategies import STRATEGIES
 from mama_augment.keyframes.strategies.config import KeyFrameConfig
 from mama_augment.runtime import RuntimeConfig
@@ -63,13 +63,13 @@ def keyframes(
             show_default="no",
             rich_help_panel=CHOICE,
         ),
-    ] = SplitConfig.seconds,
+    ] = CutConfig.seconds,
     split_scenes: Annotated[
         bool,
         typer.Option(
             "--split-scenes", help="Make every scene of a video a clip.", rich_help_panel=CHOICE
         ),
-    ] = SplitConfig.scenes,
+    ] = CutConfig.scenes,
     short_side_px: Annotated[
         int,
         typer.Option(
@@ -175,7 +175,7 @@ def keyframes(
     from mama_augment.cli.summary import print_ledger, print_unsplit, step_progress, stopped
     from mama_augment.core.store.lock import locked
     from mama_augment.inputs.find import find_clips
-    from mama_augment.keyframes.cut_step import split_clips
+    from mama_augment.keyframes.cut_step import cut_clips
     from mama_augment.keyframes.step import KeyFramesStep, open_step, run_step, threads_per_worker
 
     runs_on = RuntimeConfig(runtime=runtime, num_workers=workers, ray_address=ray_address)
@@ -199,15 +199,15 @@ def keyframes(
             least_frames=least_frames,
             decoder=decoder,
         ),
-        split=SplitConfig(seconds=split_seconds, scenes=split_scenes),
+        cut=CutConfig(seconds=split_seconds, scenes=split_scenes),
         work=WorkConfig(clips_per_unit=clips_per_unit),
     )
     clips = find_clips(videos, video_root=video_root)
     try:
         with locked(out):
-            if step.split.is_on:
+            if step.cut.is_on:
                 with step_progress("split", clips.num_rows) as progress:
-                    clips, unsplit = split_clips(
+                    clips, unsplit = cut_clips(
                         out,
                         clips,
                         step,

@@ -30,7 +30,7 @@ from mama_augment.core.reasons import reason_of
 from mama_augment.core.store.ledger import Ledger
 
 if TYPE_CHECKING:
-    from mama_augment.keyframes.cut_step import Unsplit
+    from mama_augment.keyframes.cut_step import Uncut
 
 EXAMPLE_CHARACTERS = 160
 UNSPLIT_EXAMPLES = 3
@@ -134,7 +134,7 @@ def stopped(error: OSError, out: str, noun: str) -> NoReturn:
     raise typer.Exit(1)
 
 
-def print_unsplit(unsplit: Sequence[Unsplit]) -> None:
+def print_unsplit(unsplit: Sequence[Uncut]) -> None:
     """Videos that stay one clip because splitting them failed, and what to do."""
     if not unsplit:
         return

@@ -11,7 +11,7 @@ from mama_augment.decode.config import LimitsConfig, PictureConfig
 from mama_augment.keyframes.strategies.config import KeyFrameConfig
 
 DECODERS = ("av", "decord")
-LEAST_PIECE_SECONDS = 0.1
+LEAST_CUT_SECONDS = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,11 +54,11 @@ class WorkConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SplitConfig:
+class CutConfig:
     """Whether one video becomes several clips, and where it is cut."""
 
     seconds: float | None = None
-    """Every so many seconds; a rest shorter than half of that stays with the piece before."""
+    """Every so many seconds; a rest shorter than half of that stays with the clip before."""
     scenes: bool = False
     """At the peaks of the change signal, which takes a decode of its own."""
     least_seconds: float = 1.0
@@ -67,10 +67,10 @@ class SplitConfig:
     def __post_init__(self) -> None:
         if self.seconds is not None and self.scenes:
             raise InputError("--split-seconds and --split-scenes are both given; choose one")
-        if self.seconds is not None and not LEAST_PIECE_SECONDS <= self.seconds < math.inf:
+        if self.seconds is not None and not LEAST_CUT_SECONDS <= self.seconds < math.inf:
             raise InputError(
-                f"--split-seconds is {self.seconds}; at least {LEAST_PIECE_SECONDS} is needed: "
-                "most shorter pieces would hold no frame"
+                f"--split-seconds is {self.seconds}; at least {LEAST_CUT_SECONDS} is needed: "
+                "most shorter clips would hold no frame"
             )
 
     @property

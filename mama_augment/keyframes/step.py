@@ -19,7 +19,7 @@ from mama_augment.core.store.records import Manifest, fingerprint, versions
 from mama_augment.core.store.step_dir import StepDir
 from mama_augment.decode.config import Span
 from mama_augment.decode.errors import ClipError, verdict_of
-from mama_augment.keyframes.config import ClipConfig, ClipFrames, SplitConfig, WorkConfig
+from mama_augment.keyframes.config import ClipConfig, ClipFrames, CutConfig, WorkConfig
 from mama_augment.runtime import OnUnitDone, RuntimeConfig, run_units
 from mama_augment.runtime.isolate import IsolatedFunction, IsolationConfig, IsolationError
 
@@ -34,7 +34,7 @@ class KeyFramesStep:
     """What the step does with every clip."""
 
     clip: ClipConfig = field(default_factory=ClipConfig)
-    split: SplitConfig = field(default_factory=SplitConfig)
+    cut: CutConfig = field(default_factory=CutConfig)
     work: WorkConfig = field(default_factory=WorkConfig)
 
     def manifest_config(self) -> dict[str, Any]:
@@ -46,8 +46,8 @@ class KeyFramesStep:
             "max_pixels": clip.pop("limits")["max_pixels"],
             **clip,
         }
-        split = {f"split_{name}": v for name, v in dataclasses.asdict(self.split).items()}
-        return {**parts, **split, "clips_per_unit": self.work.clips_per_unit}
+        cut = {f"cut_{name}": v for name, v in dataclasses.asdict(self.cut).items()}
+        return {**parts, **cut, "clips_per_unit": self.work.clips_per_unit}
 
     def isolation(self) -> IsolationConfig:
         limits = self.clip.limits

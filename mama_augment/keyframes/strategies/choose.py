@@ -84,7 +84,7 @@ def running_median(signal_N: Array, window: int) -> Array:
     return np.concatenate(parts)
 
 
-def split_at_peaks(peaks: Sequence[int], num_frames: int, max_shots: int) -> list[Segment]:
+def cut_at_peaks(peaks: Sequence[int], num_frames: int, max_shots: int) -> list[Segment]:
     """The shots between the strongest peaks (`peaks` is sorted by strength), in time order."""
     starts = sorted(peaks[:max_shots])
     return list(zip(starts, [*starts[1:], num_frames], strict=True))

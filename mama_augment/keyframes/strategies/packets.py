@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mama_augment.keyframes.strategies.base import Choice, ClipView, Strategy
-from mama_augment.keyframes.strategies.choose import split_at_peaks
+from mama_augment.keyframes.strategies.choose import cut_at_peaks
 from mama_augment.keyframes.strategies.config import KeyFrameConfig
 from mama_augment.keyframes.strategies.packet_signal import choose_by_packets, find_packet_peaks
 
@@ -27,7 +27,7 @@ class Packets(Strategy):
             is_forward[positions],
             least_distance=config.least_shot_frames,
         )
-        shots = split_at_peaks(peaks, clip.num_frames, num_wanted)
+        shots = cut_at_peaks(peaks, clip.num_frames, num_wanted)
         key_at = np.where(packets.is_key, np.arange(len(packets)), 0)
         cost = positions - np.maximum.accumulate(key_at)[positions] + 1
         chosen = choose_by_packets(shots, clip.is_key, cost, num_wanted)

@@ -22,8 +22,8 @@ from mama_augment.keyframes.strategies.choose import (
     allot,
     choose_candidates,
     choose_scanned,
+    cut_at_peaks,
     middles,
-    split_at_peaks,
 )
 from mama_augment.keyframes.strategies.config import KeyFrameConfig
 from mama_augment.keyframes.strategies.reservoir import Candidate, Reservoir, frame_bytes
@@ -66,7 +66,7 @@ class Scan:
         Args:
             peaks: positions among the scanned frames at which shots start, strongest first.
         """
-        shots = split_at_peaks(peaks, len(self.pts), num_wanted)
+        shots = cut_at_peaks(peaks, len(self.pts), num_wanted)
         segments = allot(shots, num_wanted)
         positions = np.array(sorted(self.candidates), np.int64)
         scores = np.array([self.candidates[i].score for i in positions.tolist()])

@@ -52,7 +52,7 @@ def test_a_still_clip_has_its_start_only() -> None:
 
 
 def test_more_peaks_than_wanted_keeps_the_strongest() -> None:
-    assert keyframes.split_at_peaks([0, 100, 250, 40], 300, 3) == [(0, 100), (100, 250), (250, 300)]
+    assert keyframes.cut_at_peaks([0, 100, 250, 40], 300, 3) == [(0, 100), (100, 250), (250, 300)]
 
 
 def test_what_is_left_goes_to_the_longest_shots_evenly() -> None:
@@ -68,7 +68,7 @@ def test_segments_are_exactly_as_many_as_asked_for(
 ) -> None:
     cuts = data.draw(st.lists(st.integers(1, max(1, length - 1)), max_size=30, unique=True))
     peaks = [0, *(cut for cut in cuts if cut < length)]
-    shots = keyframes.split_at_peaks(peaks, length, wanted)
+    shots = keyframes.cut_at_peaks(peaks, length, wanted)
     segments = keyframes.allot(shots, wanted)
     assert len(segments) == min(wanted, length)
     assert segments[0][0] == 0
@@ -112,7 +112,7 @@ def test_packets_are_exact_whatever_the_sizes(
         draw(st.booleans()),
     )
     peaks = find_packet_peaks(sizes, is_key, is_forward, least_distance=4)
-    shots = keyframes.split_at_peaks(peaks, length, wanted)
+    shots = keyframes.cut_at_peaks(peaks, length, wanted)
     cost = np.arange(length) - np.maximum.accumulate(np.where(is_key, np.arange(length), 0)) + 1
     chosen = choose_by_packets(shots, is_key, cost, wanted)
     assert len(set(chosen)) == min(length, wanted)
