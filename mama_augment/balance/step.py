@@ -1,7 +1,7 @@
 """The step `balance`: clips and captions in, concept-balanced training shards out.
 
-The plan is made anew on every run, from the input, the config and the seed alone; a resumed run
-writes only the shards that are missing.
+Every run decides anew, from the input, the config and the seed alone; a resumed run writes only
+the shards that are missing.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mama_augment.balance import shards
-from mama_augment.balance.decide import BalanceStep, make_plan
+from mama_augment.balance.decide import BalanceStep, decide
 from mama_augment.balance.stats import CONCEPTS_NAME, STATS_NAME, write_sidecars
 from mama_augment.core.errors import InputError
 from mama_augment.core.store.files import Folder
@@ -53,7 +53,7 @@ def run_step(
         return done
     scratch = _scratch(out)
     try:
-        plan = make_plan(clips_dir, captions_dirs, step, scratch, on_phase)
+        plan = decide(clips_dir, captions_dirs, step, scratch, on_phase)
         manifest = Manifest(
             step=STEP,
             config=config,
@@ -67,7 +67,7 @@ def run_step(
             out_dir.folder.delete(STATS_NAME)
         on_start(out_dir)
         worker = partial(shards.ShardWorker, out=out_dir, scratch=scratch)
-        for unit_ids in shards.groups(todo):
+        for unit_ids in shards.passes(todo):
             shards.spill_frames(clips_dir, plan.placement, unit_ids, scratch, step.balance.seed)
             run_units(unit_ids, worker, runtime, on_done)
         plan.assigner.save(out_dir.folder.child("concept_model"))

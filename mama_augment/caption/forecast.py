@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from mama_augment.caption.engines import ENGINES, EngineConfig, make_engine
 from mama_augment.caption.engines.supervised import StartEngine
-from mama_augment.caption.known import CaptionIndex, FirstOf, Known, finished
+from mama_augment.caption.known import CaptionIndex, FirstOf, Known, finished_captions
 from mama_augment.caption.requests import CaptionSettings, identify, runs
 from mama_augment.caption.sample import measure
 from mama_augment.caption.source import captions_of_unit, read_clips
@@ -145,7 +145,7 @@ def _count_left(
     records = clips.records()
     for unit_id in todo:
         numbers = captions_of_unit(clips, records[unit_id], settings)
-        here = finished(out, unit_id) if out is not None else {}
+        here = finished_captions(out, unit_id) if out is not None else {}
         if not here and run.reuse_uri is None:  # no frame needs to be read
             num_captions += sum(numbers)
             num_requests += sum(number > 0 for number in numbers)

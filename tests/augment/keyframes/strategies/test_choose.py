@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mama_augment.core.errors import InputError
-from mama_augment.decode.fetch_plan import plan_fetch
+from mama_augment.decode.runs import needed_runs
 from mama_augment.keyframes.strategies import choose as keyframes
 from mama_augment.keyframes.strategies.config import KeyFrameConfig
 from mama_augment.keyframes.strategies.packet_signal import choose_by_packets, find_packet_peaks
@@ -130,7 +130,7 @@ def test_packets_see_an_early_intra_frame_and_a_large_forward_frame() -> None:
     assert peaks == [0, 70, 45]
 
 
-class TestFetchPlan:
+class TestNeededRuns:
     """Groups of pictures as decoders see them."""
 
     @given(st.data())
@@ -139,7 +139,7 @@ class TestFetchPlan:
         is_key = np.array(data.draw(st.lists(st.booleans(), min_size=length, max_size=length)))
         is_key[0] = True
         wanted = data.draw(st.sets(st.integers(0, length - 1), min_size=1))
-        runs = plan_fetch(np.arange(length), is_key, wanted)
+        runs = needed_runs(np.arange(length), is_key, wanted)
         fed = [p for run in runs for p in range(run.first, run.last + 1)]
         assert len(fed) == len(set(fed)) <= length
         assert fed == sorted(fed)
@@ -151,9 +151,9 @@ class TestFetchPlan:
         # Decode order: I0 P3 B1 B2 | I6 B4 B5: the second group is open.
         pts = np.array([0, 3, 1, 2, 6, 4, 5])
         is_key = np.array([1, 0, 0, 0, 1, 0, 0], bool)
-        assert [(r.first, r.last) for r in plan_fetch(pts, is_key, [5])] == [(0, 5)]
-        assert [(r.first, r.last) for r in plan_fetch(pts, is_key, [4])] == [(4, 4)]
-        assert [(r.first, r.last) for r in plan_fetch(pts, is_key, [0, 4, 6])] == [(0, 6)]
+        assert [(r.first, r.last) for r in needed_runs(pts, is_key, [5])] == [(0, 5)]
+        assert [(r.first, r.last) for r in needed_runs(pts, is_key, [4])] == [(4, 4)]
+        assert [(r.first, r.last) for r in needed_runs(pts, is_key, [0, 4, 6])] == [(0, 6)]
 
 
 def test_candidates_are_taken_from_the_middle_of_their_segment_by_score() -> None:
