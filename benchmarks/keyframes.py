@@ -32,9 +32,9 @@ from mama_augment.core.step import run
 from mama_augment.core.store.output import StepOutput
 from mama_augment.decode.config import LimitsConfig, Span
 from mama_augment.inputs.find import find_clips
-from mama_augment.keyframes.choose import KeyFrameConfig
 from mama_augment.keyframes.config import ClipConfig, ClipFrames, KeyFramesStep, threads_per_worker
 from mama_augment.keyframes.step import EXTRACT, KeyFrames
+from mama_augment.keyframes.strategies.config import KeyFrameConfig
 from mama_augment.runtime import RuntimeConfig
 from mama_augment.runtime.isolate import IsolatedFunction, IsolationError
 

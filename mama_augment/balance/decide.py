@@ -1,4 +1,4 @@
-"""The plan of `balance`: what is decided about every text before a pixel is read.
+"""What `balance` decides about every text, before a pixel is read.
 
 Passes over the texts (join, concepts, counts, decisions), each from the input, the config and the
 seed alone; `rows-<unit>.arrow` in the scratch folder then holds each unit's clips in order.
@@ -38,7 +38,7 @@ REJECTS_PER_UNIT = 100_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class BalancePlan:
+class Decisions:
     """Which clip goes to which unit; the clips themselves lie in the scratch folder."""
 
     units: dict[str, int]
@@ -47,13 +47,13 @@ class BalancePlan:
     assigner: ConceptAssigner
 
 
-def make_plan(
+def decide(
     clips_dir: StepDir,
     captions_dirs: Sequence[StepDir],
     step: BalanceStep,
     scratch: Path,
     on_phase: Callable[[str], None],
-) -> BalancePlan:
+) -> Decisions:
     """Decide about every text; `rows-<unit>.arrow` in `scratch` holds each unit's clips."""
     on_phase("joining clips and captions")
     corpus = gather(
@@ -95,7 +95,7 @@ def make_plan(
         corpus.write("decided", bucket, clips)
     stats.finish()
     units, placement = _place(corpus, rows, shards.mean_frames_bytes(clips_dir), step.shard_mb)
-    return BalancePlan(units=units, placement=placement, stats=stats, assigner=assigner)
+    return Decisions(units=units, placement=placement, stats=stats, assigner=assigner)
 
 
 def _settled(
@@ -156,9 +156,9 @@ def _place(
         split: max(1, int(np.ceil(n * bytes_per_row / (shard_mb * 2**20)))) if n else 0
         for split, n in rows.items()
     }
-    planned = [f"{split}-{i:05d}" for split in SPLITS for i in range(num_shards[split])]
-    index_of = {unit_id: i for i, unit_id in enumerate(planned)}
-    units = dict.fromkeys(planned, 0)
+    filled = [f"{split}-{i:05d}" for split in SPLITS for i in range(num_shards[split])]
+    index_of = {unit_id: i for i, unit_id in enumerate(filled)}
+    units = dict.fromkeys(filled, 0)
     order: list[int] = []
     unit_index: list[int] = []
     with _UnitWriter(corpus) as writer:
@@ -182,7 +182,7 @@ def _place(
     return units, shards.Placement(
         order=np.array(order, np.uint64),
         unit_index=np.array(unit_index, np.int32),
-        unit_ids=planned,
+        unit_ids=filled,
     )
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from mama_augment.balance import shards
 from mama_augment.balance.config import BalanceStep
-from mama_augment.balance.decide import BalancePlan, make_plan
+from mama_augment.balance.decide import Decisions, decide
 from mama_augment.balance.stats import CONCEPTS_NAME, STATS_NAME, write_sidecars
 from mama_augment.core.manifest import Manifest, fingerprint, versions
 from mama_augment.core.step import Output, Stage, Teller
@@ -42,7 +42,7 @@ class Balance:
         self.config = config or BalanceStep()
         self._scratch: Path | None = None
         self._input: StepDir | None = None
-        self._plan: BalancePlan | None = None
+        self._decided: Decisions | None = None
         """None where the output is complete, and nothing needs to be decided."""
 
     def manifest(self, out: Output[StepDir], tell: Teller) -> Manifest:
@@ -59,12 +59,12 @@ class Balance:
         if (done := _already_done(out, config, source)) is not None:
             return done.manifest
         self._scratch = _make_scratch(out.uri)
-        self._plan = make_plan(self._input, captions_dirs, self.config, self._scratch, tell.phase)
+        self._decided = decide(self._input, captions_dirs, self.config, self._scratch, tell.phase)
         return Manifest(
             step=STEP,
             config=config,
             input_fingerprint=source,
-            units=self._plan.units,
+            units=self._decided.units,
             versions=versions("ahocorasick-rs", "numpy", "pyarrow", "scikit-learn"),
         )
 
@@ -73,14 +73,14 @@ class Balance:
     ) -> Iterator[Stage]:
         if not todo:
             return
-        assert self._plan is not None and self._scratch is not None  # noqa: PT018
+        assert self._decided is not None and self._scratch is not None  # noqa: PT018
         assert self._input is not None
         directory.folder.delete(STATS_NAME)
         worker = partial(shards.ShardWorker, out=directory, scratch=self._scratch)
-        for unit_ids in shards.groups(todo):
+        for unit_ids in shards.passes(todo):
             shards.spill_frames(
                 self._input,
-                self._plan.placement,
+                self._decided.placement,
                 unit_ids,
                 self._scratch,
                 self.config.balance.seed,
@@ -89,9 +89,9 @@ class Balance:
 
     def finish(self, directory: StepDir) -> None:
         """The assigner, to be used again, and what the report and the trainer read."""
-        if self._plan is not None:
-            self._plan.assigner.save(directory.folder.child("concept_model"))
-            write_sidecars(directory.folder, self._plan.stats)
+        if self._decided is not None:
+            self._decided.assigner.save(directory.folder.child("concept_model"))
+            write_sidecars(directory.folder, self._decided.stats)
 
     def close(self) -> None:
         """The scratch files go, however the run ended."""

@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from mama_augment.caption.known import CaptionIndex, FirstOf, Known, finished
+from mama_augment.caption.engines import ENGINES
+from mama_augment.caption.known import CaptionIndex, FirstOf, Known, finished_captions
 from mama_augment.caption.requests import identify, runs
 from mama_augment.caption.sample import measure
 from mama_augment.caption.source import captions_of_unit, read_clips
@@ -74,7 +75,8 @@ def forecast(
     todo = list(manifest.units) if there is None else there.units_to_do(retry_failed=retry_failed)
     left = _count_left(clips, manifest, step, there, todo)
     num_output = left.num_captions * settings.sampling.max_tokens
-    num_prefills = left.num_captions if engine.name == "transformers" else left.num_requests
+    kind = ENGINES[engine.name]
+    num_prefills = left.num_requests if kind.shares_prefill else left.num_captions
     num_prompt, seconds, is_measured = None, None, False
     if with_sample and left.num_requests:
         sample = measure(clips, settings, engine, num_clips, step.start_engine)
@@ -127,7 +129,8 @@ class Left:
 
 def num_engines(step: Caption, num_units: int) -> int:
     """Engines side by side; a server is one, whoever asks it."""
-    return 1 if step.engine.name == "openai" else max(1, min(step.runtime.num_workers, num_units))
+    is_server = ENGINES[step.engine.name].is_server
+    return 1 if is_server else max(1, min(step.runtime.num_workers, num_units))
 
 
 def _count_left(
@@ -140,7 +143,7 @@ def _count_left(
     records = clips.records()
     for unit_id in todo:
         numbers = captions_of_unit(clips, records[unit_id], settings)
-        here = finished(out, unit_id) if out is not None else {}
+        here = finished_captions(out, unit_id) if out is not None else {}
         if not here and reuse_uri is None:  # no frame needs to be read
             num_captions += sum(numbers)
             num_requests += sum(number > 0 for number in numbers)

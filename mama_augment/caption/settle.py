@@ -5,15 +5,9 @@ from __future__ import annotations
 import dataclasses
 
 from mama_augment.budget.plan_file import PlannedCaptions, both_given, read_plan
+from mama_augment.caption import engines
 from mama_augment.caption.config import AskConfig
-from mama_augment.caption.engines import (
-    EngineConfig,
-    ServingConfig,
-    gpus_of,
-    memory_share,
-    models,
-    settle,
-)
+from mama_augment.caption.engines import EngineConfig, ServingConfig, models
 from mama_augment.caption.input import prompts
 from mama_augment.caption.requests import CaptionSettings
 from mama_augment.core.errors import InputError
@@ -34,8 +28,8 @@ def settle_all(
     Raises:
         InputError: an option names something that is not there, or contradicts another.
     """
-    name = settle(engine)
-    gpus = gpus_of(name, serving.tensor_parallel, gpus_per_replica)
+    name = engines.settle(engine)
+    gpus = engines.gpus_of(name, serving.tensor_parallel, gpus_per_replica)
     prompt = prompts.resolve(ask.prompt)
     planned = planned_captions(ask.plan, ask.num_captions)
     model = find_model(ask, name, serving.base_url)
@@ -52,7 +46,7 @@ def settle_all(
         seed=ask.seed,
     )
     given = {f.name: getattr(serving, f.name) for f in dataclasses.fields(ServingConfig)}
-    share = memory_share(gpu_memory, gpus)
+    share = engines.memory_share(gpu_memory, gpus)
     config = EngineConfig(name=name, model=model.directory, **{**given, "gpu_memory_share": share})
     return settings, config, gpus
 
@@ -82,14 +76,8 @@ def find_model(ask: AskConfig, engine_name: str, base_url: str) -> models.Model:
     """The model to use, with the picture size that the user asked for.
 
     Raises:
-        InputError: see `mama_augment.caption.engines.models.find`.
+        InputError: see `mama_augment.caption.engines.find_model`.
     """
-    if engine_name == "openai":
-        from mama_augment.caption.engines.openai import check_server
-
-        found = models.served(ask.model)
-        check_server(base_url, found.name)
-    else:
-        found = models.find(ask.model)
+    found = engines.find_model(engine_name, ask.model, base_url)
     side = ask.picture_px
     return found if side is None else dataclasses.replace(found, size_px=(side, side))

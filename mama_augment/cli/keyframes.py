@@ -14,7 +14,7 @@ from mama_augment.keyframes.config import KeyFramesStep, threads_per_worker
 from mama_augment.runtime import RuntimeConfig
 
 if TYPE_CHECKING:
-    from mama_augment.keyframes.cut_step import Unsplit
+    from mama_augment.keyframes.cut_step import Uncut
 
 RUNS = "How it runs"
 UNCUT_EXAMPLES = 3
@@ -55,7 +55,7 @@ class KeyframesCommand:
         return finish(run_step(step, self.out, self.runtime, self.run), self.out)
 
 
-def show_uncut(uncut: Sequence[Unsplit]) -> None:
+def show_uncut(uncut: Sequence[Uncut]) -> None:
     """Videos that stay one clip because cutting them failed, and what to do."""
     if not uncut:
         return

@@ -9,18 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from mama_augment.core.ledger import Ledger
+from mama_augment.core.reasons import reason_of
 from mama_augment.core.shared import say
 from mama_augment.core.step import Outcome, Runtime, Step, run
 from mama_augment.core.store.output import StepOutput
 from mama_augment.core.store.step_dir import StepDir
 
 EXAMPLE_CHARACTERS = 160
-LEFT_OUT = {
-    "split_reserved": "given to meta, val or test, where `balance` takes no generated caption; "
-    "--every-split captions them",
-    "not_planned": "the plan gives them none",
-}
-"""Why `caption` asks nothing for a clip."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,4 +122,4 @@ def show_left_out(left_out: Mapping[str, int]) -> None:
     """Clips that get no caption: they are not items of the step, and are named beside it."""
     for reason, num_clips in left_out.items():
         clips = "1 clip gets" if num_clips == 1 else f"{num_clips:,} clips get"
-        say.say(f"{clips} no caption, {reason}: {LEFT_OUT[reason]}")
+        say.say(f"{clips} no caption, {reason}: {reason_of('caption', reason).text}")

@@ -15,11 +15,11 @@ from mama_augment.core.errors import InputError, check_choice
 from mama_augment.core.fields import option
 from mama_augment.core.manifest import fingerprint
 from mama_augment.decode.config import LimitsConfig, PictureConfig
-from mama_augment.keyframes.choose import KeyFrameConfig
+from mama_augment.keyframes.strategies.config import KeyFrameConfig
 from mama_augment.runtime.isolate import IsolationConfig
 
 DECODERS = ("av", "decord")
-LEAST_PIECE_SECONDS = 0.1
+LEAST_CUT_SECONDS = 0.1
 STEP = "keyframes"
 LIMITS = "What a clip may be and cost"
 
@@ -65,7 +65,7 @@ class WorkConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SplitConfig:
+class CutConfig:
     """Whether one video becomes several clips, and where it is cut."""
 
     seconds: float | None = field(
@@ -81,10 +81,10 @@ class SplitConfig:
     def __post_init__(self) -> None:
         if self.seconds is not None and self.scenes:
             raise InputError("--split-seconds and --split-scenes are both given; choose one")
-        if self.seconds is not None and not LEAST_PIECE_SECONDS <= self.seconds < math.inf:
+        if self.seconds is not None and not LEAST_CUT_SECONDS <= self.seconds < math.inf:
             raise InputError(
-                f"--split-seconds is {self.seconds}; at least {LEAST_PIECE_SECONDS} is needed: "
-                "most shorter pieces would hold no frame"
+                f"--split-seconds is {self.seconds}; at least {LEAST_CUT_SECONDS} is needed: "
+                "most shorter clips would hold no frame"
             )
 
     @property
@@ -113,7 +113,7 @@ class KeyFramesStep:
     """What the step does with every clip."""
 
     clip: ClipConfig = field(default_factory=ClipConfig)
-    split: SplitConfig = field(default_factory=SplitConfig, metadata=option(panel="Which frames"))
+    cut: CutConfig = field(default_factory=CutConfig, metadata=option(panel="Which frames"))
     work: WorkConfig = field(default_factory=WorkConfig, metadata=option(panel="How it runs"))
 
     def manifest_config(self) -> dict[str, Any]:
@@ -124,7 +124,7 @@ class KeyFramesStep:
             "max_pixels": self.clip.limits.max_pixels,
             "least_frames": self.clip.least_frames,
             "decoder": self.clip.decoder,
-            **{f"split_{name}": v for name, v in dataclasses.asdict(self.split).items()},
+            **{f"cut_{name}": v for name, v in dataclasses.asdict(self.cut).items()},
             "clips_per_unit": self.work.clips_per_unit,
         }
 

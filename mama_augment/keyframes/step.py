@@ -18,7 +18,7 @@ from mama_augment.core.store.step_dir import StepDir
 from mama_augment.decode.config import Span
 from mama_augment.decode.errors import ClipError, verdict_of
 from mama_augment.keyframes.config import STEP, ClipFrames, KeyFramesStep, clip_list_fingerprint
-from mama_augment.keyframes.cut_step import Unsplit, split_clips
+from mama_augment.keyframes.cut_step import Uncut, cut_clips
 from mama_augment.runtime.isolate import IsolatedFunction, IsolationError
 
 LEAST_UNITS = 8
@@ -52,7 +52,7 @@ class KeyFrames:
         config: KeyFramesStep | None = None,
         *,
         num_cutters: int = 2,
-        on_uncut: Callable[[Sequence[Unsplit]], None] = lambda uncut: None,
+        on_uncut: Callable[[Sequence[Uncut]], None] = lambda uncut: None,
     ) -> None:
         """clips: from `inputs.find_clips`. num_cutters: videos that are cut side by side. on_uncut:
         told of videos that stay one clip because cutting them failed."""
@@ -63,9 +63,9 @@ class KeyFrames:
 
     def manifest(self, out: Output[StepDir], tell: Teller) -> Manifest:
         """See `core.step.Step`; cutting keeps the list of its clips in the output directory."""
-        if self.config.split.is_on:
+        if self.config.cut.is_on:
             with tell.progress("cut", self.clips.num_rows) as advance:
-                self.clips, uncut = split_clips(
+                self.clips, uncut = cut_clips(
                     out, self.clips, self.config, num_workers=self.num_cutters, on_done=advance
                 )
             self.on_uncut(uncut)

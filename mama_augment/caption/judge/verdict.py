@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-REASONS = ("empty", "garbled", "echo", "refusal", "looping", "truncated")
+from mama_augment.core.reasons import reason_of
 
 _PICTURES = (
     r"(?:images?|pictures?|photos?|photographs?|frames?|panels?|screenshots?|stills?|snapshots?)"
@@ -85,6 +85,9 @@ class Verdict:
 
     text: str | None
     reason: str | None
+
+    def __post_init__(self) -> None:
+        assert self.reason is None or reason_of("caption", self.reason).where == "rows"
 
     @property
     def status(self) -> str:

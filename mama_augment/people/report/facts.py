@@ -21,7 +21,7 @@ MAX_EXAMPLE_CHARACTERS = 200
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reason:
+class ReasonCount:
     """Why items left a step, with a few of them."""
 
     step: str
@@ -53,7 +53,7 @@ class Facts:
     shards_dir: StepDir
     ledgers: tuple[tuple[str, Ledger], ...]
     """(directory, ledger) of each step, in order."""
-    reasons: tuple[Reason, ...]
+    reasons: tuple[ReasonCount, ...]
     costs: tuple[Cost, ...]
     num_videos: int
     num_given_texts: int
@@ -137,7 +137,7 @@ def cost_of(uri: str, captions_dir: StepDir) -> Cost:
     )
 
 
-def reasons_of(step_dir: StepDir) -> list[Reason]:
+def reasons_of(step_dir: StepDir) -> list[ReasonCount]:
     """Every reason of a step, the most frequent first."""
     counts: Counter[tuple[str, str]] = Counter()
     examples: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
@@ -147,7 +147,7 @@ def reasons_of(step_dir: StepDir) -> list[Reason]:
         if len(examples[key]) < NUM_EXAMPLES:
             examples[key].append((reject.id, reject.message[:MAX_EXAMPLE_CHARACTERS]))
     return [
-        Reason(
+        ReasonCount(
             step=step_dir.step,
             verdict=key[0],
             reason=key[1],

@@ -11,9 +11,9 @@ from PIL import Image as PilImage
 from mama_augment.caption.input.grid import compose_grid
 from mama_augment.caption.input.layout import GridLayout
 from mama_augment.decode.config import Span
-from mama_augment.keyframes.choose import KeyFrameConfig
 from mama_augment.keyframes.config import ClipConfig
 from mama_augment.keyframes.extract import extract_clip
+from mama_augment.keyframes.strategies.config import KeyFrameConfig
 from mama_augment.shapes.world.render import Image
 
 

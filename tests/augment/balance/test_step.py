@@ -387,7 +387,7 @@ def test_a_finished_run_does_nothing_and_another_config_is_refused(
 ) -> None:
     make(tmp_path)
     before = {p: p.stat().st_mtime_ns for p in (tmp_path / "shards").rglob("*")}
-    monkeypatch.setattr(balance, "make_plan", None)
+    monkeypatch.setattr(balance, "decide", None)
     make(tmp_path)
     assert {p: p.stat().st_mtime_ns for p in (tmp_path / "shards").rglob("*")} == before
     with pytest.raises(InputError, match="another config"):

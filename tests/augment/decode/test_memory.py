@@ -15,7 +15,8 @@ from mama_augment.decode.config import LimitsConfig, Span
 from mama_augment.decode.luma import SAMPLE_SIZE, FlashFreeChange
 from mama_augment.decode.reader import ClipReader
 from mama_augment.decode.source import open_video
-from mama_augment.keyframes.choose import KeyFrameConfig, find_peaks
+from mama_augment.keyframes.strategies.choose import find_peaks
+from mama_augment.keyframes.strategies.config import KeyFrameConfig
 from tests.augment.numbered import write_numbered
 
 NUM_FRAMES = 4000
@@ -71,7 +72,7 @@ def test_the_signal_and_its_peaks() -> None:
 
 
 def test_a_median_in_parts_is_the_median(monkeypatch: pytest.MonkeyPatch) -> None:
-    from mama_augment.keyframes import choose as keyframes
+    from mama_augment.keyframes.strategies import choose as keyframes
 
     signal_N = np.random.default_rng(0).random(1000)
     whole = keyframes.running_median(signal_N, 31)

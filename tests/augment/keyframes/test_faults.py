@@ -17,8 +17,8 @@ from mama_augment.core.errors import InputError
 from mama_augment.core.ledger import Reject
 from mama_augment.core.store.audit import audit
 from mama_augment.core.store.step_dir import StepDir
-from mama_augment.keyframes import cut_step as split
-from mama_augment.keyframes.choose import KeyFrameConfig
+from mama_augment.keyframes import cut_step
+from mama_augment.keyframes.strategies.config import KeyFrameConfig
 from tests.augment.keyframes.test_step import MAIN, REPOSITORY, files_of, run
 from tests.augment.numbered import write_numbered
 
@@ -78,9 +78,9 @@ def test_what_could_not_be_cut_is_said_on_every_run_and_overwrite_cuts_anew(
     (videos / "m.csv").write_text("\n".join(["video,clip_id", *(f"{r},{r}" for r in rows)]))
     monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
     log = tmp_path / "log"
-    monkeypatch.setenv("SPLIT_LOG", str(log))
-    whole_split = split.SPLIT
-    monkeypatch.setattr(split, "SPLIT", "tests.augment.isolated_functions:split_or_hang")
+    monkeypatch.setenv("CUT_LOG", str(log))
+    whole_cut = cut_step.CUT
+    monkeypatch.setattr(cut_step, "CUT", "tests.augment.isolated_functions:cut_or_hang")
     arguments = (videos / "m.csv", "--out", out, "--split-seconds", "1")
     result = run(*arguments, "--time-limit-seconds", "2")
     assert result.exit_code == 1, result.output  # gone.mp4
@@ -98,11 +98,11 @@ def test_what_could_not_be_cut_is_said_on_every_run_and_overwrite_cuts_anew(
         tables = StepDir.open(str(out)).tables(["clip_id"])
         return [clip_id for table in tables for clip_id in table["clip_id"].to_pylist()]
 
-    pieces = [f"first.mp4-000{number}" for number in range(3)]
-    assert clip_ids() == [*pieces, "hang.mp4"]
+    parts = [f"first.mp4-000{number}" for number in range(3)]
+    assert clip_ids() == [*parts, "hang.mp4"]
     again = run(*arguments)
     assert "2 of the videos could not be cut" in again.output
-    monkeypatch.setattr(split, "SPLIT", whole_split)
+    monkeypatch.setattr(cut_step, "CUT", whole_cut)
     (videos / "gone.mp4").write_bytes((videos / "first.mp4").read_bytes())
     result = run(*arguments, "--overwrite")
     assert result.exit_code == 0, result.output
@@ -110,9 +110,7 @@ def test_what_could_not_be_cut_is_said_on_every_run_and_overwrite_cuts_anew(
     assert len(clip_ids()) == 9
 
 
-def test_a_refused_directory_costs_no_split(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_refused_directory_costs_no_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_numbered(tmp_path / "v.mp4", 75, size=(96, 64))
     other = write_numbered(tmp_path / "w.mp4", 75, size=(96, 64))
     done, foreign = tmp_path / "done", tmp_path / "foreign"
@@ -120,9 +118,9 @@ def test_a_refused_directory_costs_no_split(
     foreign.mkdir()
     (foreign / "notes.txt").write_text("mine")
     before = files_of(done)
-    monkeypatch.setattr(split, "SPLIT", "no.such.module:function")
+    monkeypatch.setattr(cut_step, "CUT", "no.such.module:function")
     for arguments, words in (
-        ((path, "--out", done, "--split-seconds", "2"), "split_seconds was 1.0, now 2.0"),
+        ((path, "--out", done, "--split-seconds", "2"), "cut_seconds was 1.0, now 2.0"),
         ((other, "--out", done, "--split-seconds", "1"), "another input"),
         ((path, "--out", foreign, "--split-seconds", "1"), "is no step directory"),
     ):

@@ -227,7 +227,7 @@ def test_the_main_process_never_loads_a_decoder(folder: Path, tmp_path: Path) ->
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
-def test_pieces_of_a_video_share_its_frames_and_lose_none(tmp_path: Path) -> None:
+def test_clips_of_a_video_share_its_frames_and_lose_none(tmp_path: Path) -> None:
     videos = tmp_path / "videos"
     videos.mkdir()
     write_numbered(videos / "long.mp4", 130)
@@ -239,14 +239,14 @@ def test_pieces_of_a_video_share_its_frames_and_lose_none(tmp_path: Path) -> Non
     assert run(*arguments).exit_code == 0
     table = pa.concat_tables(StepDir.open(str(tmp_path / "out")).tables()).to_pylist()
     by_id = {row["clip_id"]: row for row in table}
-    # 130 frames at 25 per second are 5.2 seconds; the rest of 1.2 is more than half a piece.
+    # 130 frames at 25 per second are 5.2 seconds; the rest of 1.2 is more than half a clip.
     assert list(by_id) == ["L-0000", "L-0001", "L-0002", "S"]
     assert [by_id[i]["num_frames"] for i in by_id] == [50, 50, 30, 30]
     assert [by_id[i]["start_seconds"] for i in by_id] == [None, 2.0, 4.0, None]
     assert [by_id[i]["texts"][0]["trusted"] for i in by_id] == [False, False, False, True]
     before = files_of(tmp_path / "out")
     (videos / "long.mp4").unlink()
-    assert run(*arguments).exit_code == 0, "the pieces are known; nothing is looked at again"
+    assert run(*arguments).exit_code == 0, "the clips are known; nothing is looked at again"
     assert files_of(tmp_path / "out") == before
 
 

@@ -6,7 +6,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mama_augment.caption.judge.verdict import REASONS, clean, is_looping, judge
+from mama_augment.caption.judge.verdict import clean, is_looping, judge
+from mama_augment.core.reasons import reasons_of
+
+REASONS = {reason.code for reason in reasons_of("caption") if reason.where == "rows"}
 
 
 @pytest.mark.parametrize(
