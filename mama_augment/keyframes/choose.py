@@ -22,7 +22,6 @@ Segment = tuple[int, int]
 
 STRATEGIES = ("peaks", "packets", "iframes", "uniform", "auto")
 
-MEDIAN_PART = 4096
 MOST_KEY_FRAMES = 1024
 """A clip's pictures are one row, and lie in memory together."""
 
@@ -109,16 +108,11 @@ def choose_scanned(
 
 
 def running_median(signal_N: Array, window: int) -> Array:
-    """Median of `window` neighbours; the ends are padded by reflection."""
+    """Median of `window` neighbours (one more where it is even); ends are mirrored."""
+    from scipy.ndimage import median_filter
+
     half = min(window // 2, len(signal_N) - 1)
-    if half < 1:
-        return signal_N.copy()
-    padded = np.pad(signal_N, half, mode="reflect")
-    windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1)
-    # In parts: the median copies its windows, as many values as the window is wide for each.
-    starts = range(0, len(windows), MEDIAN_PART)
-    parts = [np.median(windows[start : start + MEDIAN_PART], axis=1) for start in starts]
-    return np.concatenate(parts)
+    return signal_N.copy() if half < 1 else median_filter(signal_N, 2 * half + 1, mode="mirror")
 
 
 def split_at_peaks(peaks: Sequence[int], num_frames: int, max_shots: int) -> list[Segment]:
