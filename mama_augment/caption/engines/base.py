@@ -6,8 +6,8 @@ from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from mama_augment.caption.input.grid import Image
 from mama_augment.core.errors import InputError
+from mama_augment.core.shared.jpeg import Image
 
 
 @dataclass(frozen=True, kw_only=True)
