@@ -34,7 +34,7 @@ from mama_augment.concepts import ConceptAssigner, ConceptConfig, TextBatch, fit
 from mama_augment.concepts.column import concept_column
 from mama_augment.core.errors import InputError
 from mama_augment.core.schema import HELD_OUT, SPLITS
-from mama_augment.core.store.files import Folder
+from mama_augment.core.store.files import folder_and_name
 from mama_augment.core.store.records import fingerprint
 from mama_augment.core.store.step_dir import StepDir
 
@@ -248,8 +248,7 @@ class _UnitWriter:
 def _file_fingerprint(path: str | None) -> str | None:
     if path is None:
         return None
-    folder, _, name = path.rpartition("/")
-    source = Folder(folder or ("/" if path.startswith("/") else "."))
+    source, name = folder_and_name(path)
     if source.size_bytes(name) is None:
         raise InputError(f"{path!r}: no such file")
     return fingerprint(source.read_bytes(name).decode())

@@ -254,19 +254,19 @@ def inspect(
     """Look at key frames: a contact sheet (PNG), a table of clips, and why others have no row."""
     from mama_augment.cli.summary import console, print_reasons
     from mama_augment.core.store.audit import reject_reasons
-    from mama_augment.core.store.files import Folder
+    from mama_augment.core.store.files import output_file
     from mama_augment.core.store.step_dir import StepDir
-    from mama_augment.inputs.find import split_uri
     from mama_augment.people.report.clip_rows import clip_rows
     from mama_augment.people.report.contact_sheet import pick_rows, sheet_png
 
     step_dir = StepDir.open(directory, step="keyframes")
     rows = pick_rows(step_dir, num_clips)
     if rows:
-        folder, name = (directory, "contact_sheet.png") if sheet is None else split_uri(sheet)
-        Folder(folder).write_bytes(name, sheet_png(rows))
+        path = f"{directory.rstrip('/')}/contact_sheet.png" if sheet is None else sheet
+        folder, name = output_file(path, "--sheet")
+        folder.write_bytes(name, sheet_png(rows))
         console.print(clip_rows(rows))
-        console.print(f"contact sheet: {folder}/{name}", soft_wrap=True, highlight=False)
+        console.print(f"contact sheet: {path}", soft_wrap=True, highlight=False)
     else:
         console.print("no clip has a row yet")
     print_reasons(*reject_reasons(step_dir))

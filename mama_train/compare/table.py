@@ -8,6 +8,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from rich.table import Table
 
+from mama_augment.core.store.files import write_whole
 from mama_train.compare.arms import Estimate
 from mama_train.report.page import STYLE
 from mama_train.report.plots import BLUE, GREY, svg
@@ -51,13 +52,14 @@ def write_comparison(path: Path, summary: Summary, *, num_seeds: int, baseline: 
         for row in table_rows(summary)
     )
     charts = "".join(f"<h2>{escape(m)}</h2>{chart(summary, m)}" for m in measures)
-    path.write_text(
+    write_whole(
+        path,
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>Comparison</title>'
         f"<style>{STYLE}</style></head><body><h1>Comparison</h1>"
         f"<p class='note'>{num_seeds} seeds each; mean ± 95 % t interval; Δ: mean difference from "
         f"{escape(baseline)}, paired by seed, with the p-value of a paired t-test, not corrected "
         "for the number of comparisons. Test split.</p>"
-        f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{charts}</body></html>"
+        f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{charts}</body></html>",
     )
 
 

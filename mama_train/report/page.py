@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from mama_augment.core.store.files import write_whole
 from mama_train.objective.weighting import LEARNED
 from mama_train.report import plots
 from mama_train.report.signs import warning_signs
@@ -42,7 +43,7 @@ def write_report(run: Path) -> Path:
         f"<body><h1>Training run {escape(run.name)}</h1>\n{body}\n</body></html>\n"
     )
     path = run / "report.html"
-    path.write_text(page)
+    write_whole(path, page)
     return path
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,7 +13,7 @@ from PIL import Image
 from mama_augment.core.shared.jpeg import BrokenFrameError, decode_jpeg
 
 
-def encoded(height: int = 90, width: int = 120, **options: object) -> bytes:
+def encoded(height: int = 90, width: int = 120, **options: Any) -> bytes:
     small = np.random.default_rng(3).integers(0, 256, (6, 8, 3)).astype(np.uint8)
     picture = cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
     sink = io.BytesIO()
@@ -23,7 +24,7 @@ def encoded(height: int = 90, width: int = 120, **options: object) -> bytes:
 @pytest.mark.parametrize("options", [{}, {"subsampling": 0}, {"progressive": True}])
 @pytest.mark.parametrize(("wanted", "factor"), [(90, 1), (46, 1), (45, 2), (20, 4), (3, 8)])
 def test_a_shrunk_decode_has_the_pixels_of_pillows_draft(
-    wanted: int, factor: int, options: dict[str, object]
+    wanted: int, factor: int, options: dict[str, Any]
 ) -> None:
     data = encoded(**options)
     pixels = decode_jpeg(data, lambda width, height: min(width, height) / wanted)
