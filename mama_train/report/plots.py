@@ -9,7 +9,16 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from mama_augment.core.shared.charts import BLUE, GREEN, GREY, INK, ORANGE, SOFT, label, svg
+from mama_augment.core.shared.charts import (
+    BLUE,
+    GREEN,
+    INK,
+    ORANGE,
+    SOFT,
+    label,
+    svg,
+    whole_numbers,
+)
 from mama_train.run.history import Row
 
 Floats = NDArray[np.float64]
@@ -58,7 +67,7 @@ def weight_curve(loss_P: Floats, weight_P: Floats, net: Callable[[Floats], Float
 
     def draw(figure: Figure) -> None:
         top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
-        top.scatter(loss_P, weight_P, s=5, color=GREY, alpha=0.5, linewidths=0, label="samples")
+        top.scatter(loss_P, weight_P, s=6, color=SOFT, alpha=0.6, linewidths=0, label="samples")
         if net is not None:
             grid = np.linspace(0, max(float(loss_P.max()), 1e-3), 200)
             relative = net(grid) / max(float(net(loss_P).mean()), 1e-12)
@@ -94,9 +103,10 @@ def frequency_scatter(by_concept: Sequence[Row], by_frequency: dict[str, Row]) -
         sizes = [8 + 3 * row["num_queries"] for row in by_concept]
         right.scatter(x, y, s=sizes, color=BLUE, alpha=0.6, linewidths=0)
         right.set_xscale("log")
+        whole_numbers(right.xaxis)
         label(right, "training captions of the concept, before balancing", "")
         for axes in (left, right):
-            axes.set_ylim(0, 105)
+            axes.set_ylim(-2, 105)
 
     return svg(draw, alt="R@1 by how often training captions mention the concept", width=8.4)
 

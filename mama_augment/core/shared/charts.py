@@ -13,6 +13,7 @@ from html import escape
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 
 BLUE, ORANGE, GREEN, GREY = "#2563a8", "#c4702b", "#1f7a45", "#a9b2bf"
@@ -75,6 +76,11 @@ def label(axes: Axes, x: str, y: str) -> None:
     """Name both axes, with units."""
     axes.set_xlabel(x)
     axes.set_ylabel(y)
+
+
+def whole_numbers(axis: Axis) -> None:
+    """Write a logarithmic axis' powers of ten out."""
+    axis.set_major_formatter(lambda value, place: f"{value:,g}")
 
 
 def _for_a_page(body: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from mama_augment.core.shared.charts import BLUE, GREY, ORANGE, label, svg
+from mama_augment.core.shared.charts import BLUE, GREY, ORANGE, label, svg, whole_numbers
 
 MAX_LABELS = 12
 
@@ -22,7 +22,7 @@ def rank_curve(before: Sequence[int], after: Sequence[int]) -> str:
             axes.loglog(range(1, len(visits) + 1), visits, color=colour, linewidth=2.5)
         axes.minorticks_off()
         for axis in (axes.xaxis, axes.yaxis):
-            axis.set_major_formatter(lambda value, place: f"{value:,g}")
+            whole_numbers(axis)
         label(axes, "concepts by rank (log)", "visits per epoch (log)")
 
     alt = "Visits per concept, most frequent first, before and after balancing"
