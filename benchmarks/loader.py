@@ -1,6 +1,6 @@
 """The loader: clips per second against webdataset tars of the same JPEGs, and the cost of resuming.
 
-    pip install webdataset
+    pip install 'mama-video[bench]'
     python benchmarks/loader.py [--num-clips 512 --workers 2]
 
 Both sides hand over the same clips, decoded by the same function, in batches of the same size,

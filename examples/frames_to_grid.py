@@ -9,7 +9,8 @@ import sys
 
 from PIL import Image
 
-from mama_augment.caption.input.grid import compose_grid, decode_frame
+from mama_augment.caption.input.grid import compose_grid
+from mama_augment.core.shared.jpeg import decode_jpeg
 from mama_augment.decode.config import Span
 from mama_augment.keyframes.config import ClipConfig
 from mama_augment.keyframes.extract import extract_clip
@@ -17,7 +18,7 @@ from mama_augment.keyframes.extract import extract_clip
 
 def main(video: str, png: str) -> None:
     clip = extract_clip(video, Span(), ClipConfig())
-    frames = [decode_frame(jpeg) for jpeg in clip.frames]
+    frames = [decode_jpeg(jpeg) for jpeg in clip.frames]
     grid = compose_grid(frames, rows=3, columns=4, size_px=(768, 576))
     Image.fromarray(grid).save(png)
     seconds = ", ".join(f"{t:.2f}" for t in clip.frame_seconds)

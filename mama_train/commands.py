@@ -11,6 +11,7 @@ from rich.table import Table
 
 from mama_augment.core.errors import InputError
 from mama_augment.core.schema import SPLITS
+from mama_augment.core.store.files import whole
 from mama_train import ranks
 from mama_train.compare.arms import read_comparison, run_comparison, summarise
 from mama_train.compare.table import terminal_table, write_comparison
@@ -144,7 +145,6 @@ def run_eval(
     table = retrieval_table("mama-train eval", {split: metrics}, dual_softmax=True)
     Console().print(table)
     if target is not None:
-        target.parent.mkdir(parents=True, exist_ok=True)
         write_json(target, metrics)
         Console().print(f"metrics  {out}", highlight=False, soft_wrap=True)
 
@@ -158,10 +158,8 @@ def run_embed(
     target = _file_to_write(out)
     model, clips = open_checkpoint(path, shards, split, num_frames=num_frames, device=device)
     table = embedding_table(model, clips)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.tmp")
-    pq.write_table(table, temporary, compression="zstd")
-    temporary.replace(target)
+    with whole(target) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
     Console().print(
         f"{table.num_rows:,} embeddings of {model.embed_dim} dimensions  {out}",
         highlight=False,

@@ -118,6 +118,7 @@ def train_one(out: Path, arm: Arm, seed: int, steps: int) -> dict[str, Any]:
 
 def write_report(out: Path, results: dict[str, list[dict[str, Any]]]) -> None:
     """One self-contained HTML file: the data, the comparison, one run's curves."""
+    from mama_augment.core.shared.page import Section
     from mama_augment.people.report import build_report
     from mama_train.report.page import training_sections
 
@@ -127,7 +128,10 @@ def write_report(out: Path, results: dict[str, list[dict[str, Any]]]) -> None:
         captions_dirs=[str(out / "captions")],
         shards_dir=str(out / "shards"),
         extra_sections=[
-            ("Does it help? R@1 beside the human captions alone", comparison_html(out, results)),
+            Section(
+                title="Does it help? R@1 beside the human captions alone",
+                html=comparison_html(out, results),
+            ),
             *training_sections(run_dir_of(out, ARMS[0], 0)),
         ],
     )
@@ -176,18 +180,15 @@ def caption_truth(out: Path) -> str:
 
 
 def comparison_html(out: Path, results: dict[str, list[dict[str, Any]]]) -> str:
-    head = "".join(f"<th scope='col'>{name}</th>" for name in ("", *results))
-    body = "".join(
-        f"<tr><th scope='row'>{row[0]}</th>{''.join(f'<td>{cell}</td>' for cell in row[1:])}</tr>"
-        for row in comparison_rows(results)
-    )
+    from mama_augment.core.shared.page import note, table
+
     seeds = len(next(iter(results.values())))
-    return (
-        f"<p>The same steps, batch size, model and {seeds} seeds; only the captions differ. Test "
-        "split, clean captions; mean ± standard deviation over the seeds; recalls in percent.</p>"
-        f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-        f"<p>{caption_truth(out).capitalize()}.</p>"
+    words = (
+        f"The same steps, batch size, model and {seeds} seeds; only the captions differ. Test "
+        "split, clean captions; mean ± standard deviation over the seeds; recalls in percent."
     )
+    rows = table(["", *results], comparison_rows(results))
+    return note(words) + rows + note(f"{caption_truth(out).capitalize()}.")
 
 
 def print_summary(out: Path, results: dict[str, list[dict[str, Any]]]) -> None:

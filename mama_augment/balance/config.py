@@ -12,7 +12,7 @@ from mama_augment.concepts.base import ConceptConfig
 from mama_augment.core.errors import InputError
 from mama_augment.core.fields import option
 from mama_augment.core.manifest import fingerprint
-from mama_augment.core.store.files import Folder
+from mama_augment.core.store.files import folder_and_name
 
 MAX_SHARD_MB = 1_024
 
@@ -50,8 +50,7 @@ class BalanceStep:
 def _file_fingerprint(path: str | None) -> str | None:
     if path is None:
         return None
-    folder, _, name = path.rpartition("/")
-    source = Folder(folder or ("/" if path.startswith("/") else "."))
+    source, name = folder_and_name(path)
     if source.size_bytes(name) is None:
         raise InputError(f"{path!r}: no such file")
     return fingerprint(source.read_bytes(name).decode())

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mama_augment.core.errors import InputError
-from mama_augment.core.store.files import Folder
+from mama_augment.core.store.files import folder_and_name
 
 NUM_NAMED = 3
 """Clips that a message names; a wrong plan may have millions."""
@@ -100,8 +100,7 @@ def check_temperature(plan: PlannedCaptions, temperature: float) -> None:
 
 def _read(uri: str) -> pa.Table:
     """clip_id as string and num_captions as int64, whatever width they were written in."""
-    parent, _, name = uri.rpartition("/")
-    folder = Folder(parent or ("/" if uri.startswith("/") else "."))
+    folder, name = folder_and_name(uri)
     if folder.size_bytes(name) is None:
         raise InputError(f"--plan {uri!r}: no such file; `mama-augment plan` writes one")
     with folder.open_input(name) as stream:

@@ -12,16 +12,15 @@ from mama_augment.budget.plan_file import PlannedCaptions
 from mama_augment.caption.engines.base import CaptionRequest, SamplingConfig
 from mama_augment.caption.identity import caption_key, draw_seed, frames_digest
 from mama_augment.caption.input.grid import (
-    BrokenFrameError,
-    Image,
     compose_grid,
-    decode_frame,
+    decode_for_cell,
     spread,
 )
 from mama_augment.caption.input.layout import GridLayout
 from mama_augment.caption.input.prompts import Prompt, PromptRowError
 from mama_augment.caption.known import Known
 from mama_augment.core.schema import HELD_OUT
+from mama_augment.core.shared.jpeg import BrokenFrameError, Image
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,9 +176,9 @@ def grid_of(frames: Sequence[bytes], settings: CaptionSettings) -> Image:
     images = []
     for index in spread(len(frames), layout.num_cells):
         try:
-            images.append(decode_frame(frames[index], cell_px))
+            images.append(decode_for_cell(frames[index], cell_px))
         except BrokenFrameError as error:
-            raise BrokenFrameError(f"key frame {index}: {error}") from error
+            raise BrokenFrameError(f"key frame {index} is {error}") from error
     return compose_grid(images, layout.rows, layout.columns, settings.size_px)
 
 

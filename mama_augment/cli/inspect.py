@@ -23,9 +23,8 @@ class InspectCommand:
 
     def __call__(self) -> int:
         from mama_augment.core.store.audit import reject_reasons
-        from mama_augment.core.store.files import Folder
+        from mama_augment.core.store.files import output_file
         from mama_augment.core.store.step_dir import StepDir
-        from mama_augment.inputs.find import split_uri
         from mama_augment.people.report.clip_rows import show_clip_rows
         from mama_augment.people.report.contact_sheet import pick_rows, sheet_png
 
@@ -34,10 +33,9 @@ class InspectCommand:
         rows = pick_rows(step_dir, self.num_clips)
         sheet = None
         if rows:
-            here = (self.directory, "contact_sheet.png")
-            folder, name = here if self.sheet is None else split_uri(self.sheet)
-            Folder(folder).write_bytes(name, sheet_png(rows))
-            sheet = f"{folder}/{name}"
+            sheet = self.sheet or f"{self.directory.rstrip('/')}/contact_sheet.png"
+            folder, name = output_file(sheet, "--sheet")
+            folder.write_bytes(name, sheet_png(rows))
             show_clip_rows(rows)
             say.say(f"contact sheet: {sheet}")
         else:

@@ -20,7 +20,7 @@ from mama_augment.concepts.base import (
 from mama_augment.concepts.mining import mine_phrases
 from mama_augment.concepts.words import words
 from mama_augment.core.errors import InputError
-from mama_augment.core.store.files import Folder
+from mama_augment.core.store.files import Folder, folder_and_name
 
 
 @dataclass(frozen=True)
@@ -97,8 +97,7 @@ def read_vocabulary(path: str) -> Vocabulary:
     Raises:
         InputError: there is no such file, it is empty, or one name stands on two lines.
     """
-    folder, _, name = path.rpartition("/")
-    source = Folder(folder or ("/" if path.startswith("/") else "."))
+    source, name = folder_and_name(path)
     if source.size_bytes(name) is None:
         raise InputError(f"--vocabulary {path!r}: no such file; give one phrase per line")
     seen: dict[str, int] = {}

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from functools import lru_cache
+
+import regex
 
 _ASCII_WORD = re.compile(r"[a-z0-9_]+(?:'[a-z]+)*")
+# Combining marks belong to the word: without them Hindi or Thai words would be cut at each vowel.
+_LETTER = r"[\p{L}\p{N}_\p{Mn}\p{Mc}]"
+_UNICODE_WORD = regex.compile(rf"{_LETTER}+(?:'{_LETTER}+)*")
 
 # Closed-class English words, and what captions say about the medium instead of the content.
 _STOP_LIST = """
@@ -32,20 +36,9 @@ def words(text: str) -> list[str]:
         .casefold()
         .replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
     )
-    return _unicode_word().findall(folded)
+    return _UNICODE_WORD.findall(folded)
 
 
 def content_words(text: str) -> list[str]:
     """Words that carry content: no stop words, at least two characters."""
     return [word for word in words(text) if len(word) > 1 and word not in STOP_WORDS]
-
-
-@lru_cache(maxsize=1)
-def _unicode_word() -> re.Pattern[str]:
-    # Python's \w leaves out combining marks, which would cut Hindi or Thai words at each vowel.
-    marks = "".join(
-        chr(code)
-        for code in range(0x300, 0xFE30)
-        if unicodedata.category(chr(code)) in ("Mn", "Mc")
-    )
-    return re.compile(rf"[\w{marks}]+(?:'[\w{marks}]+)*")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import posixpath
 from collections.abc import Callable
 from fnmatch import fnmatch
 
@@ -11,7 +10,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 
 from mama_augment.core.errors import InputError
-from mama_augment.core.store.files import Folder
+from mama_augment.core.store.files import Folder, folder_and_name
 from mama_augment.inputs.clip_list import list_clips
 from mama_augment.inputs.manifest import MANIFEST_SUFFIXES, read_manifest
 from mama_augment.inputs.names import is_text, shown_names
@@ -38,7 +37,7 @@ def find_clips(videos: str, *, video_root: str | None = None) -> pa.Table:
         if value is not None and not is_text(value):
             shown = shown_names([value])[0]
             raise InputError(f"{option} is {shown!r}: its name is no UTF-8; rename it on the disk")
-    parent, name = split_uri(videos)
+    folder, name = folder_and_name(videos.rstrip("/"))
     kind = _kind(videos)
     if kind == pafs.FileType.Directory:
         return _from_folder(videos, pattern=None)
@@ -47,9 +46,9 @@ def find_clips(videos: str, *, video_root: str | None = None) -> pa.Table:
             return _from_folder(_fixed_part(videos), pattern=videos)
         raise InputError(f"{videos!r} does not exist. Give a folder, a glob, a video or a manifest")
     if name.lower().endswith(MANIFEST_SUFFIXES):
-        rows = read_manifest(Folder(parent), name)
-        return list_clips(rows, videos, _locator(video_root or parent))
-    return list_clips(pa.table({"video": [name]}), videos, _locator(parent))
+        rows = read_manifest(folder, name)
+        return list_clips(rows, videos, _locator(video_root or folder.uri))
+    return list_clips(pa.table({"video": [name]}), videos, _locator(folder.uri))
 
 
 def _kind(videos: str) -> pafs.FileType:
@@ -114,12 +113,6 @@ def _fixed_part(pattern: str) -> str:
             parts = parts[:position]
             break
     return "/".join(parts) or ("/" if pattern.startswith("/") else ".")
-
-
-def split_uri(path: str) -> tuple[str, str]:
-    """The folder of a path or URI, and the name inside it."""
-    parent, name = posixpath.split(path.rstrip("/"))
-    return parent or ("/" if path.startswith("/") else "."), name
 
 
 def _join(root: str, name: str) -> str:

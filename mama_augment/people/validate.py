@@ -15,6 +15,7 @@ from mama_augment.balance.stats import CONCEPTS_NAME, STATS_NAME
 from mama_augment.core.draws import draw_bits, draw_unit
 from mama_augment.core.errors import DamagedError, InputError
 from mama_augment.core.schema import SHARDS, SPLITS
+from mama_augment.core.shared.jpeg import BrokenFrameError, decode_jpeg
 from mama_augment.core.store.audit import UNREADABLE, audit, pending_reasons
 from mama_augment.core.store.step_dir import StepDir
 
@@ -73,7 +74,7 @@ def validate(shards: str, *, clips: str | None = None, num_decoded: int = 200) -
             splits.append(SPLITS.index(row["split"]) if row["split"] in SPLITS else -1)
             _check_row(where, row, len(table["frames"][i]), num_concepts, result)
             if draw_unit(0, "decode", row["clip_id"]) < share:
-                _check_frames(where, table["frames"][i].as_py(), result)
+                check_frames(where, table["frames"][i].as_py(), result)
     _check_disjoint(step_dir, clips, np.array(keys, np.uint64), np.array(splits, np.int8), result)
     return result
 
@@ -150,13 +151,12 @@ def _check_row(
             result.add(f"{text}: concept_ids {caption['concept_ids']} of {num_concepts} concepts")
 
 
-def _check_frames(where: str, frames: Sequence[bytes], result: Validation) -> None:
-    import cv2
-
+def check_frames(where: str, frames: Sequence[bytes], result: Validation) -> None:
     for number, data in enumerate(frames):
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
-        if image is None:
-            result.add(f"{where}: frame {number} is no picture ({len(data)} bytes)")
+        try:
+            decode_jpeg(data)
+        except BrokenFrameError as error:
+            result.add(f"{where}: frame {number} is {error}")
         else:
             result.num_decoded_frames += 1
 

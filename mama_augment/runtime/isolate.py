@@ -1,30 +1,23 @@
 """Call a function in a process that can be killed: time limit, memory limit, survival of crashes.
 
 Decoders of damaged files hang, leak and crash; none of that may reach the process that keeps the
-accounts. The child is a fresh interpreter (nothing is forked), answers one call at a time over a
-socket, and is replaced after a number of calls, because decoders leak. Its temporary files lie in
-a directory (TMPDIR) that goes with it, however it ends.
+accounts. The child is replaced after a number of calls, because decoders leak. Its temporary files
+lie in a directory (TMPDIR) that goes with it, however it ends.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-import signal
-import socket
-import subprocess
-import sys
 import tempfile
 import time
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from typing import Any
 
-CHILD_MODULE = "mama_augment.runtime.isolate_child"
+from mama_augment.runtime.child import Child, ChildConfig, ChildDiedError, RaisedInChildError
+
 POLL_SECONDS = 0.05
 MEGABYTE = 2**20
-
-
 START_SECONDS = 120.0
 """A child that has not imported its function by then never will."""
 
@@ -54,8 +47,7 @@ class IsolatedFunction:
     def __init__(self, target: str, config: IsolationConfig) -> None:
         self._target = target
         self._config = config
-        self._child: subprocess.Popen[bytes] | None = None
-        self._connection: Connection | None = None
+        self._child: Child | None = None
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as this object)
         self._scratch: str | None = None
         """The child's directory for temporary files: it cannot clean up when it is killed."""
@@ -70,72 +62,56 @@ class IsolatedFunction:
         """
         if self._num_calls >= self._config.num_calls_per_process:
             self.close()
-        if self._child is None:
-            self._start()
-        assert self._connection is not None
+        child = self._child or self._start()
         self._num_calls += 1
         try:
-            self._connection.send(args)
-            self._wait()
-            is_answer, answer = self._connection.recv()
-        except (EOFError, OSError) as error:
-            raise self._died() from error
-        if is_answer:
-            return answer
-        raise answer
+            child.send(*args)
+            self._wait(child)
+            return child.receive()
+        except ChildDiedError as death:
+            raise self._crashed(death) from death
+        except RaisedInChildError as raised:
+            raise _verdict(raised) from None
 
-    def _start(self) -> None:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            self._stderr.seek(0)
-            self._stderr.truncate()
-            self._scratch = tempfile.mkdtemp(prefix="mama-augment-")
-            # Fewer heaps: with one per thread, freed frames of one video stay with its threads.
-            environment = {**os.environ, "MALLOC_ARENA_MAX": "2", "TMPDIR": self._scratch}
-            # -P: modules that happen to lie in the current directory are none of ours.
-            command = [sys.executable, "-P", "-m", CHILD_MODULE]
-            self._child = subprocess.Popen(
-                [*command, str(theirs.fileno()), self._target, self._scratch],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=self._stderr,
-                env=environment,
-            )
-        self._connection = Connection(ours.detach())
+    def _start(self) -> Child:
+        self._stderr.seek(0)
+        self._stderr.truncate()
+        self._scratch = tempfile.mkdtemp(prefix="mama-augment-")
+        # Fewer heaps: with one per thread, freed frames of one video stay with its threads.
+        environment = {"MALLOC_ARENA_MAX": "2", "TMPDIR": self._scratch}
+        config = ChildConfig(scratch=self._scratch, is_quiet=True)
+        child = self._child = Child(self._target, environment, config, self._stderr)
         self._num_calls = 0
+        if not child.has_answer(START_SECONDS):
+            self.close()
+            raise RuntimeError(f"{self._target} could not be imported in {START_SECONDS:g} s")
         try:
-            if not self._connection.poll(START_SECONDS):
-                raise RuntimeError(f"{self._target} could not be imported in {START_SECONDS:g} s")
-            self._connection.recv()
-        except EOFError as error:
+            child.receive()
+        except ChildDiedError as death:
             # Not the fault of what the call is about: stop, rather than fail every call.
-            raise RuntimeError(self._died().message) from error
+            raise RuntimeError(self._crashed(death).message) from death
+        return child
 
-    def _wait(self) -> None:
+    def _wait(self, child: Child) -> None:
         """Until an answer is there; kills the child that passes a limit."""
-        assert self._connection is not None
-        assert self._child is not None
         deadline = time.monotonic() + self._config.time_limit_seconds
-        while not self._connection.poll(POLL_SECONDS):
+        while not child.has_answer(POLL_SECONDS):
             if time.monotonic() > deadline:
                 self.close()
                 raise IsolationError(
                     "timeout", f"killed after {self._config.time_limit_seconds:g} seconds"
                 )
-            if resident_bytes(self._child.pid) > self._config.memory_limit_mb * MEGABYTE:
+            if resident_bytes(child.pid) > self._config.memory_limit_mb * MEGABYTE:
                 self.close()
                 raise IsolationError(
                     "out_of_memory", f"killed at more than {self._config.memory_limit_mb} MB"
                 )
 
-    def _died(self) -> IsolationError:
-        assert self._child is not None
-        code = self._child.wait()
+    def _crashed(self, death: ChildDiedError) -> IsolationError:
         self._stderr.seek(0)
         last_words = self._stderr.read()[-2000:].decode(errors="replace").strip()
         self.close()
-        how = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+        how = f"{'by' if death.is_by_signal else 'with'} {death.how}"
         return IsolationError("crashed", f"the process died {how}. {last_words}".strip())
 
     def cpu_seconds(self) -> float:
@@ -156,16 +132,21 @@ class IsolatedFunction:
 
     def close(self) -> None:
         """Kill the child; the next call starts another."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
         if self._child is not None:
-            self._child.kill()
-            self._child.wait()
+            self._child.close()
             self._child = None
         if self._scratch is not None:
             shutil.rmtree(self._scratch, ignore_errors=True)
             self._scratch = None
+
+
+def _verdict(raised: RaisedInChildError) -> Exception:
+    """An exception of this package as it is, any other as the reason of a reject."""
+    if isinstance(raised.error, MemoryError):
+        return IsolationError("out_of_memory", "an allocation failed")
+    if raised.error is not None and type(raised.error).__module__.startswith("mama_augment."):
+        return raised.error
+    return IsolationError("crashed", "".join(raised.trace[-3:]).strip())
 
 
 def resident_bytes(pid: int) -> int:

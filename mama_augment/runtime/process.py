@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import os
 import pickle
-import signal
-import socket
-import subprocess
 import sys
 from collections.abc import Mapping
-from multiprocessing.connection import Connection
 
-from mama_augment.core.step import MakeWorker
+from mama_augment.core.step import MakeWorker, UnitWorker
 from mama_augment.runtime import WorkerDiedError
+from mama_augment.runtime.child import Child, ChildConfig, ChildDiedError, RaisedInChildError
 
-CHILD_MODULE = "mama_augment.runtime.process_child"
+TARGET = "mama_augment.runtime.process:hosted"
+GRACE_SECONDS = 20.0
+"""For an engine to let go of its GPU when this process was killed."""
 CLOSE_SECONDS = 60.0
 """What an engine may take to let go of its GPU; then its process is killed."""
 
@@ -27,20 +26,11 @@ class ProcessWorker:
     """
 
     def __init__(self, make_worker: MakeWorker, environment: Mapping[str, str]) -> None:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            self._child = subprocess.Popen(
-                # -P: modules that happen to lie in the current directory are none of ours.
-                [sys.executable, "-P", "-m", CHILD_MODULE, str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                env={**os.environ, **environment},
-            )
-        self._connection = Connection(ours.detach())
+        self._child = Child(TARGET, environment, ChildConfig(grace_seconds=GRACE_SECONDS))
         try:
+            self._receive()
             # What can be imported here can be imported there, as multiprocessing has it too.
-            self._ask([path or os.getcwd() for path in sys.path])
-            self._ask(make_worker)
+            self._ask([path or os.getcwd() for path in sys.path], pickle.dumps(make_worker))
         except BaseException:
             self.close()
             raise
@@ -51,24 +41,55 @@ class ProcessWorker:
         Raises:
             WorkerDiedError: the process is gone; its unit stays pending.
         """
-        return self._ask(unit_id)
+        return int(self._ask(unit_id))
 
     def close(self) -> None:
-        self._connection.close()  # tells the child to close its worker and leave
-        try:
-            self._child.wait(CLOSE_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._child.kill()
-            self._child.wait()
+        self._child.close(CLOSE_SECONDS)  # the child closes its worker and leaves
 
-    def _ask(self, content: list[str] | MakeWorker | str) -> int:
+    def _ask(self, *content: object) -> int:
         try:
-            self._connection.send_bytes(pickle.dumps(content))
-            answer = self._connection.recv()
-        except (EOFError, ConnectionError) as error:
-            code = self._child.wait()
-            how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-            raise WorkerDiedError(f"a worker's process died with {how}") from error
-        if isinstance(answer, BaseException):
-            raise answer
-        return int(answer)
+            self._child.send(*content)
+        except ChildDiedError as death:
+            raise _worker_died(death) from death
+        return self._receive()
+
+    def _receive(self) -> int:
+        try:
+            return int(self._child.receive() or 0)
+        except ChildDiedError as death:
+            raise _worker_died(death) from death
+        except RaisedInChildError as raised:
+            trace = "".join(raised.trace)
+            if raised.error is None:
+                raise RuntimeError(trace) from None
+            raised.error.add_note(trace)
+            raise raised.error from None
+
+
+def _worker_died(death: ChildDiedError) -> WorkerDiedError:
+    return WorkerDiedError(f"a worker's process died with {death.how}")
+
+
+class HostedWorker:
+    """In the child: takes over the path of imports and makes the worker, then does its units."""
+
+    def __init__(self) -> None:
+        self._worker: UnitWorker | None = None
+
+    def __call__(self, *content: object) -> int:
+        if self._worker is not None:
+            (unit_id,) = content
+            return self._worker.run_unit(str(unit_id))
+        path, make_worker = content
+        assert isinstance(path, list)
+        assert isinstance(make_worker, bytes)
+        sys.path[:] = path
+        self._worker = pickle.loads(make_worker)()
+        return 0
+
+    def close(self) -> None:
+        if self._worker is not None:
+            self._worker.close()
+
+
+hosted = HostedWorker()

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from html import escape
 from pathlib import Path
 
 from matplotlib.figure import Figure
 from rich.table import Table
 
+from mama_augment.core.shared.charts import BLUE, GREY, svg
+from mama_augment.core.shared.page import Section, note, page, table
+from mama_augment.core.store.files import write_whole
 from mama_train.compare.arms import Estimate
-from mama_train.report.page import STYLE
-from mama_train.report.plots import BLUE, GREY, svg
 
 Summary = dict[str, dict[str, Estimate]]
 
@@ -45,20 +45,15 @@ def terminal_table(summary: Summary, *, num_seeds: int, baseline: str) -> Table:
 def write_comparison(path: Path, summary: Summary, *, num_seeds: int, baseline: str) -> None:
     """One self-contained HTML file: the table and a chart per measure."""
     measures = list(next(iter(summary.values())))
-    head = "".join(f"<th>{escape(h)}</th>" for h in ("arm", *measures))
-    body = "".join(
-        "<tr>" + "".join(f"<td>{escape(c)}</td>" for c in row) + "</tr>"
-        for row in table_rows(summary)
+    words = (
+        f"{num_seeds} seeds each; mean ± 95 % t interval; Δ: mean difference from {baseline}, "
+        "paired by seed, with the p-value of a paired t-test, not corrected for the number of "
+        "comparisons. Test split."
     )
-    charts = "".join(f"<h2>{escape(m)}</h2>{chart(summary, m)}" for m in measures)
-    path.write_text(
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>Comparison</title>'
-        f"<style>{STYLE}</style></head><body><h1>Comparison</h1>"
-        f"<p class='note'>{num_seeds} seeds each; mean ± 95 % t interval; Δ: mean difference from "
-        f"{escape(baseline)}, paired by seed, with the p-value of a paired t-test, not corrected "
-        "for the number of comparisons. Test split.</p>"
-        f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{charts}</body></html>"
-    )
+    rows = table(["arm", *measures], table_rows(summary))
+    sections = [Section(title="All measures", html=note(words) + rows)]
+    sections += [Section(title=m, html=chart(summary, m)) for m in measures]
+    write_whole(path, page("Comparison", sections, made_by="mama-train"))
 
 
 def chart(summary: Summary, measure: str) -> str:
@@ -74,4 +69,4 @@ def chart(summary: Summary, measure: str) -> str:
         axes.invert_yaxis()
         axes.set_xlabel(measure)
 
-    return svg(draw, height=1.2 + 0.35 * len(summary))
+    return svg(draw, alt=f"{measure} of each arm", height=1.2 + 0.35 * len(summary))

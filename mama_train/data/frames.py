@@ -5,15 +5,14 @@ Shapes: N stored frames, T frames of the model, H = W = size_px.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from mama_augment.core.errors import InputError
+from mama_augment.core.shared.jpeg import BrokenFrameError, decode_jpeg
 from mama_train.data.visits import mix
 from mama_train.models.base import FrameSpec
 
@@ -38,7 +37,7 @@ def decode_frames(
     """[len(which),H,W,3] RGB of the chosen frames, each decoded once.
 
     Raises:
-        InputError: a frame is no readable image, or there is none.
+        InputError: a frame is broken, or there is none.
     """
     if not files:
         raise InputError(f"clip {clip_id!r} has no frames; make the shards again")
@@ -76,12 +75,9 @@ def uniforms(draw: int, num: int) -> NDArray[np.float64]:
 def _decode(jpeg: bytes, spec: FrameSpec, clip_id: str) -> Pixels:
     size = spec.size_px
     try:
-        image = Image.open(io.BytesIO(jpeg))
-        # The decoder itself can shrink by powers of two: several times faster than a full decode.
-        image.draft("RGB", (size, size))
-        pixels = np.asarray(image.convert("RGB"))
-    except (OSError, SyntaxError) as error:
-        raise InputError(f"clip {clip_id!r} has a frame that cannot be read: {error}") from error
+        pixels = decode_jpeg(jpeg, lambda width, height: min(width, height) / size)
+    except BrokenFrameError as error:
+        raise InputError(f"clip {clip_id!r}: one of its frames is {error}") from error
     height, width = pixels.shape[:2]
     if spec.fit == "stretch":
         return cv2.resize(pixels, (size, size), interpolation=cv2.INTER_AREA)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import torch
 
 from mama_augment.core.errors import InputError
+from mama_augment.core.shared.hub import MODEL_FILES, hub_folder
 from mama_train.models.base import DualEncoder
 from mama_train.models.clip_mean import ClipMean
 from mama_train.models.clip_vip import ClipVip, ClipVipConfig, TowerConfig
@@ -132,24 +132,4 @@ def locate(name: str) -> tuple[str, Path]:
             f"{', '.join(ALIASES)}; or give a local folder with config.json, weights, tokenizer"
         )
     kind = "clip-vip" if rest.startswith("clip-vip") else "clip-mean"
-    return kind, _cached(rest, ALIASES[rest])
-
-
-def _cached(alias: str, repository: str) -> Path:
-    from huggingface_hub import constants, snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
-    offline = os.environ.get("HF_HUB_OFFLINE", "") not in ("", "0")
-    try:
-        return Path(snapshot_download(repository, local_files_only=True))
-    except LocalEntryNotFoundError:
-        pass
-    if not offline:
-        try:
-            return Path(snapshot_download(repository, etag_timeout=5))
-        except (OSError, ValueError, RuntimeError):
-            pass
-    raise InputError(
-        f"model {alias!r} is {repository} on the Hugging Face hub, which cannot be reached, and "
-        f"{constants.HF_HUB_CACHE} does not hold it; pass --model FOLDER with a local copy"
-    )
+    return kind, hub_folder(ALIASES[rest], (*MODEL_FILES, "*.bin"))

@@ -2,47 +2,26 @@
 
 from __future__ import annotations
 
-import io
-import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib import rc_context
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from mama_augment.core.shared.charts import (
+    BLUE,
+    GREEN,
+    INK,
+    ORANGE,
+    SOFT,
+    label,
+    svg,
+    whole_numbers,
+)
 from mama_train.run.history import Row
 
-BLUE, ORANGE, GREEN, GREY = "#2a6fbb", "#d9622b", "#2e8b57", "#9aa3ad"
 Floats = NDArray[np.float64]
-STYLE = {
-    "font.size": 10,
-    "font.family": "sans-serif",
-    "svg.fonttype": "none",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": "#e6e9ed",
-    "axes.axisbelow": True,
-    "axes.edgecolor": "#6b7480",
-    "axes.labelcolor": "#2b323a",
-    "legend.frameon": False,
-}
-
-
-def svg(draw: Callable[[Figure], None], *, width: float = 6.4, height: float = 3.4) -> str:
-    """Draw a figure and return it as an `<svg>` element."""
-    with rc_context(STYLE):
-        figure = Figure(figsize=(width, height), layout="constrained")
-        draw(figure)
-        stream = io.StringIO()
-        figure.savefig(stream, format="svg", metadata={"Date": None})
-    text = stream.getvalue()
-    # The block of licence and author vocabulary says nothing here and looks like links.
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    return text[text.index("<svg") :]
 
 
 def loss_curve(steps: Sequence[Row]) -> str:
@@ -56,11 +35,11 @@ def loss_curve(steps: Sequence[Row]) -> str:
         x, y = _series(steps, "meta_loss")
         if len(x):
             axes.plot(x, smooth(y), color=ORANGE, linewidth=2, label="meta batch")
-        _label(axes, "step", "contrastive loss (nats)")
+        label(axes, "step", "contrastive loss (nats)")
         axes.set_ylim(bottom=0)
         axes.legend()
 
-    return svg(draw)
+    return svg(draw, alt="Loss per training step")
 
 
 def recall_curve(evals: Sequence[Row]) -> str:
@@ -73,11 +52,11 @@ def recall_curve(evals: Sequence[Row]) -> str:
             y = [row[direction]["R@1"] for row in evals]
             name = direction.replace("_", " ")
             axes.plot(x, y, color=colour, marker="o", markersize=3.5, linewidth=2, label=name)
-        _label(axes, "step", "validation R@1 (%)")
+        label(axes, "step", "validation R@1 (%)")
         axes.set_ylim(bottom=0)
         axes.legend()
 
-    return svg(draw)
+    return svg(draw, alt="R@1 on the validation split over the run, both directions")
 
 
 def weight_curve(loss_P: Floats, weight_P: Floats, net: Callable[[Floats], Floats] | None) -> str:
@@ -88,18 +67,22 @@ def weight_curve(loss_P: Floats, weight_P: Floats, net: Callable[[Floats], Float
 
     def draw(figure: Figure) -> None:
         top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
-        top.scatter(loss_P, weight_P, s=5, color=GREY, alpha=0.5, linewidths=0, label="samples")
+        top.scatter(loss_P, weight_P, s=6, color=SOFT, alpha=0.6, linewidths=0, label="samples")
         if net is not None:
             grid = np.linspace(0, max(float(loss_P.max()), 1e-3), 200)
             relative = net(grid) / max(float(net(loss_P).mean()), 1e-12)
             top.plot(grid, relative, color=BLUE, linewidth=2.5, label="learned V at the end")
-        top.axhline(1, color="#6b7480", linewidth=1, linestyle=":")
-        _label(top, "", "weight (1 = average)")
+        top.axhline(1, color=SOFT, linewidth=1, linestyle=":")
+        label(top, "", "weight (1 = average)")
         top.legend()
         bottom.hist(loss_P, bins=40, color=BLUE, alpha=0.8)
-        _label(bottom, "loss of the sample (nats)", "samples")
+        label(bottom, "loss of the sample (nats)", "samples")
 
-    return svg(draw, height=4.2)
+    return svg(
+        draw,
+        alt="Weight of a sample against its loss, and how many samples have which loss",
+        height=4.2,
+    )
 
 
 def frequency_scatter(by_concept: Sequence[Row], by_frequency: dict[str, Row]) -> str:
@@ -113,18 +96,19 @@ def frequency_scatter(by_concept: Sequence[Row], by_frequency: dict[str, Row]) -
         low, high = wilson(rates / 100, counts)
         errors = np.abs(np.stack([rates - 100 * low, 100 * high - rates]))
         left.bar(names, rates, color=[BLUE, GREEN, ORANGE][: len(names)], width=0.6)
-        left.errorbar(names, rates, yerr=errors, fmt="none", ecolor="#2b323a", capsize=4)
-        _label(left, "thirds of the concepts", "R@1, text to video (%)")
+        left.errorbar(names, rates, yerr=errors, fmt="none", ecolor=INK, capsize=4)
+        label(left, "thirds of the concepts", "R@1, text to video (%)")
         x = [max(row["num_before"], 0.5) for row in by_concept]
         y = [row["R@1"] for row in by_concept]
         sizes = [8 + 3 * row["num_queries"] for row in by_concept]
         right.scatter(x, y, s=sizes, color=BLUE, alpha=0.6, linewidths=0)
         right.set_xscale("log")
-        _label(right, "training captions of the concept, before balancing", "")
+        whole_numbers(right.xaxis)
+        label(right, "training captions of the concept, before balancing", "")
         for axes in (left, right):
-            axes.set_ylim(0, 105)
+            axes.set_ylim(-2, 105)
 
-    return svg(draw, width=8.4)
+    return svg(draw, alt="R@1 by how often training captions mention the concept", width=8.4)
 
 
 def net_diagnostics(steps: Sequence[Row]) -> str:
@@ -136,22 +120,27 @@ def net_diagnostics(steps: Sequence[Row]) -> str:
         low = [row["weight_min"] for row in steps]
         high = [row["weight_max"] for row in steps]
         left.fill_between(x, low, high, color=BLUE, alpha=0.35, linewidth=0)
-        left.axhline(1, color="#6b7480", linewidth=1, linestyle=":")
-        _label(left, "step", "weights in the batch (1 = average)")
+        left.axhline(1, color=SOFT, linewidth=1, linestyle=":")
+        label(left, "step", "weights in the batch (1 = average)")
         x, y = _series(steps, "meta_norm")
         middle.plot(x, y, color=BLUE, alpha=0.25, linewidth=1)
         middle.plot(x, smooth(y), color=BLUE, linewidth=2)
         if len(y) and (y > 0).any():
             middle.set_yscale("log")
-        _label(middle, "step", "‖dL_meta/dθ‖")
+        label(middle, "step", "‖dL_meta/dθ‖")
         x, y = _series(steps, "corr_s_weight")
         right.plot(x, y, color=BLUE, alpha=0.25, linewidth=1)
         right.plot(x, smooth(y), color=BLUE, linewidth=2)
-        right.axhline(0, color="#6b7480", linewidth=1, linestyle=":")
+        right.axhline(0, color=SOFT, linewidth=1, linestyle=":")
         right.set_ylim(-1, 1)
-        _label(right, "step", "correlation of s with the weight")
+        label(right, "step", "correlation of s with the weight")
 
-    return svg(draw, width=9.6, height=3.0)
+    return svg(
+        draw,
+        alt="Weights, gradient of the weight net, and correlation of s with the weight, per step",
+        width=9.6,
+        height=3.0,
+    )
 
 
 def smooth(values: Floats, *, share: float = 0.05) -> Floats:
@@ -163,19 +152,15 @@ def smooth(values: Floats, *, share: float = 0.05) -> Floats:
     return np.convolve(values, kernel, "same") / np.convolve(np.ones_like(values), kernel, "same")
 
 
-def wilson(rate: Floats, count: Floats | NDArray[np.int64]) -> tuple[Floats, Floats]:
+def wilson(rate: Floats, count: NDArray[np.int64]) -> tuple[Floats, Floats]:
     """The 95 % Wilson score interval of a share measured on `count` trials."""
-    z = 1.96
-    centre = (rate + z * z / (2 * count)) / (1 + z * z / count)
-    spread = z * np.sqrt(rate * (1 - rate) / count + z * z / (4 * count**2)) / (1 + z * z / count)
-    return np.clip(centre - spread, 0, 1), np.clip(centre + spread, 0, 1)
+    from scipy.stats import binomtest
+
+    tests = [binomtest(round(r * n), n) for r, n in zip(rate, count.tolist(), strict=True)]
+    intervals = [test.proportion_ci(method="wilson") for test in tests]
+    return np.array([i.low for i in intervals]), np.array([i.high for i in intervals])
 
 
 def _series(rows: Sequence[Row], name: str) -> tuple[Any, Floats]:
     found = [(row["step"], row[name]) for row in rows if row.get(name) is not None]
     return [x for x, _ in found], np.array([y for _, y in found], np.float64)
-
-
-def _label(axes: Axes, x: str, y: str) -> None:
-    axes.set_xlabel(x)
-    axes.set_ylabel(y)

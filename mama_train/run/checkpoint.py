@@ -24,6 +24,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from mama_augment.core.errors import InputError
+from mama_augment.core.store.files import whole
 from mama_train.config import TrainConfig
 from mama_train.data.loader import Position
 from mama_train.models.base import DualEncoder
@@ -88,12 +89,11 @@ def save(
     folder = run / "checkpoints"
     folder.mkdir(parents=True, exist_ok=True)
     name = f"step-{progress.step:08d}"
-    hidden = _hidden(folder / name)
-    _write(hidden, trainee, progress, config)
     target = folder / name
     while target.exists():  # of a run that was killed, or that goes on from an older checkpoint
         target = folder / f"{name}-{uuid.uuid4().hex[:8]}"
-    os.replace(hidden, target)
+    with whole(target) as temporary:
+        _write(temporary, trainee, progress, config)
     _link(folder / "last", target.name)
     if best or not (folder / "best").exists():
         _link(folder / "best", target.name)

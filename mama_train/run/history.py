@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+from mama_augment.core.store.files import write_whole
 
 Row = dict[str, Any]
 
@@ -18,7 +19,7 @@ class History:
         """Rows after step `keep_up_to` are dropped: a resumed run writes them again."""
         self.path = folder / "history.jsonl"
         kept = [r for r in read_history(folder) if r["step"] <= keep_up_to]
-        write_atomically(self.path, "".join(json.dumps(r) + "\n" for r in kept))
+        write_whole(self.path, "".join(json.dumps(r) + "\n" for r in kept))
 
     def add(self, rows: Iterable[Row]) -> None:
         text = "".join(json.dumps(row) + "\n" for row in rows)
@@ -35,11 +36,5 @@ def read_history(folder: Path) -> list[Row]:
     return [json.loads(line) for line in lines[:-1] if line]
 
 
-def write_atomically(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text)
-    os.replace(temporary, path)
-
-
 def write_json(path: Path, content: Any) -> None:
-    write_atomically(path, json.dumps(content, indent=1))
+    write_whole(path, json.dumps(content, indent=1))

@@ -13,7 +13,7 @@ from mama_augment.core.reasons import Verdict, verdict_of
 from mama_augment.core.registry import load
 
 if TYPE_CHECKING:  # so that `--help` need not wait for OpenCV
-    from mama_augment.caption.input.grid import Image
+    from mama_augment.core.shared.jpeg import Image
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mama_augment.core.errors import InputError
+from mama_augment.core.shared.hub import hub_folder
 
 ALIASES = {
     "llava": "llava-hf/llava-1.5-7b-hf",
@@ -24,7 +25,6 @@ ALIASES = {
 BUNDLED = "llava-shapes"
 BUNDLED_DIR = Path(__file__).resolve().parents[2] / "shapes" / "captioner" / "llava"
 
-HUB_TIMEOUT_SECONDS = 5.0
 _SAMPLED_BYTES = 64 * 2**20
 
 
@@ -113,7 +113,7 @@ def find(value: str) -> Model:
             f"--model is {value!r}, which is no directory; give one of "
             f"{', '.join((*ALIASES, BUNDLED))}, a hub id (owner/name), or a local directory"
         )
-    return _describe(hub_id, _from_hub(hub_id))
+    return _describe(hub_id, hub_folder(hub_id))
 
 
 def served(value: str) -> Model:
@@ -124,39 +124,6 @@ def served(value: str) -> Model:
     """
     name = ALIASES.get(value, value)
     return Model(name=name, directory=name, revision=f"as-served:{name}", size_px=(336, 336))
-
-
-def _from_hub(hub_id: str) -> Path:
-    """The local snapshot of a hub model, downloaded if it is not there yet."""
-    from huggingface_hub import HfApi, constants, snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
-
-    try:
-        return Path(snapshot_download(hub_id, local_files_only=True))
-    except LocalEntryNotFoundError:
-        pass
-    try:
-        # One quick question first: the download itself would retry for a minute or more.
-        revision = HfApi().model_info(hub_id, timeout=HUB_TIMEOUT_SECONDS).sha
-        weights = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt"]
-        return Path(snapshot_download(hub_id, revision=revision, allow_patterns=weights))
-    except HfHubHTTPError as error:
-        why = str(error).splitlines()[0]
-    except OfflineModeIsEnabled:
-        why = "HF_HUB_OFFLINE is set"
-    except OSError as error:  # no name resolution, no route, refused, timed out
-        why = f"{constants.ENDPOINT} cannot be reached ({error})"
-    except Exception as error:
-        # The hub's client raises its transport's own errors, which share no base class with
-        # OSError; anything else is ours to see.
-        if type(error).__module__.split(".")[0] not in ("httpx", "httpx2", "httpcore", "requests"):
-            raise
-        why = f"{constants.ENDPOINT} cannot be reached ({error})"
-    raise InputError(
-        f"the model {hub_id} is not on this machine: not in {constants.HF_HUB_CACHE}, and {why}. "
-        "Copy the model's directory here and pass it as --model /path/to/directory, or set "
-        "HF_HOME to where it is cached"
-    )
 
 
 def _describe(name: str, directory: Path) -> Model:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from filelock import FileLock
 
 
 @contextmanager
@@ -24,11 +25,6 @@ def start_turn() -> Iterator[None]:
         return
     digest = hashlib.sha256(devices.encode()).hexdigest()[:12]
     path = os.path.join(tempfile.gettempdir(), f"mama-augment-{os.getuid()}-{digest}.lock")
-    # A lock of this process, not of its file: one that vLLM forks off does not hold it, and it
-    # ends with this process.
-    with open(path, "ab") as file:
-        fcntl.lockf(file, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            fcntl.lockf(file, fcntl.LOCK_UN)
+    # It ends with this process, and what vLLM forks off does not hold it.
+    with FileLock(path):
+        yield

@@ -7,17 +7,14 @@ be thrown away by the model's own processor.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image as PilImage
 
 from mama_augment.core.errors import InputError
-
-Image = npt.NDArray[np.uint8]
+from mama_augment.core.shared.jpeg import Image, decode_jpeg
 
 
 def compose_grid(
@@ -74,50 +71,17 @@ def _letterbox(frame: Image, cell: Image) -> None:
     cell[y : y + height, x : x + width] = cv2.resize(frame, (width, height), interpolation=how)
 
 
-MAX_FRAME_PIXELS = 64_000_000
+def decode_for_cell(encoded: bytes, cell_px: tuple[int, int]) -> Image:
+    """A JPEG's pixels, uint8 RGB [H, W, 3], for a cell of `cell_px` (width, height).
 
-
-class BrokenFrameError(ValueError):
-    """Bytes that are no picture, or one too large to decode safely."""
-
-
-_REDUCED = {
-    1: cv2.IMREAD_COLOR_RGB,
-    2: cv2.IMREAD_REDUCED_COLOR_2,
-    4: cv2.IMREAD_REDUCED_COLOR_4,
-    8: cv2.IMREAD_REDUCED_COLOR_8,
-}
-
-
-def decode_frame(encoded: bytes, cell_px: tuple[int, int] | None = None) -> Image:
-    """A JPEG's pixels, uint8 RGB [H, W, 3].
-
-    cell_px: (width, height) of the cell that the frame is for. The JPEG is then decoded at 1/2,
-    1/4 or 1/8 of its size where that is still twice what the cell takes: less work, and
-    the area average over the rest is what decides the pixels.
+    Decoded at 1/2, 1/4 or 1/8 of its size where that is still twice what the cell takes: less
+    work, and the area average over the rest is what decides the pixels.
 
     Raises:
-        BrokenFrameError: the bytes do not decode, or the picture has more than 64 million pixels.
+        BrokenFrameError: as `decode_jpeg`.
     """
-    try:
-        with PilImage.open(io.BytesIO(encoded)) as header:  # reads no pixels yet
-            width, height = header.size
-    except (OSError, ValueError, SyntaxError, PilImage.DecompressionBombError) as error:
-        raise BrokenFrameError(f"{len(encoded)} bytes are no picture: {error}") from error
-    if width * height > MAX_FRAME_PIXELS:
-        raise BrokenFrameError(
-            f"a frame of {width}x{height} px; at most {MAX_FRAME_PIXELS:,} pixels are decoded"
-        )
-    factor = 1
-    if cell_px is not None:
-        larger = max(width / cell_px[0], height / cell_px[1])  # letterboxing goes by this side
-        factor = max(f for f in _REDUCED if f == 1 or larger >= 2 * f)
-    pixels = cv2.imdecode(np.frombuffer(encoded, np.uint8), _REDUCED[factor])
-    if pixels is None:
-        raise BrokenFrameError(f"{len(encoded)} bytes of a {width}x{height} px frame do not decode")
-    if factor > 1:  # these flags know no RGB
-        pixels = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
-    return pixels.astype(np.uint8, copy=False)
+    # Letterboxing goes by the side that is larger beside its cell.
+    return decode_jpeg(encoded, lambda w, h: max(w / cell_px[0], h / cell_px[1]) / 2)
 
 
 def spread(num_items: int, num_wanted: int) -> list[int]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import posixpath
+import shutil
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
@@ -95,37 +98,66 @@ class Folder:
                 for part in parts:
                     stream.write(part)
             return
-        os.makedirs(os.path.dirname(target), exist_ok=True)
-        temporary = f"{os.path.dirname(target)}/.{os.path.basename(target)}.{uuid.uuid4().hex}.tmp"
-        try:
-            with open(temporary, "wb") as stream:
-                for part in parts:
-                    stream.write(part)
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.replace(temporary, target)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-        _fsync_directory(os.path.dirname(target))
+        with whole(target) as temporary, temporary.open("wb") as stream:
+            for part in parts:
+                stream.write(part)
 
     def delete(self, name: str) -> None:
         if self.exists(name):
             self.fs.delete_file(self.path(name))
 
 
-def output_file(path: str) -> tuple[Folder, str]:
-    """The folder and the name of a file that `--out` asks to write; nothing is written yet.
+@contextmanager
+def whole(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Make a local file, or a folder with all in it, that appears whole or not at all.
+
+    Yields a free path beside `path`; what is there when the block ends goes to the disk and then
+    takes its name. Where the block raises, nothing is left of it.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        yield temporary
+        # Without this a power cut may forget the bytes although it remembers the name.
+        for made in sorted(temporary.rglob("*")) if temporary.is_dir() else ():
+            _fsync(made)
+        _fsync(temporary)
+        os.replace(temporary, target)
+    except BaseException:
+        if temporary.is_dir():
+            shutil.rmtree(temporary, ignore_errors=True)
+        else:
+            temporary.unlink(missing_ok=True)
+        raise
+    _fsync(target.parent)  # and the other way round
+
+
+def write_whole(path: str | os.PathLike[str], content: str | bytes) -> None:
+    """Write a local file (text as UTF-8) whole or not at all."""
+    with whole(path) as temporary:
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def folder_and_name(path: str) -> tuple[Folder, str]:
+    """The folder of a path or URI, and the name inside it; empty after a trailing slash."""
+    parent, name = posixpath.split(path)
+    return Folder(parent or "."), name
+
+
+def output_file(path: str, option: str = "--out") -> tuple[Folder, str]:
+    """The folder and the name of a file that an option asks to write; nothing is written yet.
 
     Raises:
         InputError: there is a directory of that name, or its folder is a file.
     """
-    parent, _, name = path.rpartition("/")
-    folder = Folder(parent or ("/" if path.startswith("/") else "."))
+    folder, name = folder_and_name(path)
     if not name or folder.fs.get_file_info(folder.path(name)).type == pafs.FileType.Directory:
-        raise InputError(f"--out is {path!r}, a directory; give the name of a file to write")
+        raise InputError(f"{option} is {path!r}, a directory; give the name of a file to write")
     if folder.fs.get_file_info(folder.path()).type == pafs.FileType.File:
-        raise InputError(f"--out is {path!r}: {parent!r} is a file; give a name in a directory")
+        raise InputError(
+            f"{option} is {path!r}: {folder.uri!r} is a file; give a name in a directory"
+        )
     return folder, name
 
 
@@ -154,8 +186,7 @@ def open_filesystem(uri: str) -> tuple[pafs.FileSystem, str]:
     return pafs.PyFileSystem(pafs.FSSpecHandler(handler)), path.rstrip("/")
 
 
-def _fsync_directory(path: str) -> None:
-    # Without this a power cut may forget the rename although the file's bytes are safe.
+def _fsync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -9,7 +9,6 @@ have no such lock, and neither have some network file systems: there nothing is 
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
 import socket
@@ -17,6 +16,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from filelock import BaseFileLock, FileLock, Timeout
 
 from mama_augment.core.errors import InputError
 from mama_augment.core.store.files import Folder
@@ -28,9 +29,6 @@ POLL_SECONDS = 0.05
 
 CANNOT_WRITE = (errno.EACCES, errno.EPERM, errno.EROFS)
 KNOWS_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
-
-_held: set[int] = set()
-"""Descriptors of the locks of this process."""
 
 
 @contextmanager
@@ -48,51 +46,42 @@ def locked(uri: str | os.PathLike[str]) -> Iterator[None]:
         return
     directory = Path(folder.path())
     new = [path for path in (directory, *directory.parents) if not path.exists()]
-    descriptor = _acquire(directory)
+    lock = _acquire(directory)
     try:
         yield
     finally:
-        if descriptor in _held:  # not in a fork of this process
+        if lock is not None and lock.is_locked:  # not in a fork of this process
             with suppress(OSError):  # as soon as a new folder holds something, it stays
                 (directory / LOCK_NAME).unlink()  # while it is ours
                 for path in new:
                     path.rmdir()
-            _held.remove(descriptor)
-            os.close(descriptor)
+            lock.release()
 
 
-def _acquire(directory: Path) -> int | None:
-    """The descriptor that holds the lock; None where there can be none."""
+def _acquire(directory: Path) -> BaseFileLock | None:
+    """The lock, held; None where there can be none."""
+    path = directory / LOCK_NAME
+    lock = FileLock(path, thread_local=False, fallback_to_soft=False, on_acquired=_leave_note)
     deadline = time.monotonic() + WAIT_SECONDS
     while True:
-        descriptor = None
+        left = max(0.0, deadline - time.monotonic())
         try:
             directory.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(directory / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o666)
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # The run that had it may have deleted the file between the two calls.
-            if os.path.samestat(os.fstat(descriptor), os.stat(directory / LOCK_NAME)):
-                _leave_note(descriptor)
-                _held.add(descriptor)
-                return descriptor
+            lock.acquire(timeout=left, poll_interval=POLL_SECONDS)
+            return lock
         except (FileExistsError, NotADirectoryError) as error:
             raise InputError(f"{str(directory)!r} is a file; a directory is needed") from error
-        except BlockingIOError as error:
-            if time.monotonic() > deadline:
-                raise InputError(_in_use(directory)) from error
+        except Timeout as error:
+            raise InputError(_in_use(directory)) from error
         except FileNotFoundError as error:  # deleted with its folder by the run that had it
-            if time.monotonic() > deadline:
+            if not left:
                 raise InputError(f"{str(directory)!r} cannot be made: {error}") from error
         except OSError as error:
             if error.errno not in (*CANNOT_WRITE, *KNOWS_NO_LOCKS):
                 raise
-            if descriptor is not None:
-                (directory / LOCK_NAME).unlink(missing_ok=True)
+            if error.errno in KNOWS_NO_LOCKS:
+                path.unlink(missing_ok=True)
             return None
-        finally:
-            if descriptor is not None and descriptor not in _held:
-                os.close(descriptor)
-        time.sleep(POLL_SECONDS)
 
 
 def _leave_note(descriptor: int) -> None:
@@ -114,14 +103,3 @@ def _in_use(directory: Path) -> str:
         "files. Wait until it ends, or stop it, and give this command again: it continues where "
         "the other one stopped"
     )
-
-
-def _let_go() -> None:
-    """In a fork: close what was inherited, without unlocking it."""
-    for descriptor in _held:
-        os.close(descriptor)
-    _held.clear()
-
-
-# Programs that are started do not inherit descriptors; forks (vLLM, data loaders) would.
-os.register_at_fork(after_in_child=_let_go)

@@ -19,8 +19,6 @@ Array = npt.NDArray[np.float64]
 Segment = tuple[int, int]
 """A half-open range of frame indices that gives one key frame."""
 
-MEDIAN_PART = 4096
-
 
 def find_peaks(change_N: Array, config: KeyFrameConfig) -> list[int]:
     """Frames at which a new shot starts, strongest first; frame 0 is always the first of them.
@@ -72,16 +70,11 @@ def choose_scanned(
 
 
 def running_median(signal_N: Array, window: int) -> Array:
-    """Median of `window` neighbours; the ends are padded by reflection."""
+    """Median of `window` neighbours (one more where it is even); ends are mirrored."""
+    from scipy.ndimage import median_filter
+
     half = min(window // 2, len(signal_N) - 1)
-    if half < 1:
-        return signal_N.copy()
-    padded = np.pad(signal_N, half, mode="reflect")
-    windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1)
-    # In parts: the median copies its windows, as many values as the window is wide for each.
-    starts = range(0, len(windows), MEDIAN_PART)
-    parts = [np.median(windows[start : start + MEDIAN_PART], axis=1) for start in starts]
-    return np.concatenate(parts)
+    return signal_N.copy() if half < 1 else median_filter(signal_N, 2 * half + 1, mode="mirror")
 
 
 def cut_at_peaks(peaks: Sequence[int], num_frames: int, max_shots: int) -> list[Segment]:

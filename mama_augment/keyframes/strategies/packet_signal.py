@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from mama_augment.keyframes.strategies.choose import Segment, allot
+from mama_augment.keyframes.strategies.choose import Segment, allot, running_median
 
 Array = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -50,7 +50,8 @@ def _strengths(size_N: npt.NDArray[np.int64], is_key_N: Flags, is_forward_N: Fla
     strength = np.zeros(len(size_N))
     forward = np.flatnonzero(is_forward_N & ~is_key_N)
     if len(forward):
-        ratio = size_N[forward] / _median_around(size_N[forward].astype(float))
+        size_F = size_N[forward].astype(float)
+        ratio = size_F / np.maximum(1.0, running_median(size_F, NEIGHBOURS))
         strength[forward] = np.where(ratio >= LEAST_RATIO, np.log2(ratio), 0.0)
     keys = np.flatnonzero(is_key_N)
     if len(keys) > 1:
@@ -59,13 +60,6 @@ def _strengths(size_N: npt.NDArray[np.int64], is_key_N: Flags, is_forward_N: Fla
         # Early intra frames are the encoder's own verdict: before any of the large frames.
         strength[keys[1:]] = np.where(is_early, 100.0 + np.log2(size_N[keys[1:]]), 0.0)
     return strength
-
-
-def _median_around(sizes: Array) -> Array:
-    half = min(NEIGHBOURS // 2, len(sizes) - 1)
-    padded = np.pad(sizes, half, mode="reflect") if half else sizes
-    windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1)
-    return np.maximum(1.0, np.median(windows, axis=1))
 
 
 def choose_by_packets(

@@ -9,14 +9,25 @@ from typing import Any
 
 from mama_augment.core.errors import InputError
 from mama_augment.core.schema import SPLITS
+from mama_augment.core.shared.page import Section, page
 from mama_augment.core.store.files import output_file
 from mama_augment.core.store.step_dir import StepDir
-from mama_augment.people.report.charts import columns, rank_curve
 from mama_augment.people.report.facts import Facts, collect
+from mama_augment.people.report.plots import rank_curve, words_per_text
 from mama_augment.people.report.samples import pick_samples
 
 MAX_CONCEPT_ROWS = 40
-Section = tuple[str, str]
+SECTIONS = {
+    "flow": ("Flow", "From videos to rows"),
+    "concepts": ("Concepts", "Concepts before and after"),
+    "samples": ("Samples", "Samples, rarest concepts first"),
+    "captions": ("Captions", "Captions"),
+    "ledger": ("Ledger", "Ledger"),
+    "made": ("How it was made", "How it was made"),
+}
+"""Name and title of each block of report.html, in order."""
+NUM_BEFORE_EXTRA = 4
+"""Sections of other programs stand after the captions."""
 
 
 def build_report(
@@ -29,8 +40,7 @@ def build_report(
     """Write the report and return its path.
 
     Args:
-        extra_sections: (title, HTML fragment) pairs of another program, such as the trainer's
-            plots; inserted as they are.
+        extra_sections: parts of another program, such as the trainer's plots; used as they are.
 
     Raises:
         InputError: a directory is not the output of the step it is given for, or they do not
@@ -38,8 +48,7 @@ def build_report(
     """
     folder, name = output_file(out_path)
     facts = collect(clips_dir, captions_dirs, shards_dir)
-    page = render(facts, extra_sections)
-    folder.write_bytes(name, page.encode())
+    folder.write_bytes(name, render(facts, extra_sections).encode())
     return out_path
 
 
@@ -71,31 +80,48 @@ def render(facts: Facts, extra_sections: Sequence[Section] = ()) -> str:
     environment.filters["number"] = lambda value: f"{value:,}"
     files = resources.files("mama_augment.people.report")
     template = environment.from_string(files.joinpath("report.html").read_text())
+    context = template.new_context(_values(facts))
+
+    def block(name: str) -> str:
+        return "".join(template.blocks[name](context))
+
+    own = [Section(name=n, title=t, html=block(key)) for key, (n, t) in SECTIONS.items()]
+    num_captions = facts.stats["splits"]["train"]["num_captions"]
+    return page(
+        f"From {facts.num_videos:,} videos to {num_captions:,} training captions",
+        [*own[:NUM_BEFORE_EXTRA], *extra_sections, *own[NUM_BEFORE_EXTRA:]],
+        made_by="mama-augment",
+        lead="What mama-augment made, what left on the way and why, and how evenly the concepts "
+        "are visited.",
+        top=block("top"),
+        css=files.joinpath("report.css").read_text(),
+    )
+
+
+def _values(facts: Facts) -> dict[str, Any]:
+    """What report.html shows."""
     stats = facts.stats
     visited = [c for c in facts.concepts if c["num_before"] or c["num_after"]]
-    return template.render(
-        style=files.joinpath("report.css").read_text(),
-        facts=facts,
-        stats=stats,
-        splits=SPLITS,
-        visits=_visits(stats),
-        concept_rows=_concept_rows(visited),
-        num_concepts=len(visited),
-        never=[c["name"] for c in facts.concepts if c not in visited],
-        most_visits=max([1, *(max(c["num_before"], c["num_after"]) for c in facts.concepts)]),
-        rank_chart=_rank_chart(visited),
-        word_chart=_word_chart(stats["caption_words"]),
-        samples=pick_samples(facts.shards_dir, facts.concepts),
-        configs=[
-            (uri, json.dumps(d.manifest.config, indent=1), dict(d.manifest.versions))
-            for (uri, _), d in zip(
-                facts.ledgers,
-                (facts.clips_dir, *facts.captions_dirs, facts.shards_dir),
-                strict=True,
-            )
+    steps = (facts.clips_dir, *facts.captions_dirs, facts.shards_dir)
+    return {
+        "facts": facts,
+        "stats": stats,
+        "splits": SPLITS,
+        "visits": _visits(stats),
+        "concept_rows": _concept_rows(visited),
+        "num_concepts": len(visited),
+        "never": [c["name"] for c in facts.concepts if c not in visited],
+        "most_visits": max([1, *(max(c["num_before"], c["num_after"]) for c in facts.concepts)]),
+        "rank_chart": rank_curve(
+            [c["num_before"] for c in visited], [c["num_after"] for c in visited]
+        ),
+        "word_chart": _word_chart(stats["caption_words"]),
+        "samples": pick_samples(facts.shards_dir, facts.concepts),
+        "configs": [
+            (uri, json.dumps(step.manifest.config, indent=1), dict(step.manifest.versions))
+            for (uri, _), step in zip(facts.ledgers, steps, strict=True)
         ],
-        extra_sections=extra_sections,
-    )
+    }
 
 
 def _visits(stats: dict[str, Any]) -> list[dict[str, Any]]:
@@ -117,16 +143,6 @@ def _concept_rows(concepts: Sequence[dict[str, Any]]) -> list[dict[str, Any] | N
     return [*ordered[:half], None, *ordered[-half:]]
 
 
-def _rank_chart(concepts: Sequence[dict[str, Any]]) -> str:
-    series = {name: [c[key] for c in concepts] for name, key in _SERIES.items()}
-    return rank_curve(
-        series, alt="Visits per concept, most frequent first, before and after balancing"
-    )
-
-
-_SERIES = {"before": "num_before", "after": "num_after"}
-
-
 def _word_chart(lengths: dict[str, dict[str, int]]) -> str:
     """Share of texts by number of words, given and generated apart."""
     longest = max((int(n) for counts in lengths.values() for n in counts), default=0)
@@ -141,10 +157,4 @@ def _word_chart(lengths: dict[str, dict[str, int]]) -> str:
             for start in bins
         ]
     labels = [str(b) if width == 1 else f"{b}-{b + width - 1}" for b in bins]
-    return columns(
-        series,
-        labels,
-        x="words",
-        y="share of texts (%)",
-        alt="Share of texts by number of words: given texts and generated captions",
-    )
+    return words_per_text(series, labels)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
+from mama_augment.core.shared.jpeg import BrokenFrameError, decode_jpeg
 from mama_augment.core.store.step_dir import StepDir
 
 MARGIN_PX = 6
@@ -56,7 +57,13 @@ def _strip(clip: dict[str, Any]) -> Image.Image:
 
 
 def _cell(jpeg: bytes) -> Image.Image:
-    picture = Image.open(io.BytesIO(jpeg)).convert("RGB")
+    """The frame at its height on the sheet; a dark square where it does not decode."""
+    try:
+        picture = Image.fromarray(decode_jpeg(jpeg))
+    except BrokenFrameError:
+        cell = Image.new("RGB", (CELL_HEIGHT_PX, CELL_HEIGHT_PX), INK)
+        ImageDraw.Draw(cell).text((MARGIN_PX, CELL_HEIGHT_PX // 2), "broken frame", PAPER)
+        return cell
     width = max(1, round(picture.width * CELL_HEIGHT_PX / picture.height))
     return picture.resize((width, CELL_HEIGHT_PX), Image.Resampling.BILINEAR)
 

@@ -10,8 +10,9 @@ from typing import Any
 import cv2
 
 from mama_augment.balance.stats import is_generated
-from mama_augment.caption.input.grid import BrokenFrameError, compose_grid, decode_frame, spread
+from mama_augment.caption.input.grid import compose_grid, spread
 from mama_augment.core.draws import draw_bits
+from mama_augment.core.shared.jpeg import BrokenFrameError, Image, decode_jpeg
 from mama_augment.core.store.step_dir import StepDir
 
 NUM_CONCEPTS = 12
@@ -120,9 +121,9 @@ def grid_uri(frames: Sequence[bytes]) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode()
 
 
-def _decoded(data: bytes) -> Any:
+def _decoded(data: bytes) -> Image | None:
     """The pixels, or None: `validate` names broken frames, a report still shows the rest."""
     try:
-        return decode_frame(data)
+        return decode_jpeg(data)
     except BrokenFrameError:
         return None

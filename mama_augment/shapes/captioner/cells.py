@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mama_augment.core.draws import Draws
+from mama_augment.core.shared.jpeg import decode_jpeg
 from mama_augment.shapes.world.encode import draw_coding, write_h264
 from mama_augment.shapes.world.render import Image, object_state, render_clip
 from mama_augment.shapes.world.scene import Scene, all_scenes, is_held_out
@@ -79,10 +80,8 @@ def film(config: PoolConfig, index: int) -> tuple[npt.NDArray[np.uint8], npt.NDA
 def _cell(frame: Image, quality: int) -> Image:
     """Through JPEG, as in the clips table, and down to cell size."""
     _, jpeg = cv2.imencode(".jpg", frame[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-    decoded = cv2.imdecode(jpeg, cv2.IMREAD_COLOR)
-    assert decoded is not None
     size = (CELL_WIDTH_PX, CELL_HEIGHT_PX)
-    return cv2.resize(decoded[:, :, ::-1], size, interpolation=cv2.INTER_AREA)
+    return cv2.resize(decode_jpeg(jpeg.tobytes()), size, interpolation=cv2.INTER_AREA)
 
 
 def tile(cells: npt.NDArray[np.uint8]) -> Image:

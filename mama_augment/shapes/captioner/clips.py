@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
-
-import numpy as np
-from PIL import Image as PilImage
 
 from mama_augment.caption.input.grid import compose_grid
 from mama_augment.caption.input.layout import GridLayout
+from mama_augment.core.shared.jpeg import Image, decode_jpeg
 from mama_augment.decode.config import Span
 from mama_augment.keyframes.config import ClipConfig
 from mama_augment.keyframes.extract import extract_clip
 from mama_augment.keyframes.strategies.config import KeyFrameConfig
-from mama_augment.shapes.world.render import Image
 
 
 def clip_grid(path: Path, size_px: tuple[int, int], strategy: str) -> Image:
@@ -22,5 +18,5 @@ def clip_grid(path: Path, size_px: tuple[int, int], strategy: str) -> Image:
     layout = GridLayout()
     choice = KeyFrameConfig(num_frames=layout.num_cells, strategy=strategy)
     found = extract_clip(str(path), Span(), ClipConfig(choice=choice))
-    frames = [np.asarray(PilImage.open(io.BytesIO(data))) for data in found.frames]
+    frames = [decode_jpeg(data) for data in found.frames]
     return compose_grid(frames, layout.rows, layout.columns, size_px)

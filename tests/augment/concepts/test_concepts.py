@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -182,6 +183,14 @@ def test_saved_assigners_agree_with_the_fitted_ones(tmp_path: Path) -> None:
 def test_words_are_unicode_aware() -> None:
     assert words("Don’t STOP, Straße 2nd-floor") == ["don't", "stop", "strasse", "2nd", "floor"]
     assert content_words("A man and the dog's bowl") == ["man", "dog's", "bowl"]
+
+
+def test_words_keep_the_marks_that_belong_to_them() -> None:
+    assert words("एक लड़की नदी में तैरती है।") == ["एक", "लड़की", "नदी", "में", "तैरती", "है"]
+    swims = words("ผู้ชาย กำลัง ว่ายน้ำ")  # SARA AM is two characters once it is normalised
+    assert swims == [unicodedata.normalize("NFKC", w) for w in ("ผู้ชาย", "กำลัง", "ว่ายน้ำ")]
+    french = ["l'été", "où", "l'élève", "naïf", "nage", "31", "2", "fois"]
+    assert words("L’été, où l'élève naïf nage 3½ fois") == french
 
 
 @given(st.lists(st.sampled_from("abcdefgh"), max_size=300), st.integers(2, 6))

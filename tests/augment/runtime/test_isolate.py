@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -79,6 +80,13 @@ def test_a_verdict_comes_back_as_it_is_and_the_process_lives_on(act: IsolatedFun
     with pytest.raises(ClipError, match="there is none") as caught:
         act("reject")
     assert caught.value.reason == "no_video"
+    assert act("answer") == pid
+
+
+def test_signals_to_a_whole_job_are_the_parents_to_handle(act: IsolatedFunction) -> None:
+    pid = act("answer")
+    os.kill(pid, signal.SIGINT)
+    os.kill(pid, signal.SIGTERM)
     assert act("answer") == pid
 
 

@@ -89,9 +89,9 @@ def test_training_learns(shards: Path, tmp_path: Path) -> None:
     losses = [r["loss"] for r in steps_of(tmp_path / "run")]
     assert sum(losses[-8:]) < 0.7 * sum(losses[:8])
     html = write_report(tmp_path / "run").read_text()
-    for title, fragment in training_sections(tmp_path / "run"):
-        assert title in html
-        assert "http" not in fragment.replace("http://www.w3.org", "")
+    for section in training_sections(tmp_path / "run"):
+        assert section.title in html
+        assert "http" not in section.html.replace("http://www.w3.org", "")
     assert html.count("<svg") == 5
     assert "<script" not in html
 

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mama_augment.caption.input.grid import BrokenFrameError, compose_grid, decode_frame, spread
+from mama_augment.caption.input.grid import compose_grid, decode_for_cell, spread
 from mama_augment.caption.input.layout import GridLayout
 from mama_augment.core.errors import InputError
+from mama_augment.core.shared.jpeg import BrokenFrameError, decode_jpeg
 
 COLOURS = np.random.default_rng(0).integers(40, 256, (12, 3)).astype(np.uint8)
 
@@ -102,9 +103,9 @@ def test_a_frame_is_decoded_no_larger_than_its_cell_needs(
 ) -> None:
     picture = smooth_picture()
     encoded = bytes(cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1])
-    decoded = decode_frame(encoded, cell_px)
+    decoded = decode_for_cell(encoded, cell_px)
     assert decoded.shape == (360 // factor, 480 // factor, 3)
-    whole = compose_grid([decode_frame(encoded)], 1, 1, cell_px)
+    whole = compose_grid([decode_jpeg(encoded)], 1, 1, cell_px)
     reduced = compose_grid([decoded], 1, 1, cell_px)
     assert np.abs(whole.astype(int) - reduced).mean() < 2
 
@@ -113,8 +114,8 @@ def test_colours_survive_decoding_in_their_order() -> None:
     red = np.zeros((64, 64, 3), np.uint8)
     red[..., 0] = 255
     encoded = bytes(cv2.imencode(".jpg", cv2.cvtColor(red, cv2.COLOR_RGB2BGR))[1])
-    for cell_px in (None, (64, 64), (16, 16)):
-        pixels = decode_frame(encoded, cell_px)
+    for cell_px in ((64, 64), (16, 16)):
+        pixels = decode_for_cell(encoded, cell_px)
         assert pixels[..., 0].min() > 240
         assert pixels[..., 1:].max() < 15
 
@@ -122,4 +123,4 @@ def test_colours_survive_decoding_in_their_order() -> None:
 @pytest.mark.parametrize("content", [b"", b"\xff\xd8\xff", b"plain text"])
 def test_bytes_that_are_no_picture_are_refused(content: bytes) -> None:
     with pytest.raises(BrokenFrameError, match="no picture"):
-        decode_frame(content)
+        decode_jpeg(content)

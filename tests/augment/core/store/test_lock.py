@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import signal
@@ -18,7 +19,6 @@ from typer.testing import CliRunner
 
 from mama_augment.cli import app
 from mama_augment.core.errors import InputError
-from mama_augment.core.store import lock
 from mama_augment.core.store.audit import audit
 from mama_augment.core.store.lock import LOCK_NAME, locked
 from mama_augment.core.store.step_dir import StepDir
@@ -214,7 +214,7 @@ def test_where_nothing_can_be_locked_the_work_goes_on(
     def refuse(*_: object) -> int:
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(lock.os if call == "open" else lock.fcntl, call, refuse)
+    monkeypatch.setattr(os if call == "open" else fcntl, call, refuse)
     with locked(tmp_path):
         assert not list(tmp_path.iterdir())
 

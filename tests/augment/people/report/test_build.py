@@ -17,8 +17,8 @@ from mama_augment.balance.config import BalanceStep
 from mama_augment.balance.keep import BalanceConfig
 from mama_augment.concepts import ConceptConfig
 from mama_augment.core.errors import InputError
+from mama_augment.core.shared.page import Section
 from mama_augment.people.report.build import build_report, sort_directories
-from mama_augment.people.report.charts import columns, rank_curve
 from mama_augment.runtime import RuntimeConfig
 from tests.augment.steps import run_balance
 from tests.augment.worlds import caption, clip, write_captions, write_clips
@@ -82,7 +82,8 @@ class Outline(HTMLParser):
 def test_the_page_is_well_formed_self_contained_and_readable_aloud(
     directories: tuple[str, str, str], tmp_path: Path
 ) -> None:
-    page = build(directories, tmp_path / "report.html", extra_sections=[("Loss & R@1", "<p>x</p>")])
+    extra = [Section(title="Loss & R@1", html="<p>x</p>")]
+    page = build(directories, tmp_path / "report.html", extra_sections=extra)
     outline = Outline(page)
     assert outline.open == []
     assert outline.headings[0] == 1
@@ -129,16 +130,6 @@ def test_directories_are_told_apart_by_what_they_hold(directories: tuple[str, st
     assert sort_directories([shards, captions, clips]) == (clips, [captions], shards)
     with pytest.raises(InputError, match="exactly one"):
         sort_directories([clips, captions])
-
-
-def test_charts_scale_to_their_data() -> None:
-    chart = columns({"a": [1, 4], "b": [0, 2]}, ["x", "y"], x="x", y="y", alt="two < three")
-    heights = [float(h) for h in re.findall(r'height="([\d.]+)"><title>', chart)]
-    assert heights == pytest.approx([210 / 4, 210, 210 / 2])
-    assert "two &lt; three" in chart
-    curve = rank_curve({"a": [100, 10, 1, 0]}, alt="")
-    points = re.findall(r'points="([^"]+)"', curve)[0].split()
-    assert [p.split(",")[1] for p in points] == ["10.0", "115.0", "220.0"]
 
 
 def test_texts_of_their_own_and_shared_wordings_are_counted_apart(tmp_path: Path) -> None:
