@@ -247,6 +247,11 @@ class StepDir:
         return self.read_data(record, columns)
 
     def read_data(self, record: UnitRecord, columns: list[str] | None = None) -> pa.Table | None:
+        """The rows of a committed unit, all columns or some; None where it has no data file.
+
+        Raises:
+            OSError, pa.ArrowException: the file is gone or damaged since the record was checked.
+        """
         if record.data_file is None:
             return None
         with self.folder.open_input(record.data_file) as stream:
