@@ -155,7 +155,7 @@ def train_one(out: Path, arm: Arm, seed: int, steps: int) -> dict[str, Any]:
             return metrics
     torch.set_num_threads(1)
     shards = str(out / "shards" / arm.name)
-    config = TrainConfig(
+    config = TrainConfig.of(
         shards=shards,
         out=str(run_dir),
         steps=steps,

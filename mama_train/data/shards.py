@@ -19,7 +19,7 @@ from mama_augment.core.schema import SPLITS
 from mama_augment.core.store import step_dir as store
 from mama_augment.core.store.files import Folder
 from mama_augment.core.store.step_dir import MANIFEST_NAME, StepDir
-from mama_train.config import Sources
+from mama_train.data.config import Sources
 
 GENERATED = "generated"
 """Sources that start with this are a captioner's; all others are what came with the videos."""

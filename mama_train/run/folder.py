@@ -41,7 +41,7 @@ def find_run(
 def changes(config: TrainConfig, run: Path) -> list[str]:
     """In which settings, and in which data, the run in a folder differs, in words."""
     before = json.loads((run / "config.json").read_text())
-    found = config.changed_since(TrainConfig.from_json(before["config"]))
+    found = config.changed_since(TrainConfig.of(**before["config"]))
     if before["shards"] != fingerprint(config.shards):
         found.append(f"the files in {config.shards!r} are others now")
     return found
