@@ -38,6 +38,7 @@ import pyarrow.parquet as pq
 
 from mama_augment.concepts.histogram import effective_number
 from mama_augment.core.draws import draw_bits
+from mama_augment.core.schema import is_generated
 from mama_augment.core.store.records import Manifest
 from mama_augment.core.store.step_dir import StepDir
 
@@ -130,7 +131,7 @@ def describe(out: Path, arm: Arm) -> dict[str, Any]:
                 continue
             visits[concept[row["clip_id"]]] += len(row["captions"])
             for caption in row["captions"]:
-                human = not caption["source"].startswith("generated:")
+                human = not is_generated(caption["source"])
                 num_human += human
                 num_wrong += human and str(truth[row["clip_id"]]).lower() == "true"
     total = visits.total()

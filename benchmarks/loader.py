@@ -33,8 +33,8 @@ import torch
 from mama_augment.core.schema import SHARDS
 from mama_train.data.config import DataConfig
 from mama_train.data.frames import choose_frames, decode_frames
+from mama_train.data.index import read_index
 from mama_train.data.loader import Loader, Position
-from mama_train.data.shards import read_index
 from mama_train.models.base import FrameSpec
 from mama_train.models.tokenizer import TextTokenizer
 

@@ -15,8 +15,9 @@ from mama_train import ranks
 from mama_train.compare.arms import read_comparison, run_comparison, summarise
 from mama_train.compare.table import terminal_table, write_comparison
 from mama_train.config import TrainConfig
+from mama_train.data.index import read_concepts, read_index
 from mama_train.data.loader import BatchSource
-from mama_train.data.shards import ClipRows, read_concepts, read_index
+from mama_train.data.rows import ClipRows
 from mama_train.measure.evaluate import embedding_table, evaluate
 from mama_train.models.base import DualEncoder
 from mama_train.models.build import build_from_checkpoint

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from mama_augment.core.draws import mix
 from mama_augment.core.errors import InputError
-from mama_train.data.visits import mix
 from mama_train.models.base import FrameSpec
 
 Pixels = NDArray[np.uint8]

@@ -12,13 +12,15 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
+from mama_augment.core.draws import hash_salt, mix
 from mama_augment.core.errors import InputError
 from mama_train import ranks
 from mama_train.data.batch import Batch, keys, same_text
 from mama_train.data.config import DataConfig
 from mama_train.data.frames import augment, choose_frames, decode_frames
-from mama_train.data.shards import Caption, ClipRows, SplitIndex
-from mama_train.data.visits import EpochOrder, hash_salt, keep_share, mix, order_epoch
+from mama_train.data.index import SplitIndex
+from mama_train.data.rows import Caption, ClipRows
+from mama_train.data.visits import EpochOrder, keep_share, order_epoch
 from mama_train.models.base import FrameSpec
 from mama_train.models.tokenizer import TextTokenizer
 

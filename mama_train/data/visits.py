@@ -8,12 +8,12 @@ the number of workers, so a position in it is all that resuming needs.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mama_augment.core.draws import hash_salt, mix
 from mama_train.data.config import DataConfig
 
 Ints = NDArray[np.int64]
@@ -165,19 +165,3 @@ def keep_share(is_generated_C: NDArray[np.bool_], human_share: float, salt: int)
         for some, num in zip((human, generated), wanted, strict=True)
     ]
     return np.sort(np.concatenate(drawn))
-
-
-def mix(values: Ints, salt: int) -> NDArray[np.uint64]:
-    """splitmix64 of each value with a salt: the same on every machine and NumPy version."""
-    with np.errstate(over="ignore"):
-        z = values.astype(np.uint64) + np.uint64(salt % 2**64) * np.uint64(0x9E3779B97F4A7C15)
-        z = (z + np.uint64(0x9E3779B97F4A7C15)) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return z ^ (z >> np.uint64(31))
-
-
-def hash_salt(*parts: object) -> int:
-    """An integer below 2^62 from any printable parts."""
-    digest = hashlib.sha256("|".join(map(str, parts)).encode()).digest()
-    return int.from_bytes(digest[:8], "little") >> 2

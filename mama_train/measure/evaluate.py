@@ -16,8 +16,8 @@ from torch import Tensor
 
 from mama_train import ranks
 from mama_train.data.batch import same_text
+from mama_train.data.index import SplitIndex
 from mama_train.data.loader import BatchSource
-from mama_train.data.shards import SplitIndex
 from mama_train.measure.metrics import (
     by_bucket,
     by_concept,

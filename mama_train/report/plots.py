@@ -164,11 +164,14 @@ def smooth(values: Floats, *, share: float = 0.05) -> Floats:
 
 
 def wilson(rate: Floats, count: Floats | NDArray[np.int64]) -> tuple[Floats, Floats]:
-    """The 95 % Wilson score interval of a share measured on `count` trials."""
-    z = 1.96
-    centre = (rate + z * z / (2 * count)) / (1 + z * z / count)
-    spread = z * np.sqrt(rate * (1 - rate) / count + z * z / (4 * count**2)) / (1 + z * z / count)
-    return np.clip(centre - spread, 0, 1), np.clip(centre + spread, 0, 1)
+    """The 95 % Wilson score interval of each share that was measured on `count` trials."""
+    from scipy.stats import binomtest
+
+    found = [
+        binomtest(round(r * n), n).proportion_ci(method="wilson")
+        for r, n in zip(rate.tolist(), count.tolist(), strict=True)
+    ]
+    return np.array([f.low for f in found]), np.array([f.high for f in found])
 
 
 def _series(rows: Sequence[Row], name: str) -> tuple[Any, Floats]:

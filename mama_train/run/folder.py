@@ -10,7 +10,7 @@ from mama_augment.core.errors import InputError
 from mama_augment.core.store.lock import LOCK_NAME
 from mama_train import ranks
 from mama_train.config import TrainConfig
-from mama_train.data.shards import fingerprint
+from mama_train.data.index import fingerprint
 from mama_train.run import checkpoint
 from mama_train.run.history import read_history, write_json
 

@@ -14,8 +14,9 @@ from mama_augment.core.errors import InputError
 from mama_train import ranks
 from mama_train.config import TrainConfig
 from mama_train.data.config import DataConfig
+from mama_train.data.index import SplitIndex, read_concepts, read_index
 from mama_train.data.loader import BatchSource, Loader, concept_frequency
-from mama_train.data.shards import SplitIndex, all_texts, read_concepts, read_index
+from mama_train.data.rows import all_texts
 from mama_train.models.base import DualEncoder
 from mama_train.models.build import build
 from mama_train.models.layers import Encoder

@@ -9,9 +9,9 @@ from typing import Any
 
 import cv2
 
-from mama_augment.balance.stats import is_generated
 from mama_augment.caption.input.grid import BrokenFrameError, compose_grid, decode_frame, spread
 from mama_augment.core.draws import draw_bits
+from mama_augment.core.schema import is_generated
 from mama_augment.core.store.step_dir import StepDir
 
 NUM_CONCEPTS = 12

@@ -16,8 +16,9 @@ import torch
 from mama_train.data.batch import Batch, keys, same_text
 from mama_train.data.config import DataConfig
 from mama_train.data.frames import augment, choose_frames, decode_frames
+from mama_train.data.index import read_index
 from mama_train.data.loader import Loader, Position
-from mama_train.data.shards import all_texts, read_index
+from mama_train.data.rows import all_texts
 from mama_train.models.base import FrameSpec
 from mama_train.models.tokenizer import TextTokenizer
 from tests.train.shards_helper import NAMES, frames_of, write_shards
@@ -177,7 +178,7 @@ def test_leftovers_of_a_killed_balance_are_not_read(tmp_path: Path) -> None:
     """Only files that a commit record names count, where there are such records."""
     from mama_augment.core.store.records import Manifest
     from mama_augment.core.store.step_dir import StepDir
-    from mama_train.data.shards import split_files
+    from mama_train.data.index import split_files
 
     manifest = Manifest(
         step="balance", config={}, input_fingerprint="", units={"u": 0}, versions={}

@@ -18,8 +18,9 @@ import pytest
 import torch
 
 from mama_train.config import TrainConfig
+from mama_train.data.index import read_concepts, read_index
 from mama_train.data.loader import BatchSource
-from mama_train.data.shards import ClipRows, read_concepts, read_index
+from mama_train.data.rows import ClipRows
 from mama_train.measure.evaluate import evaluate
 from mama_train.models.build import build_from_checkpoint
 from mama_train.report.page import training_sections, write_report

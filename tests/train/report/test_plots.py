@@ -1,0 +1,14 @@
+"""Charts of a run: the intervals that they draw."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mama_train.report.plots import wilson
+
+
+def test_intervals_are_wilsons() -> None:
+    low, high = wilson(np.array([0.8, 0.0, 1.0]), np.array([10, 5, 5]))
+    assert low.tolist() == pytest.approx([0.4902, 0.0, 0.5655], abs=1e-4)
+    assert high.tolist() == pytest.approx([0.9433, 0.4345, 1.0], abs=1e-4)
