@@ -56,7 +56,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         found[name] = tmp_path_factory.mktemp(name)
         model.save_pretrained(found[name])
         PreTrainedTokenizerFast(
-            tokenizer_object=words.backend,
+            tokenizer_object=words.fast.backend_tokenizer,
             bos_token="<|startoftext|>",
             eos_token="<|endoftext|>",
             pad_token="<|endoftext|>",
