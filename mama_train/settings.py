@@ -29,6 +29,7 @@ class Setting:
 
     @property
     def dotted(self) -> str:
+        """`optim.lr`."""
         return ".".join(self.path)
 
 

@@ -146,6 +146,7 @@ def _seeds(seeds: Any, path: str) -> tuple[int, ...]:
 
 
 def run_folder(out: Path, arm: str, seed: int) -> Path:
+    """Where the run of an arm with a seed lies."""
     return out / f"{arm}-seed{seed}"
 
 

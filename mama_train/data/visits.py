@@ -31,6 +31,7 @@ class EpochOrder:
         return len(self.starts) - 1
 
     def batch(self, index: int) -> Ints:
+        """[B,2]: (clip row, caption index) of each visit."""
         return self.visits[self.starts[index] : self.starts[index + 1]]
 
 

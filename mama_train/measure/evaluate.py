@@ -42,6 +42,7 @@ class SplitTexts:
 
 
 def split_texts(clips: BatchSource, index: SplitIndex) -> SplitTexts:
+    """The captions that an index holds, read from the rows."""
     rows, texts, concepts = [], [], []
     for row, place in zip(index.clip_C.tolist(), index.caption_C.tolist(), strict=True):
         caption = clips.texts(row)[1][place]

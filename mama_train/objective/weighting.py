@@ -27,6 +27,7 @@ class WeightNet(nn.Module):
         nn.init.zeros_(self.out.bias)
 
     def forward(self, loss_B: Tensor) -> Tensor:
+        """loss_B [B] to V [B]."""
         return torch.sigmoid(self.out(torch.relu(self.hidden(loss_B[:, None]))))[:, 0]
 
 

@@ -41,6 +41,7 @@ def lr_at(step: int, num_steps: int, optim: OptimConfig) -> float:
 
 
 def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    """One learning rate for all groups."""
     for group in optimizer.param_groups:
         group["lr"] = lr
 
@@ -73,6 +74,7 @@ class MovingAverage:
     @torch.no_grad()
     def update(self, model: nn.Module, step: int) -> None:
         # Early on, a long memory would be mostly the initial values.
+        """Move towards the model's values after `step` (counted from 0)."""
         decay = min(self.decay, (1 + step) / (10 + step))
         for name, parameter in model.named_parameters():
             self.values[name].lerp_(parameter, 1 - decay)
