@@ -10,20 +10,17 @@ from rich.console import Console
 from rich.table import Table
 
 from mama_augment.core.errors import InputError
-from mama_augment.core.schema import SPLITS
 from mama_train import ranks
 from mama_train.compare.arms import read_comparison, run_comparison, summarise
 from mama_train.compare.table import terminal_table, write_comparison
 from mama_train.config import TrainConfig
-from mama_train.data.index import read_concepts, read_index
-from mama_train.data.loader import BatchSource
-from mama_train.data.rows import ClipRows
+from mama_train.data.index import read_concepts
+from mama_train.data.loader import BatchSource, open_split
 from mama_train.measure.evaluate import embedding_table, evaluate
 from mama_train.models.base import DualEncoder
-from mama_train.models.build import build_from_checkpoint
 from mama_train.models.config import ModelConfig
 from mama_train.report.page import write_report
-from mama_train.run.checkpoint import find_checkpoint, save_model
+from mama_train.run.checkpoint import load_model, save_model
 from mama_train.run.device import torch_device
 from mama_train.run.history import write_json
 from mama_train.run.loop import train
@@ -114,12 +111,10 @@ def open_checkpoint(
     """
     ModelConfig(num_frames=num_frames)  # checked as a run's
     where = torch_device(device)
-    model, tokenizer = build_from_checkpoint(find_checkpoint(path), num_frames=num_frames)
-    index = read_index(shards, split)
-    if index.num_captions == 0:
-        raise InputError(f"{shards!r} holds no {split} split; allowed: {', '.join(SPLITS)}")
+    model, tokenizer = load_model(path, num_frames=num_frames)
+    clips = open_split(shards, split, model.frame_spec, tokenizer)
     model.to(where).eval()
-    return model, BatchSource(ClipRows(index), model.frame_spec, tokenizer, {}, cache=False)
+    return model, clips
 
 
 def _file_to_write(out: str) -> Path:
@@ -178,7 +173,7 @@ def run_export(path: str, *, out: str, overwrite: bool) -> None:
     _check_folders(target, out)
     if target.exists() and any(target.iterdir()) and not overwrite:
         raise InputError(f"{out!r} is not empty; give another --out or --overwrite")
-    model, tokenizer = build_from_checkpoint(find_checkpoint(path))
+    model, tokenizer = load_model(path)
     save_model(target, model, tokenizer, published=True)
     Console().print(f"model  {out}", highlight=False, soft_wrap=True)
 

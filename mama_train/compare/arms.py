@@ -100,7 +100,7 @@ def read_comparison(path: str) -> Comparison:
         raise InputError(f"{path}: needs `shards` and at least one `[arms.NAME]`")
     baseline = content.get("baseline", next(iter(arms)))
     if baseline not in arms:
-        raise InputError(f"{path}: baseline {baseline!r} is no arm; arms: {', '.join(arms)}")
+        raise InputError(f"{path}: baseline {baseline!r} is not one of the arms: {', '.join(arms)}")
     common = content.get("common", {})
     _check_own({"[common]": common} | {f"[arms.{arm}]": s for arm, s in arms.items()}, path)
     comparison = Comparison(

@@ -38,7 +38,7 @@ def decode_frames(
     """[len(which),H,W,3] RGB of the chosen frames, each decoded once.
 
     Raises:
-        InputError: a frame is no readable image, or there is none.
+        InputError: a frame cannot be read as an image, or there are none.
     """
     if not files:
         raise InputError(f"clip {clip_id!r} has no frames; make the shards again")

@@ -14,11 +14,12 @@ from torch.utils.data import DataLoader, Dataset
 
 from mama_augment.core.draws import hash_salt, mix
 from mama_augment.core.errors import InputError
+from mama_augment.core.schema import SPLITS
 from mama_train import ranks
 from mama_train.data.batch import Batch, keys, same_text
 from mama_train.data.config import DataConfig
 from mama_train.data.frames import augment, choose_frames, decode_frames
-from mama_train.data.index import SplitIndex
+from mama_train.data.index import SplitIndex, read_index
 from mama_train.data.rows import Caption, ClipRows
 from mama_train.data.visits import EpochOrder, keep_share, order_epoch
 from mama_train.models.base import FrameSpec
@@ -117,6 +118,19 @@ class BatchSource(Dataset[Batch]):
     def _rarest(self, caption: Caption) -> float:
         counts = [self.frequency.get(c, 0) for c in caption.concept_ids]
         return float(min(counts)) if counts else float("nan")
+
+
+def open_split(uri: str, split: str, spec: FrameSpec, tokenizer: TextTokenizer) -> BatchSource:
+    """A split of shards, to be evaluated or embedded: decoded as a model wants it, a clip at a
+    time, without augmentation.
+
+    Raises:
+        InputError: `uri` holds no shards, or they have no such split.
+    """
+    index = read_index(uri, split)
+    if index.num_captions == 0:
+        raise InputError(f"{uri!r} holds no {split} split; allowed: {', '.join(SPLITS)}")
+    return BatchSource(ClipRows(index), spec, tokenizer, {}, cache=False)
 
 
 class Loader:

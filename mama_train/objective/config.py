@@ -74,7 +74,7 @@ class MetaConfig:
     """When and how the meta step trains the weight net V (mlp-meta)."""
 
     every: Annotated[int, Gt(0), Named("meta_every")] = 4
-    """Take a meta step every so many steps."""
+    """Number of steps from one meta step to the next; 1 takes one in every step."""
     batch_size: Annotated[int, Ge(2), Named("meta_batch_size")] | None = None
     """Captions per meta batch, over all processes together; as many as in a training batch when
     not given."""

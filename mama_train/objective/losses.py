@@ -34,7 +34,7 @@ def contrastive_loss_B(
         log_scale: scalar, logarithm of the inverse temperature.
         loss: which margin the positive pairs get.
         margin_B: a margin per sample, in place of the fixed μ of `loss`.
-        same_BB: true where i and j are the same clip or have the same text; such pairs are no
+        same_BB: true where i and j are the same clip or have the same text; such pairs are not
             negatives of each other. The diagonal is ignored.
     """
     precise = torch.promote_types(video_BD.dtype, torch.float32)

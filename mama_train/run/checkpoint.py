@@ -27,6 +27,7 @@ from mama_augment.core.errors import InputError
 from mama_train.config import TrainConfig
 from mama_train.data.loader import Position
 from mama_train.models.base import DualEncoder
+from mama_train.models.build import build_from_checkpoint
 from mama_train.models.tokenizer import TextTokenizer
 from mama_train.objective.weighting import WeightNet
 from mama_train.run.state import Progress, Trainee
@@ -117,11 +118,11 @@ def load_progress(folder: Path) -> tuple[Progress, TrainConfig]:
     """What `run.json` of a checkpoint says.
 
     Raises:
-        InputError: `folder` is no training checkpoint.
+        InputError: `folder` is not a training checkpoint.
     """
     path = folder / "run.json"
     if not path.is_file():
-        raise InputError(f"{str(folder)!r} is no checkpoint of a run: it holds no run.json")
+        raise InputError(f"{str(folder)!r} is not a checkpoint of a run: it has no run.json")
     content = json.loads(path.read_text())
     fields = content["progress"]
     for name in ("data", "meta"):
@@ -142,6 +143,17 @@ def restore(folder: Path, trainee: Trainee) -> None:
     trainee.optimizer.load_state_dict(state["optimizer"])
     trainee.net_optimizer.load_state_dict(state["net_optimizer"])
     trainee.net.load_state_dict(load_file(folder / "weight_net.safetensors", device=str(device)))
+
+
+def load_model(path: str, *, num_frames: int | None = None) -> tuple[DualEncoder, TextTokenizer]:
+    """The model and tokenizer of a checkpoint, of a run's best one, or of an exported folder.
+
+    `num_frames`: frames per clip; as in training when None.
+
+    Raises:
+        InputError: there is no checkpoint, or its files do not fit each other.
+    """
+    return build_from_checkpoint(find_checkpoint(path), num_frames=num_frames)
 
 
 def load_model_into(folder: Path, model: DualEncoder) -> None:

@@ -43,7 +43,7 @@ class ComputeConfig:
     precision: Precision = "fp32"
     """bf16 runs the encoders under autocast; parameters, optimizer, loss and V stay in fp32."""
     rows_per_pass: Annotated[int, Gt(0)] | None = None
-    """Encode so many captions at a time and keep only their embeddings (cached features); the
+    """Encode this many captions at a time and keep only their embeddings (cached features); the
     whole batch at once when not given."""
     gradient_checkpointing: bool = False
     """Compute activations again on the way back instead of keeping them."""
@@ -54,9 +54,9 @@ class SaveConfig:
     """When a run evaluates and saves."""
 
     eval_every: Annotated[int, Gt(0)] | None = None
-    """Evaluate on the val split every so many steps; after every epoch when not given."""
+    """Number of steps between evaluations on the val split; once per epoch when not given."""
     save_every: Annotated[int, Gt(0)] | None = None
-    """Save a checkpoint every so many steps; after every epoch when not given."""
+    """Number of steps between checkpoints; once per epoch when not given."""
 
 
 @checked

@@ -34,7 +34,7 @@ def find_run(
             "another --out"
         )
     if not settings.is_file() and _files_of(run):
-        raise InputError(f"{str(run)!r} is not empty and is no run; give another --out")
+        raise InputError(f"{str(run)!r} holds files but not a run; give another --out")
     return None
 
 
@@ -43,7 +43,7 @@ def changes(config: TrainConfig, run: Path) -> list[str]:
     before = json.loads((run / "config.json").read_text())
     found = config.changed_since(TrainConfig.of(**before["config"]))
     if before["shards"] != fingerprint(config.shards):
-        found.append(f"the files in {config.shards!r} are others now")
+        found.append(f"the files in {config.shards!r} have changed")
     return found
 
 

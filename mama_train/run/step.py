@@ -114,7 +114,7 @@ class Stepper:
         self.setup.trainee.net_optimizer.step()
 
     def _stop(self, what: str, bad: list[str], batch: Batch, step: int) -> NoReturn:
-        """End the run. `bad`: the clips whose loss is no number; a gradient is of all of them."""
+        """End the run. `bad`: the clips whose loss is not finite; a gradient is of all of them."""
         path = self.config.run_folder() / "nonfinite.json"
         if ranks.is_first():
             ids = {"bad_clips": bad, "batch": list(batch.clip_ids)}

@@ -299,7 +299,7 @@ def test_a_used_run_folder_is_refused(shards: Path, tmp_path: Path) -> None:
     train(config(shards, tmp_path / "run", steps=3), overwrite=True)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("x")
-    with pytest.raises(ValueError, match="is no run"):
+    with pytest.raises(ValueError, match="not a run"):
         train(config(shards, tmp_path / "mine"), overwrite=True)
     assert (tmp_path / "mine" / "thesis.tex").exists()
 
