@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from mama_augment.core.errors import InputError
-from mama_train.config import TrainConfig
+from mama_train.config import TrainConfig, parse_settings, settings
 from mama_train.errors import NonFiniteLossError
 
 app = typer.Typer(
@@ -26,8 +26,8 @@ def root() -> None:
 
 
 def _default(name: str) -> Any:
-    """The default of a setting, which only `TrainConfig` writes down."""
-    return TrainConfig.__dataclass_fields__[name].default
+    """The default of a setting, which only its dataclass writes down."""
+    return settings()[name].default
 
 
 @app.command()
@@ -100,7 +100,7 @@ def run(
         "meta_batch_size": meta_batch_size,
         "seed": seed,
     }
-    config = TrainConfig.from_json(given | TrainConfig.parse_settings(setting or []))
+    config = TrainConfig.of(**given | parse_settings(setting or []))
     from mama_train.commands import run_training
 
     run_training(config, resume=resume, overwrite=overwrite)

@@ -10,19 +10,19 @@ from rich.console import Console
 from rich.table import Table
 
 from mama_augment.core.errors import InputError
-from mama_augment.core.schema import SPLITS
 from mama_augment.core.store.files import whole
 from mama_train import ranks
 from mama_train.compare.arms import read_comparison, run_comparison, summarise
 from mama_train.compare.table import terminal_table, write_comparison
 from mama_train.config import TrainConfig
-from mama_train.data.loader import BatchSource
-from mama_train.data.shards import read_concepts, read_index
+from mama_train.data.index import read_concepts
+from mama_train.data.loader import BatchSource, open_split
 from mama_train.measure.evaluate import embedding_table, evaluate
 from mama_train.models.base import DualEncoder
-from mama_train.models.build import build_from_checkpoint
+from mama_train.models.config import ModelConfig
 from mama_train.report.page import write_report
-from mama_train.run.checkpoint import find_checkpoint, save_model
+from mama_train.run.checkpoint import load_model, save_model
+from mama_train.run.device import torch_device
 from mama_train.run.history import write_json
 from mama_train.run.loop import train
 from mama_train.run.watch import TensorBoard, Terminal, Watch, Watches, WeightsAndBiases
@@ -43,15 +43,15 @@ class _LateWatch(Watches):
     def __init__(self, config: TrainConfig) -> None:
         super().__init__([Terminal()] if ranks.is_first() else [])
         self.config = config
-        if config.wandb:
+        if config.watch.wandb:
             WeightsAndBiases.package()  # before the run folder is made
 
     def begin(self, first_step: int, num_steps: int) -> None:
         run = self.config.run_folder()
         more: list[Watch] = []
-        if ranks.is_first() and self.config.tensorboard:
+        if ranks.is_first() and self.config.watch.tensorboard:
             more.append(TensorBoard(run))
-        if ranks.is_first() and self.config.wandb:
+        if ranks.is_first() and self.config.watch.wandb:
             more.append(WeightsAndBiases(run, self.config.to_json()))
         if not ranks.is_first():
             self.watches.clear()
@@ -110,14 +110,12 @@ def open_checkpoint(
     Raises:
         InputError: no checkpoint there, no such device, or the split has no captions.
     """
-    # These settings are a run's: checked as there.
-    torch_device = TrainConfig(shards=shards, device=device, num_frames=num_frames).torch_device()
-    model, tokenizer = build_from_checkpoint(find_checkpoint(path), num_frames=num_frames)
-    index = read_index(shards, split)
-    if index.num_captions == 0:
-        raise InputError(f"{shards!r} holds no {split} split; allowed: {', '.join(SPLITS)}")
-    model.to(torch_device).eval()
-    return model, BatchSource(index, model.frame_spec, tokenizer, {}, cache=False)
+    ModelConfig(num_frames=num_frames)  # checked as a run's
+    where = torch_device(device)
+    model, tokenizer = load_model(path, num_frames=num_frames)
+    clips = open_split(shards, split, model.frame_spec, tokenizer)
+    model.to(where).eval()
+    return model, clips
 
 
 def _file_to_write(out: str) -> Path:
@@ -173,7 +171,7 @@ def run_export(path: str, *, out: str, overwrite: bool) -> None:
     _check_folders(target, out)
     if target.exists() and any(target.iterdir()) and not overwrite:
         raise InputError(f"{out!r} is not empty; give another --out or --overwrite")
-    model, tokenizer = build_from_checkpoint(find_checkpoint(path))
+    model, tokenizer = load_model(path)
     save_model(target, model, tokenizer, published=True)
     Console().print(f"model  {out}", highlight=False, soft_wrap=True)
 

@@ -2,4 +2,4 @@
 
 
 class NonFiniteLossError(RuntimeError):
-    """The run cannot go on: its loss, or a gradient of it, is no number any more."""
+    """The run cannot go on: its loss, or a gradient of it, is NaN or infinite."""

@@ -13,15 +13,20 @@ from mama_augment.core.errors import InputError
 class Watch:
     """Receives a run's events; this one ignores them."""
 
-    def begin(self, first_step: int, num_steps: int) -> None: ...
+    def begin(self, first_step: int, num_steps: int) -> None:
+        """Training starts, or goes on, after `first_step` steps of `num_steps`."""
 
-    def step(self, row: dict[str, Any], num_samples: int) -> None: ...
+    def step(self, row: dict[str, Any], num_samples: int) -> None:
+        """A step of `num_samples` rows was taken; `row` is its row of the history."""
 
-    def evaluated(self, step: int, metrics: dict[str, Any]) -> None: ...
+    def evaluated(self, step: int, metrics: dict[str, Any]) -> None:
+        """The val split was evaluated after a step; `metrics` as `evaluate` gives them."""
 
-    def note(self, text: str) -> None: ...
+    def note(self, text: str) -> None:
+        """Something that a person should know."""
 
-    def end(self) -> None: ...
+    def end(self) -> None:
+        """Training is over, or was stopped; called once, also after an error."""
 
 
 class Watches(Watch):

@@ -9,9 +9,9 @@ from typing import Any
 
 import cv2
 
-from mama_augment.balance.stats import is_generated
 from mama_augment.caption.input.grid import compose_grid, spread
 from mama_augment.core.draws import draw_bits
+from mama_augment.core.schema import is_generated
 from mama_augment.core.shared.jpeg import BrokenFrameError, Image, decode_jpeg
 from mama_augment.core.store.step_dir import StepDir
 
