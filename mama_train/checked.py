@@ -6,18 +6,17 @@ number, a name that does not exist is a mistake. The messages are ours.
 
 from __future__ import annotations
 
-import difflib
 import functools
 import typing
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar, dataclass_transform, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
-from mama_augment.core.errors import InputError
+from mama_augment.core.errors import InputError, did_you_mean
+from mama_augment.core.fields import Named
 
 T = TypeVar("T")
 STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
@@ -27,13 +26,6 @@ KINDS: dict[object, str] = {
     float: "a finite number",
     str: "a text",
 }
-
-
-@dataclass(frozen=True)
-class Named:
-    """In a field's `Annotated`: the name by which people know it, where its own is too short."""
-
-    name: str
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True)
@@ -90,9 +82,7 @@ class _Typed(str):
 def unknown(what: str, value: Any, allowed: Iterable[str]) -> str:
     """A message about a name that does not exist, with the one that was probably meant."""
     names = list(allowed)
-    near = difflib.get_close_matches(str(value), names, n=1)
-    meant = f"did you mean {near[0]!r}? Allowed" if near else "allowed"
-    return f"{what} {str(value)!r} is unknown; {meant}: {', '.join(names)}"
+    return f"{what} {str(value)!r} is unknown; {did_you_mean(str(value), names)}"
 
 
 def _mistake(cls: type, error: ValidationError) -> InputError:

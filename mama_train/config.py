@@ -6,6 +6,7 @@ Each part is defined beside what it configures; every default is written there, 
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import field
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,6 +14,7 @@ from typing import Annotated, Any
 from annotated_types import Gt
 
 from mama_augment.core.errors import InputError
+from mama_augment.core.fields import option
 from mama_train.checked import checked
 from mama_train.data.config import DataConfig
 from mama_train.models.config import ModelConfig
@@ -20,6 +22,7 @@ from mama_train.objective.config import MarginLoss, MetaConfig, Weighting
 from mama_train.run.config import ComputeConfig, OptimConfig, SaveConfig, WatchConfig
 from mama_train.settings import Setting, by_flat_name, flat, make, parse
 
+WEIGHTS = "Weights and meta step"
 FREE_TO_CHANGE = ("out", "device", "num_workers", "cache_bytes", "shards")
 """Settings that may differ when a run is resumed; the shards are compared by what they hold."""
 
@@ -28,7 +31,7 @@ FREE_TO_CHANGE = ("out", "device", "num_workers", "cache_bytes", "shards")
 class TrainConfig:
     """What `mama-train run` does. docs/training.md says when to change what."""
 
-    shards: str
+    shards: str = field(metadata=option(positional=True))
     """The output of `mama-augment balance`."""
     out: str = "runs/default"
     """Folder of this run."""
@@ -38,15 +41,15 @@ class TrainConfig:
     """Length of the run in epochs, each of which visits every kept caption once."""
     seed: int = 0
     """Decides the order of the data, augmentation and initial weights."""
-    data: DataConfig = DataConfig()
-    model: ModelConfig = ModelConfig()
-    loss: MarginLoss = MarginLoss()
-    weighting: Weighting = Weighting()
-    meta: MetaConfig = MetaConfig()
-    optim: OptimConfig = OptimConfig()
-    compute: ComputeConfig = ComputeConfig()
-    save: SaveConfig = SaveConfig()
-    watch: WatchConfig = WatchConfig()
+    data: DataConfig = field(default=DataConfig(), metadata=option(panel="Data"))
+    model: ModelConfig = field(default=ModelConfig(), metadata=option(panel="Model"))
+    loss: MarginLoss = field(default=MarginLoss(), metadata=option(panel="Loss"))
+    weighting: Weighting = field(default=Weighting(), metadata=option(panel=WEIGHTS))
+    meta: MetaConfig = field(default=MetaConfig(), metadata=option(panel=WEIGHTS))
+    optim: OptimConfig = field(default=OptimConfig(), metadata=option(panel="Optimizer"))
+    compute: ComputeConfig = field(default=ComputeConfig(), metadata=option(panel="Where it runs"))
+    save: SaveConfig = field(default=SaveConfig(), metadata=option(panel="What is kept"))
+    watch: WatchConfig = field(default=WatchConfig(), metadata=option(panel="What is kept"))
 
     def __post_init__(self) -> None:
         if not -(2**63) <= self.seed < 2**63:
@@ -67,8 +70,8 @@ class TrainConfig:
         found: dict[str, Any] = {}
         for name, setting in settings().items():
             value: Any = self
-            for field in setting.path:
-                value = getattr(value, field)
+            for part in setting.path:
+                value = getattr(value, part)
             found[name] = value
         return found
 

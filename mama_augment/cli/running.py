@@ -115,7 +115,7 @@ def show_reasons(
         for (verdict, reason), num_items in reasons.most_common()
     ]
     columns = ("verdict", "reason", "items", "for example")
-    say.table("why items left", columns, rows, right="items")
+    say.table("why items left", columns, rows, right=["items"])
 
 
 def show_left_out(left_out: Mapping[str, int]) -> None:

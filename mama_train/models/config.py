@@ -6,7 +6,8 @@ from typing import Annotated
 
 from annotated_types import Gt
 
-from mama_train.checked import Named, checked
+from mama_augment.core.fields import Named
+from mama_train.checked import checked
 
 SMALL = "small"
 """The name of the model that is trained from nothing; every other one has weights to start from."""

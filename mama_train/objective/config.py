@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
 
-from mama_train.checked import Named, checked
+from mama_augment.core.fields import Named
+from mama_train.checked import checked
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -73,7 +73,7 @@ def _train(config: TrainConfig, resume: bool, overwrite: bool, watch: Watch) -> 
             run.save()
         if stopped:
             watch.note(f"stopped at step {progress.step}; `--resume` continues from there")
-            raise KeyboardInterrupt
+            raise asked.error
     except NonFiniteLossError:
         run.flush()
         raise

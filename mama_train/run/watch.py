@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mama_augment.core.errors import InputError
+from mama_augment.core.shared import say
 
 
 class Watch:
@@ -61,10 +62,8 @@ class Terminal(Watch):
 
     def __init__(self) -> None:
         from rich import progress
-        from rich.console import Console
 
-        self.console = Console(stderr=True)
-        self.bar = progress.Progress(
+        self.bar = say.bar(
             progress.TextColumn("[bold]train"),
             progress.BarColumn(),
             progress.MofNCompleteColumn(),
@@ -72,7 +71,6 @@ class Terminal(Watch):
             progress.TextColumn("{task.fields[rate]}"),
             progress.TimeElapsedColumn(),
             progress.TimeRemainingColumn(),
-            console=self.console,
         )
         self.task: Any = None
 
@@ -89,10 +87,10 @@ class Terminal(Watch):
 
     def evaluated(self, step: int, metrics: dict[str, Any]) -> None:
         found = metrics["text_to_video"]
-        self.console.print(f"step {step}: val R@1 {found['R@1']:.1f} %, MdR {found['MdR']:g}")
+        say.tell(f"step {step}: val R@1 {found['R@1']:.1f} %, MdR {found['MdR']:g}")
 
     def note(self, text: str) -> None:
-        self.console.print(f"[yellow]note:[/yellow] {text}", highlight=False, soft_wrap=True)
+        say.tell(text, "note")
 
     def end(self) -> None:
         self.bar.stop()

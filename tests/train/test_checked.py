@@ -10,7 +10,8 @@ import pytest
 from annotated_types import Ge, Gt, Le, Lt
 
 from mama_augment.core.errors import InputError
-from mama_train.checked import Named, checked, from_text, name_of
+from mama_augment.core.fields import Named
+from mama_train.checked import checked, from_text, name_of
 
 Colour = Literal["red", "green"]
 
