@@ -10,7 +10,6 @@ import dataclasses
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +23,12 @@ from mama_augment.balance.repeats import Repeats
 from mama_augment.balance.selection import (
     assign_concepts,
     candidates,
-    fit_batch,
     settle_split,
     thin,
 )
 from mama_augment.balance.splits import CandidatePool, DrawnSplits, SplitSizes, draw_splits
 from mama_augment.balance.stats import ShardStats
-from mama_augment.concepts import ConceptAssigner, ConceptConfig, TextBatch, fit_assigner
+from mama_augment.concepts import ConceptAssigner, ConceptConfig, fit_assigner
 from mama_augment.concepts.column import concept_column
 from mama_augment.core.errors import InputError
 from mama_augment.core.schema import HELD_OUT, SPLITS
@@ -95,7 +93,7 @@ def make_plan(
         column=concept_column(step.concepts),
     )
     on_phase(f"finding concepts ({step.concepts.assigner})")
-    assigner = fit_assigner(step.concepts, partial(_batches, corpus))
+    assigner = fit_assigner(step.concepts, corpus.fit_batches)
     names = list(assigner.names)
     on_phase("assigning concepts and drawing splits")
     drawn = _assign_and_draw(corpus, assigner, step.sizes)
@@ -144,11 +142,6 @@ def _settled(
             if repeats is not None and clip.split == "train":
                 repeats.thin(clip)
         yield clips
-
-
-def _batches(corpus: Corpus) -> Iterator[TextBatch]:
-    for clips in corpus.clips("joined"):
-        yield fit_batch(clips)
 
 
 def _assign_and_draw(corpus: Corpus, assigner: ConceptAssigner, sizes: SplitSizes) -> DrawnSplits:

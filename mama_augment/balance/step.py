@@ -16,10 +16,11 @@ from typing import Any
 
 from mama_augment.balance import shards
 from mama_augment.balance.decide import BalanceStep, make_plan
-from mama_augment.balance.stats import CONCEPTS_NAME, STATS_NAME, write_sidecars
+from mama_augment.balance.stats import write_sidecars
 from mama_augment.core.errors import InputError
 from mama_augment.core.store.files import Folder
 from mama_augment.core.store.records import Manifest, check_same, fingerprint, versions
+from mama_augment.core.store.sidecars import CONCEPTS_NAME, STATS_NAME
 from mama_augment.core.store.step_dir import MANIFEST_NAME, StepDir
 from mama_augment.runtime import OnUnitDone, RuntimeConfig, run_units
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from mama_augment.core.errors import InputError
 from mama_augment.core.schema import SPLITS
 from mama_augment.core.store import step_dir as store
 from mama_augment.core.store.files import Folder
+from mama_augment.core.store.sidecars import CONCEPTS_NAME, read_sidecar
 from mama_augment.core.store.step_dir import MANIFEST_NAME, StepDir
 from mama_train.config import Sources
 
@@ -178,9 +178,7 @@ def all_texts(index: SplitIndex) -> Iterator[str]:
 def read_concepts(uri: str) -> list[dict[str, Any]]:
     """`concepts.json`: id, name, num_before, num_after of each concept; empty when absent."""
     folder = Folder(uri)
-    if not folder.exists("concepts.json"):
-        return []
-    return json.loads(folder.read_bytes("concepts.json"))
+    return read_sidecar(folder, CONCEPTS_NAME) if folder.exists(CONCEPTS_NAME) else []
 
 
 def _check_columns(file: pq.ParquetFile, name: str) -> None:

@@ -9,11 +9,11 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from mama_augment.balance.stats import CONCEPTS_NAME, STATS_NAME
 from mama_augment.core.schema import SPLITS
 from mama_augment.core.store.ledger import Ledger, Reject
+from mama_augment.core.store.sidecars import CONCEPTS_NAME, STATS_NAME, read_sidecar
 from mama_augment.core.store.step_dir import StepDir
-from mama_augment.people.report.origin import check_origin, read_sidecar
+from mama_augment.people.report.origin import check_origin
 
 NUM_EXAMPLES = 3
 MAX_EXAMPLE_CHARACTERS = 200
@@ -92,7 +92,7 @@ def collect(clips: str, captions: Sequence[str], shards: str) -> Facts:
     clips_dir = StepDir.open(clips, step="keyframes")
     captions_dirs = tuple(StepDir.open(uri, step="caption") for uri in captions)
     shards_dir = StepDir.open(shards, step="balance")
-    stats = read_sidecar(shards_dir, STATS_NAME)
+    stats = read_sidecar(shards_dir.folder, STATS_NAME)
     check_origin(clips_dir, captions_dirs, shards_dir, stats)
     steps = [(clips, clips_dir), *zip(captions, captions_dirs, strict=True), (shards, shards_dir)]
     videos: set[str] = set()
@@ -110,7 +110,7 @@ def collect(clips: str, captions: Sequence[str], shards: str) -> Facts:
         num_videos=len(videos),
         num_given_texts=num_texts,
         stats=stats,
-        concepts=read_sidecar(shards_dir, CONCEPTS_NAME),
+        concepts=read_sidecar(shards_dir.folder, CONCEPTS_NAME),
     )
 
 
