@@ -10,7 +10,7 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 DEMO_OUT ?= demo
 DEMO_FLAGS ?=
 PYTEST := $(BIN)/pytest -n 2 --dist loadfile
-PATHS := mama_augment mama_train pipelines examples tests benchmarks
+PATHS := mama_augment mama_train pipelines examples tests benchmarks docs
 
 .PHONY: demo test test-all test-vllm lint format clean
 .DEFAULT_GOAL := demo
@@ -41,7 +41,7 @@ lint: $(VENV)/installed
 	$(BIN)/ruff check $(PATHS)
 	$(BIN)/ruff format --check $(PATHS)
 	$(BIN)/mypy
-	$(BIN)/mypy tests benchmarks examples pipelines
+	$(BIN)/mypy tests benchmarks examples pipelines docs
 
 format: $(VENV)/installed
 	$(BIN)/ruff check --fix $(PATHS)

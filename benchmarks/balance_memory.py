@@ -21,8 +21,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from mama_augment.core.manifest import Manifest
 from mama_augment.core.schema import CLIPS
-from mama_augment.core.store.records import Manifest
 from mama_augment.core.store.step_dir import StepDir
 
 CLIPS_PER_UNIT = 500
@@ -32,19 +32,26 @@ CHILD = """
 import json, resource, sys, time
 from mama_augment.concepts import ConceptConfig
 from mama_augment.runtime import RuntimeConfig
-from mama_augment.balance.step import BalanceStep, run_step
+from mama_augment.balance.config import BalanceStep
+from mama_augment.balance.step import Balance
+from mama_augment.core.step import Silence, run
+from mama_augment.core.store.output import StepOutput
 clips, out, vocabulary = sys.argv[1:]
 concepts = ConceptConfig(assigner="vocabulary", vocabulary=vocabulary)
 phases = []
 started = time.perf_counter()
-note = lambda name: phases.append((name, round(time.perf_counter() - started, 1)))
-step_dir = run_step(clips, [], out, BalanceStep(concepts=concepts, shard_mb=64),
-                    RuntimeConfig(num_workers=1), on_phase=note,
-                    on_start=lambda step_dir: note("writing shards"))
-ledger = step_dir.ledger()
+class Tell(Silence):
+    def phase(self, text):
+        phases.append((text, round(time.perf_counter() - started, 1)))
+    def progress(self, name, num_total, num_done=0):
+        self.phase("writing shards")
+        return super().progress(name, num_total, num_done)
+step = Balance(clips, [], BalanceStep(concepts=concepts, shard_mb=64))
+outcome = run(step, StepOutput(out), RuntimeConfig(num_workers=1), Tell())
+ledger = outcome.ledger
 assert ledger.exit_code == 0, ledger
 print(json.dumps({"seconds": round(time.perf_counter() - started, 1), "phases": phases,
-    "num_texts": ledger.num_in, "num_shards": len(step_dir.manifest.units),
+    "num_texts": ledger.num_in, "num_shards": len(outcome.manifest.units),
     "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)}))
 """
 

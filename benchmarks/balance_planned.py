@@ -38,7 +38,7 @@ import pyarrow.parquet as pq
 
 from mama_augment.concepts.histogram import effective_number
 from mama_augment.core.draws import draw_bits
-from mama_augment.core.store.records import Manifest
+from mama_augment.core.manifest import Manifest
 from mama_augment.core.store.step_dir import StepDir
 
 HUMAN_SHARE = 0.2

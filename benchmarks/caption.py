@@ -32,10 +32,12 @@ from mama_augment.caption.engines.base import CaptionEngine, CaptionRequest, Sam
 from mama_augment.caption.identity import draw_seed, frames_digest
 from mama_augment.caption.input.prompts import resolve
 from mama_augment.caption.requests import CaptionSettings, grid_of
-from mama_augment.caption.step import CaptionRun, open_job, run_caption
+from mama_augment.caption.step import Caption
 from mama_augment.core import schema
-from mama_augment.core.store.ledger import Ledger
-from mama_augment.core.store.records import Manifest
+from mama_augment.core.ledger import Ledger
+from mama_augment.core.manifest import Manifest
+from mama_augment.core.step import run
+from mama_augment.core.store.output import StepOutput
 from mama_augment.core.store.step_dir import StepDir
 from mama_augment.runtime import RuntimeConfig
 
@@ -112,16 +114,14 @@ class Bench:
     def command(self, engine: CaptionEngine, clips: str | None = None, **changes: Any) -> Ledger:
         """The whole step, from Parquet to Parquet, on an engine that has been started."""
         self._num_runs += 1
-        job = open_job(
+        step = Caption(
             clips or self.clips,
-            str(self.work / f"out{self._num_runs}"),
             dataclasses.replace(self.settings, **changes),
             self.config,
-            RuntimeConfig(num_workers=1),
-            CaptionRun(),
-            lambda config: Kept(engine),
+            start_engine=lambda config: Kept(engine),
         )
-        return run_caption(job)
+        out = StepOutput(str(self.work / f"out{self._num_runs}"))
+        return run(step, out, RuntimeConfig(num_workers=1)).ledger
 
     def texts(self) -> dict[str, str]:
         """clip_id to what the model said in the last run of `command`."""

@@ -23,8 +23,8 @@ import pyarrow as pa
 
 from mama_augment.caption.engines.base import Completion
 from mama_augment.caption.known import TEXT_COLUMNS, CaptionIndex
+from mama_augment.core.manifest import Manifest
 from mama_augment.core.schema import CAPTIONS
-from mama_augment.core.store.records import Manifest
 from mama_augment.core.store.step_dir import StepDir
 
 WORDS = "a red circle moves to the left and then grows while the camera shakes"

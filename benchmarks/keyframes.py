@@ -28,17 +28,13 @@ import numpy as np
 import typer
 from footage import FPS, Footage, Truth, repeat_footage, write_footage
 
+from mama_augment.core.step import run
+from mama_augment.core.store.output import StepOutput
 from mama_augment.decode.config import LimitsConfig, Span
 from mama_augment.inputs.find import find_clips
-from mama_augment.keyframes.choose import KeyFrameConfig
-from mama_augment.keyframes.config import ClipConfig, ClipFrames
-from mama_augment.keyframes.step import (
-    EXTRACT,
-    KeyFramesStep,
-    open_step,
-    run_step,
-    threads_per_worker,
-)
+from mama_augment.keyframes.config import ClipConfig, ClipFrames, KeyFramesStep, threads_per_worker
+from mama_augment.keyframes.step import EXTRACT, KeyFrames
+from mama_augment.keyframes.strategies.config import KeyFrameConfig
 from mama_augment.runtime import RuntimeConfig
 from mama_augment.runtime.isolate import IsolatedFunction, IsolationError
 
@@ -215,12 +211,9 @@ def throughput(folder: Path) -> None:
         limits = LimitsConfig(num_threads=threads_per_worker(num_workers))
         whole_step = KeyFramesStep(clip=ClipConfig(limits=limits))
         with tempfile.TemporaryDirectory() as out:
-            step_dir = open_step(out, clips, whole_step, overwrite=False)
             runtime = RuntimeConfig(num_workers=num_workers)
-            units = list(step_dir.manifest.units)
-            start = time.perf_counter()
-            run_step(step_dir, units, clips, whole_step, runtime, on_done=lambda *_: None)
-            rate = clips.num_rows / (time.perf_counter() - start)
+            done = run(KeyFrames(clips, whole_step), StepOutput(out), runtime)
+            rate = clips.num_rows / done.seconds
             data_files.append(sorted(path.name for path in Path(out).glob("*.parquet")))
         print(f"{num_workers} workers: {rate:.1f} clips/s", flush=True)
     print("the same files" if data_files[0] == data_files[1] else "DIFFERENT FILES")

@@ -1,4 +1,4 @@
-"""The plan of `balance`: what is decided about every text before a pixel is read.
+"""What `balance` decides about every text, before a pixel is read.
 
 Passes over the texts (join, concepts, counts, decisions), each from the input, the config and the
 seed alone; `rows-<unit>.arrow` in the scratch folder then holds each unit's clips in order.
@@ -6,19 +6,18 @@ seed alone; `rows-<unit>.arrow` in the scratch folder then holds each unit's cli
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from mama_augment.balance import shards
+from mama_augment.balance.config import BalanceStep
 from mama_augment.balance.corpus import ClipTexts, ClipWriter, Corpus
 from mama_augment.balance.gather import gather
-from mama_augment.balance.keep import BalanceConfig, auto_cap, concept_probabilities
+from mama_augment.balance.keep import auto_cap, concept_probabilities
 from mama_augment.balance.repeats import Repeats
 from mama_augment.balance.selection import (
     assign_concepts,
@@ -28,46 +27,16 @@ from mama_augment.balance.selection import (
 )
 from mama_augment.balance.splits import CandidatePool, DrawnSplits, SplitSizes, draw_splits
 from mama_augment.balance.stats import ShardStats
-from mama_augment.concepts import ConceptAssigner, ConceptConfig, fit_assigner
+from mama_augment.concepts import ConceptAssigner, fit_assigner
 from mama_augment.concepts.column import concept_column
-from mama_augment.core.errors import InputError
 from mama_augment.core.schema import HELD_OUT, SPLITS
-from mama_augment.core.store.files import folder_and_name
-from mama_augment.core.store.records import fingerprint
 from mama_augment.core.store.step_dir import StepDir
 
 REJECTS_PER_UNIT = 100_000
-MAX_SHARD_MB = 1_024
 
 
 @dataclass(frozen=True, kw_only=True)
-class BalanceStep:
-    """Everything that decides what comes out."""
-
-    concepts: ConceptConfig = field(default_factory=ConceptConfig)
-    balance: BalanceConfig = field(default_factory=BalanceConfig)
-    sizes: SplitSizes = field(default_factory=SplitSizes)
-    shard_mb: int = 256
-    """About how large a shard gets, in MiB of frames."""
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.shard_mb <= MAX_SHARD_MB:
-            raise InputError(f"--shard-mb is {self.shard_mb}; allowed: 1 to {MAX_SHARD_MB}")
-
-    def manifest_config(self) -> dict[str, Any]:
-        """The config as it is compared on a rerun: files by their content, not their path."""
-        config = dataclasses.asdict(self)
-        config["concepts"]["vocabulary"] = _file_fingerprint(self.concepts.vocabulary)
-        config["concepts"]["model"] = _file_fingerprint(
-            self.concepts.model and f"{self.concepts.model.rstrip('/')}/model.json"
-        )
-        # JSON has no infinity.
-        config["balance"]["cap"] = None if self.balance.cap is None else str(self.balance.cap)
-        return config
-
-
-@dataclass(frozen=True, kw_only=True)
-class BalancePlan:
+class Decisions:
     """Which clip goes to which unit; the clips themselves lie in the scratch folder."""
 
     units: dict[str, int]
@@ -76,13 +45,13 @@ class BalancePlan:
     assigner: ConceptAssigner
 
 
-def make_plan(
+def decide(
     clips_dir: StepDir,
     captions_dirs: Sequence[StepDir],
     step: BalanceStep,
     scratch: Path,
     on_phase: Callable[[str], None],
-) -> BalancePlan:
+) -> Decisions:
     """Decide about every text; `rows-<unit>.arrow` in `scratch` holds each unit's clips."""
     on_phase("joining clips and captions")
     corpus = gather(
@@ -124,7 +93,7 @@ def make_plan(
         corpus.write("decided", bucket, clips)
     stats.finish()
     units, placement = _place(corpus, rows, shards.mean_frames_bytes(clips_dir), step.shard_mb)
-    return BalancePlan(units=units, placement=placement, stats=stats, assigner=assigner)
+    return Decisions(units=units, placement=placement, stats=stats, assigner=assigner)
 
 
 def _settled(
@@ -180,9 +149,9 @@ def _place(
         split: max(1, int(np.ceil(n * bytes_per_row / (shard_mb * 2**20)))) if n else 0
         for split, n in rows.items()
     }
-    planned = [f"{split}-{i:05d}" for split in SPLITS for i in range(num_shards[split])]
-    index_of = {unit_id: i for i, unit_id in enumerate(planned)}
-    units = dict.fromkeys(planned, 0)
+    filled = [f"{split}-{i:05d}" for split in SPLITS for i in range(num_shards[split])]
+    index_of = {unit_id: i for i, unit_id in enumerate(filled)}
+    units = dict.fromkeys(filled, 0)
     order: list[int] = []
     unit_index: list[int] = []
     with _UnitWriter(corpus) as writer:
@@ -206,7 +175,7 @@ def _place(
     return units, shards.Placement(
         order=np.array(order, np.uint64),
         unit_index=np.array(unit_index, np.int32),
-        unit_ids=planned,
+        unit_ids=filled,
     )
 
 
@@ -236,12 +205,3 @@ class _UnitWriter:
     def __exit__(self, *error: object) -> None:
         for _, writer in self._open.values():
             writer.close()
-
-
-def _file_fingerprint(path: str | None) -> str | None:
-    if path is None:
-        return None
-    source, name = folder_and_name(path)
-    if source.size_bytes(name) is None:
-        raise InputError(f"{path!r}: no such file")
-    return fingerprint(source.read_bytes(name).decode())

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from mama_augment.balance.corpus import ClipTexts, Corpus, Text, read_stream, video_key
 from mama_augment.concepts.column import ConceptColumn
@@ -71,17 +70,12 @@ def gather(
 
 
 def _clip_tables(clips_dir: StepDir, column: ConceptColumn | None) -> Iterator[pa.Table]:
-    for record in clips_dir.records().values():
-        if record.data_file is None:
-            continue
-        with clips_dir.folder.open_input(record.data_file) as stream:
-            schema = pq.read_schema(stream)
-        wanted = ["clip_id", "video_uri", "split", "texts"]
+    wanted = ["clip_id", "video_uri", "split", "texts"]
+    own = [column.name] if column is not None and column.name not in wanted else []
+    for unit in clips_dir.units():
         if column is not None:
-            column.check(schema, clips_dir.folder.uri)
-        own = [column.name] if column is not None and column.name not in wanted else []
-        table = clips_dir.read_data(record, [*wanted, *own])
-        assert table is not None
+            column.check(unit.metadata().schema.to_arrow_schema(), clips_dir.folder.uri)
+        table = unit.table([*wanted, *own])
         value = pa.nulls(table.num_rows) if column is None else table[column.name]
         yield table.select(wanted).append_column("value", value)
 

@@ -7,12 +7,13 @@ a text survives if any of its concepts keeps it), but seeded: every draw is a ha
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
-from mama_augment.core.errors import InputError
+from mama_augment.core.errors import InputError, check_choice
+from mama_augment.core.fields import option
 
 Counts = npt.NDArray[np.int64]
 Probabilities = npt.NDArray[np.float64]
@@ -25,21 +26,25 @@ UNMATCHED = ("keep", "drop")
 class BalanceConfig:
     """What is kept of the training texts."""
 
-    cap: float | None = None
-    """Target t: concepts with more texts are thinned towards it. None chooses one from the
-    counts; infinity keeps everything."""
+    cap: float | None = field(
+        default=None, metadata=option(parse=lambda text: parse_cap(text), default_shown="auto")
+    )
+    """Concepts with more texts are thinned towards this number t; auto chooses it from the counts,
+    none keeps everything."""
     unmatched: str = "keep"
-    """What becomes of texts that match no concept: `keep` or `drop`."""
+    """What becomes of texts that match no concept: keep or drop."""
     max_captions_per_clip: int | None = None
+    """At most this many captions of a clip; those with the rarest concepts stay."""
     max_same_text: int | None = None
-    """Of near-identical texts of different clips, this many stay; None only counts them."""
+    """Of near-identical texts of different clips, this many stay; by default they are counted
+    only."""
     seed: int = 0
+    """Decides every random draw: order, splits, topics."""
 
     def __post_init__(self) -> None:
         if self.cap is not None and not self.cap > 0:
             raise InputError(f"--cap is {self.cap}; a number above 0, `auto` or `none` is needed")
-        if self.unmatched not in UNMATCHED:
-            raise InputError(f"--unmatched is {self.unmatched!r}; allowed: {', '.join(UNMATCHED)}")
+        check_choice("--unmatched", self.unmatched, UNMATCHED)
         for name in ("max_captions_per_clip", "max_same_text"):
             limit = getattr(self, name)
             if limit is not None and limit < 1:

@@ -17,18 +17,6 @@ from mama_augment.balance.splits import Candidate, DrawnSplits
 from mama_augment.concepts.base import ConceptAssigner, TextBatch
 from mama_augment.core.draws import draw_unit
 
-REASONS = {
-    "no_text": "the clip has no text at all",
-    "no_clip": "the clips table has no such clip; was the caption made from another one?",
-    "empty_text": "the text is blank",
-    "duplicate": "the clip already has this text",
-    "split_reserved": "its clip or video is held out, where only trusted texts serve",
-    "near_identical": "enough other clips have nearly the same text",
-    "unmatched": "it matches no concept, and such texts are dropped on request",
-    "head_dropped": "its concepts are frequent, and the draw did not keep it",
-    "over_caption_limit": "the clip has enough captions of rarer concepts",
-}
-
 
 def text_batch(clips: Iterable[ClipTexts]) -> TextBatch:
     """The texts that are still in, with their clips' column values."""

@@ -1,9 +1,8 @@
-"""Write planned rows as training shards: pixels follow their rows out of core.
+"""Write decided rows as training shards: pixels follow their rows out of core.
 
-The plan (which clip goes to which unit, in which order) exists before a pixel is read. The frames
-of one group of shards are copied from the clips table into one scratch file per shard, in a single
-pass over the clips; then each shard is put in order and committed. Memory holds one row group and
-one shard per worker.
+Which clip goes to which unit, in which order, is known before a pixel is read. One pass over the
+clips table copies the frames of as many shards as files can be open into one scratch file each;
+then each shard is put in order and committed. Memory holds one row group and one shard per worker.
 """
 
 from __future__ import annotations
@@ -17,13 +16,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from mama_augment.balance.corpus import ClipTexts, read_clips, read_stream
-from mama_augment.balance.selection import REASONS
 from mama_augment.core import schema
 from mama_augment.core.draws import draw_bits
-from mama_augment.core.store.ledger import Reject
+from mama_augment.core.ledger import Reject
+from mama_augment.core.reasons import reason_of
 from mama_augment.core.store.step_dir import StepDir
 
 MAX_OPEN_FILES = 200
@@ -52,11 +50,8 @@ class Placement:
 def mean_frames_bytes(clips_dir: StepDir) -> float:
     """Mean size of a clip's frames, from the Parquet footers alone."""
     num_bytes = num_rows = 0
-    for record in clips_dir.records().values():
-        if record.data_file is None:
-            continue
-        with clips_dir.folder.open_input(record.data_file) as stream:
-            metadata = pq.ParquetFile(stream).metadata
+    for unit in clips_dir.units():
+        metadata = unit.metadata()
         for g in range(metadata.num_row_groups):
             group = metadata.row_group(g)
             columns = (group.column(c) for c in range(group.num_columns))
@@ -67,8 +62,8 @@ def mean_frames_bytes(clips_dir: StepDir) -> float:
     return num_bytes / max(1, num_rows)
 
 
-def groups(unit_ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    """Units whose scratch files are open at once."""
+def passes(unit_ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    """The units that each pass over the clips spills frames for: their files are open at once."""
     for start in range(0, len(unit_ids), MAX_OPEN_FILES):
         yield unit_ids[start : start + MAX_OPEN_FILES]
 
@@ -96,13 +91,9 @@ def spill_frames(
 
 
 def _frame_tables(clips_dir: StepDir) -> Iterator[pa.Table]:
-    for record in clips_dir.records().values():
-        if record.data_file is None:
-            continue
-        with clips_dir.folder.open_input(record.data_file) as stream:
-            file = pq.ParquetFile(stream)
-            for group in range(file.metadata.num_row_groups):
-                yield file.read_row_group(group, columns=_FRAMES).select(_FRAMES)
+    for unit in clips_dir.units():
+        for _, table in unit.row_groups(_FRAMES):
+            yield table.select(_FRAMES)
 
 
 def rows_path(scratch: Path, unit_id: str) -> Path:
@@ -115,7 +106,7 @@ def frames_path(scratch: Path, unit_id: str) -> Path:
 
 @dataclass(frozen=True, kw_only=True)
 class ShardWorker:
-    """Commits a unit from its planned rows and its spilled frames, then frees the scratch."""
+    """Commits a unit from its decided rows and its spilled frames, then frees the scratch."""
 
     out: StepDir
     scratch: Path
@@ -177,8 +168,8 @@ def _detail(reason: str, probability: float) -> str:
 
 
 def _reject(identity: str, reason: str, text: str) -> Reject:
-    message = f"{REASONS[reason]}: {text}" if text else REASONS[reason]
-    return Reject(id=identity, step="balance", verdict="rejected", reason=reason, message=message)
+    why = reason_of("balance", reason).text
+    return Reject.of("balance", reason, id=identity, message=f"{why}: {text}" if text else why)
 
 
 def num_items(clip: ClipTexts) -> int:

@@ -7,7 +7,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from mama_augment.core.errors import InputError
+from mama_augment.core.errors import InputError, check_choice
+from mama_augment.core.fields import option
 from mama_augment.core.schema import HELD_OUT
 
 """Splits that training must not see, the first to be filled first."""
@@ -22,16 +23,19 @@ AUTO_MAX_ROWS = 1_000
 class SplitSizes:
     """Rows of each drawn split, or below 1 a share of the candidates; None: 5 %, at most 1,000."""
 
-    meta: float | None = None
-    val: float | None = None
-    test: float | None = None
+    meta: float | None = field(default=None, metadata=option("--meta-size"))
+    """Rows of the meta split, or below 1 a share of the trusted clips; by default 5 %, at most
+    1,000."""
+    val: float | None = field(default=None, metadata=option("--val-size"))
+    """The same for the val split."""
+    test: float | None = field(default=None, metadata=option("--test-size"))
+    """The same for the test split."""
     stratify: str = "uniform"
-    """Concepts in val and test: `uniform`, or `proportional` to the trusted clips. Meta is always
+    """Concepts in val and test: uniform, or proportional to the trusted clips. Meta is always
     uniform: an even meta set is what the weights of the rest are learned from."""
 
     def __post_init__(self) -> None:
-        if self.stratify not in STRATIFY:
-            raise InputError(f"--stratify is {self.stratify!r}; allowed: {', '.join(STRATIFY)}")
+        check_choice("--stratify", self.stratify, STRATIFY)
         for name in HELD_OUT:
             size = getattr(self, name)
             if size is None:

@@ -1,4 +1,4 @@
-"""What a training set holds, counted while it is planned; the files beside the shards say it."""
+"""What a training set holds, counted while it is decided; the files beside the shards say it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The step `balance`: clips and captions in, concept-balanced training shards out.
 
-The plan is made anew on every run, from the input, the config and the seed alone; a resumed run
-writes only the shards that are missing.
+Everything is decided anew on every run, from the input, the config and the seed alone; a resumed
+run writes only the shards that are missing.
 """
 
 from __future__ import annotations
@@ -9,109 +9,114 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from mama_augment.balance import shards
-from mama_augment.balance.decide import BalanceStep, make_plan
+from mama_augment.balance.config import BalanceStep
+from mama_augment.balance.decide import Decisions, decide
 from mama_augment.balance.stats import write_sidecars
-from mama_augment.core.errors import InputError
+from mama_augment.core.manifest import Manifest, fingerprint, versions
+from mama_augment.core.step import Output, Stage, Teller
 from mama_augment.core.store.files import Folder
-from mama_augment.core.store.records import Manifest, check_same, fingerprint, versions
+from mama_augment.core.store.records import check_same
 from mama_augment.core.store.sidecars import CONCEPTS_NAME, STATS_NAME
-from mama_augment.core.store.step_dir import MANIFEST_NAME, StepDir
-from mama_augment.runtime import OnUnitDone, RuntimeConfig, run_units
+from mama_augment.core.store.step_dir import StepDir
 
 STEP = "balance"
 SCRATCH = ".scratch"
 
 
-def run_step(
-    clips: str,
-    captions: Sequence[str],
-    out: str,
-    step: BalanceStep,
-    runtime: RuntimeConfig,
-    *,
-    overwrite: bool = False,
-    on_phase: Callable[[str], None] = lambda phase: None,
-    on_start: Callable[[StepDir], None] = lambda step_dir: None,
-    on_done: OnUnitDone = lambda unit_id, num_items: None,
-) -> StepDir:
-    """Balance `clips` with `captions` into `out`, or finish an interrupted run of the same.
+class Balance:
+    """The step: texts of clips and captions in, shards with splits out."""
 
-    Raises:
-        InputError: an input step is unfinished, or `out` holds something else.
-    """
-    clips_dir = finished(clips, "keyframes")
-    captions_dirs = [finished(uri, "caption") for uri in captions]
-    source = fingerprint([d.input_fingerprint() for d in (clips_dir, *captions_dirs)])
-    config = step.manifest_config()
-    if not overwrite and (done := _already_done(out, config, source)):
-        on_start(done)
-        return done
-    scratch = _scratch(out)
-    try:
-        plan = make_plan(clips_dir, captions_dirs, step, scratch, on_phase)
-        manifest = Manifest(
+    name = STEP
+    noun = "texts"
+
+    def __init__(
+        self, clips: str, captions: Sequence[str] = (), config: BalanceStep | None = None
+    ) -> None:
+        self.clips = clips
+        self.captions = captions
+        self.config = config or BalanceStep()
+        self._scratch: Path | None = None
+        self._input: StepDir | None = None
+        self._decided: Decisions | None = None
+        """None where the output is complete, and nothing needs to be decided."""
+
+    def manifest(self, out: Output[StepDir], tell: Teller) -> Manifest:
+        """See `core.step.Step`; decides about every text, in scratch files.
+
+        Raises:
+            InputError: an input step is unfinished, or `out` holds something else.
+        """
+        tell.phase("reading")
+        self._input = StepDir.open_finished(self.clips, step="keyframes")
+        captions_dirs = [StepDir.open_finished(uri, step="caption") for uri in self.captions]
+        source = fingerprint([d.input_fingerprint() for d in (self._input, *captions_dirs)])
+        config = self.config.manifest_config()
+        if (done := _already_done(out, config, source)) is not None:
+            return done.manifest
+        self._scratch = _make_scratch(out.uri)
+        self._decided = decide(self._input, captions_dirs, self.config, self._scratch, tell.phase)
+        return Manifest(
             step=STEP,
             config=config,
             input_fingerprint=source,
-            units=plan.units,
+            units=self._decided.units,
             versions=versions("ahocorasick-rs", "numpy", "pyarrow", "scikit-learn"),
         )
-        out_dir = StepDir.create_or_resume(out, manifest, overwrite=overwrite)
-        todo = out_dir.units_to_do()
-        if todo:
-            out_dir.folder.delete(STATS_NAME)
-        on_start(out_dir)
-        worker = partial(shards.ShardWorker, out=out_dir, scratch=scratch)
-        for unit_ids in shards.groups(todo):
-            shards.spill_frames(clips_dir, plan.placement, unit_ids, scratch, step.balance.seed)
-            run_units(unit_ids, worker, runtime, on_done)
-        plan.assigner.save(out_dir.folder.child("concept_model"))
-        write_sidecars(out_dir.folder, plan.stats)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-    return out_dir
+
+    def stages(
+        self, directory: StepDir, todo: Sequence[str], advance: Callable[[int], None]
+    ) -> Iterator[Stage]:
+        if not todo:
+            return
+        assert self._decided is not None and self._scratch is not None  # noqa: PT018
+        assert self._input is not None
+        directory.folder.delete(STATS_NAME)
+        worker = partial(shards.ShardWorker, out=directory, scratch=self._scratch)
+        for unit_ids in shards.passes(todo):
+            shards.spill_frames(
+                self._input,
+                self._decided.placement,
+                unit_ids,
+                self._scratch,
+                self.config.balance.seed,
+            )
+            yield Stage(unit_ids=unit_ids, make_worker=worker)
+
+    def finish(self, directory: StepDir) -> None:
+        """The assigner, to be used again, and what the report and the trainer read."""
+        if self._decided is not None:
+            self._decided.assigner.save(directory.folder.child("concept_model"))
+            write_sidecars(directory.folder, self._decided.stats)
+
+    def close(self) -> None:
+        """The scratch files go, however the run ended."""
+        if self._scratch is not None:
+            shutil.rmtree(self._scratch, ignore_errors=True)
 
 
-def finished(uri: str, step: str) -> StepDir:
-    """Open a step's output that nothing is pending in.
-
-    Raises:
-        InputError: units are pending: what is balanced now would differ from the rest later.
-    """
-    step_dir = StepDir.open(uri, step=step)
-    if pending := step_dir.units_to_do():
-        raise InputError(
-            f"{uri!r} is unfinished: {len(pending)} of {len(step_dir.manifest.units)} units are "
-            f"pending. Run the same `mama-augment {step}` command again; it continues"
-        )
-    return step_dir
-
-
-def _already_done(out: str, config: dict[str, Any], source: str) -> StepDir | None:
+def _already_done(out: Output[StepDir], config: dict[str, Any], source: str) -> StepDir | None:
     """The output when it is complete; None when there is work to do.
 
     Raises:
         InputError: `out` holds another step, config or input; said before any work is done.
     """
-    if not Folder(out).exists(MANIFEST_NAME):
+    if (existing := out.begun()) is None:
         return None
-    existing = StepDir.open(out)
     wanted = dataclasses.replace(
         existing.manifest, step=STEP, config=config, input_fingerprint=source
     )
-    check_same(existing.manifest, wanted, out)
+    check_same(existing.manifest, wanted, out.uri)
     sidecars = all(existing.folder.exists(name) for name in (CONCEPTS_NAME, STATS_NAME))
-    complete = not existing.units_to_do() and sidecars
-    return existing if complete else None
+    return existing if sidecars and not existing.units_to_do() else None
 
 
-def _scratch(out: str) -> Path:
+def _make_scratch(out: str) -> Path:
     """An empty folder for the passes' files: inside a local output, else a temporary one."""
     folder = Folder(out)
     if not folder.is_local:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from mama_augment.concepts.lists import CHUNK, ConceptLists
-from mama_augment.core.errors import InputError
+from mama_augment.core.errors import InputError, check_choice
+from mama_augment.core.fields import option
 
 TARGETS = ("uniform", "sqrt", "capped")
 FIRST_LOOK = 8
@@ -26,20 +27,23 @@ Counts = npt.NDArray[np.int64]
 class BudgetConfig:
     """How many captions there are to spend, and what the histogram should look like."""
 
-    num_captions: int
+    num_captions: int = field(metadata=option("--budget"))
+    """Captions to spend."""
     target: str = "uniform"
-    """`uniform`: every concept rises to one level. `sqrt`: visits in proportion to the square root
-    of what there is. `capped`: as uniform, but no concept is raised above `cap`."""
+    """What the histogram of concepts should look like. uniform: every concept rises to one level.
+    sqrt: visits in proportion to the square root of what there is. capped: as uniform, but no
+    concept is raised above --cap."""
     cap: float | None = None
+    """With --target capped: no concept is raised above this number of visits."""
     max_per_clip: int = 4
-    """More captions of one clip say less and less that is new."""
+    """At most this many new captions of one clip; more say less and less that is new."""
     seed: int = 0
+    """Decides every random draw: the order of equals, topics."""
 
     def __post_init__(self) -> None:
         if self.num_captions < 1:
             raise InputError(f"--budget is {self.num_captions}; at least 1 caption is needed")
-        if self.target not in TARGETS:
-            raise InputError(f"--target is {self.target!r}; allowed: {', '.join(TARGETS)}")
+        check_choice("--target", self.target, TARGETS)
         if (self.cap is not None) != (self.target == "capped"):
             raise InputError(
                 f"--cap is {self.cap} with --target {self.target}; `capped` needs a --cap, the "

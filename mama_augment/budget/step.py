@@ -22,7 +22,6 @@ import pyarrow.parquet as pq
 from mama_augment.balance.corpus import ClipTexts, Corpus
 from mama_augment.balance.gather import gather
 from mama_augment.balance.selection import assign_concepts, count_visits
-from mama_augment.balance.step import finished
 from mama_augment.budget.spend import BudgetConfig, Counts, Spending, main_concepts, spend
 from mama_augment.concepts import ConceptAssigner, ConceptConfig, TextBatch, fit_assigner
 from mama_augment.concepts.column import concept_column
@@ -30,6 +29,7 @@ from mama_augment.concepts.lists import ConceptLists, ListsWriter
 from mama_augment.core.errors import InputError
 from mama_augment.core.schema import HELD_OUT, PLAN
 from mama_augment.core.store.files import output_file
+from mama_augment.core.store.step_dir import StepDir
 
 _IDS = pa.schema({"clip_id": pa.string(), "place": pa.int64(), "split": pa.string()})
 """A clip and where its concepts are; a held-out clip has a split instead."""
@@ -84,8 +84,8 @@ def make_caption_plan(
     """
     if out is not None:
         output_file(out)
-    clips_dir = finished(clips, "keyframes")
-    captions_dirs = [finished(uri, "caption") for uri in captions]
+    clips_dir = StepDir.open_finished(clips, step="keyframes")
+    captions_dirs = [StepDir.open_finished(uri, step="caption") for uri in captions]
     scratch = Path(tempfile.mkdtemp(prefix="mama-augment-"))
     try:
         on_phase("joining clips and texts")

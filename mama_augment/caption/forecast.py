@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from mama_augment.caption.engines import EngineConfig, make_engine
-from mama_augment.caption.engines.supervised import StartEngine
-from mama_augment.caption.known import CaptionIndex, FirstOf, Known, finished
-from mama_augment.caption.requests import CaptionSettings, identify, runs
+from mama_augment.caption.engines import ENGINES
+from mama_augment.caption.known import CaptionIndex, FirstOf, Known, finished_captions
+from mama_augment.caption.requests import identify, runs
 from mama_augment.caption.sample import measure
 from mama_augment.caption.source import captions_of_unit, read_clips
-from mama_augment.caption.step import CaptionRun, check_start, plan
+from mama_augment.caption.step import Caption, manifest_of
 from mama_augment.core.errors import InputError
-from mama_augment.core.store.records import Manifest
+from mama_augment.core.manifest import Manifest
+from mama_augment.core.step import Output
 from mama_augment.core.store.step_dir import StepDir
 
 
@@ -46,40 +46,40 @@ class Forecast:
 
 
 def forecast(
-    clips_uri: str,
-    settings: CaptionSettings,
-    engine: EngineConfig,
+    step: Caption,
+    out: Output[StepDir] | None = None,
     *,
-    out_uri: str | None = None,
-    num_engines: int = 1,
-    run: CaptionRun | None = None,
+    retry_failed: bool = False,
     tokens_per_second: float | None = None,
     with_sample: bool = False,
-    start_engine: StartEngine = make_engine,
 ) -> Forecast:
-    """Count requests and tokens; writes nothing.
+    """Count the requests and tokens of a run; writes nothing.
 
-    out_uri: what is there already is not counted again; None: nothing is. num_engines: engines
-    side by side; a server is one, whoever asks it. tokens_per_second: output tokens of one engine.
-    with_sample: caption 1 % of the clips (16 to 1,000) on one engine to measure tokens and speed.
+    out: what is there already is not counted again; None: nothing is. tokens_per_second: output
+    tokens of one engine. with_sample: caption 1 % of the clips (16 to 1,000) on one engine to
+    measure tokens and speed.
 
     Raises:
         InputError: what a run would refuse.
     """
     check_speed(tokens_per_second)
-    run = run or CaptionRun()
-    manifest = plan(clips_uri, settings, engine.name, allow_partial=run.allow_partial)
-    out = check_start(out_uri, manifest, engine, run) if out_uri is not None else None
-    clips = StepDir.open(clips_uri, step="keyframes")
+    settings, engine = step.settings, step.engine
+    manifest = manifest_of(
+        step.clips_uri, settings, engine.name, allow_partial=step.run.allow_partial
+    )
+    there = None if out is None else step.check_start(out, manifest, retry_failed=retry_failed)
+    clips = StepDir.open(step.clips_uri, step="keyframes")
     num_captions = sum(manifest.units.values())
     num_rows = sum(record.data_rows for record in clips.records().values())
     num_clips = num_rows - sum(manifest.left_out.values())
-    left = _count_left(clips, manifest, settings, out, run)
+    todo = list(manifest.units) if there is None else there.units_to_do(retry_failed=retry_failed)
+    left = _count_left(clips, manifest, step, there, todo)
     num_output = left.num_captions * settings.sampling.max_tokens
-    num_prefills = left.num_captions if engine.name == "transformers" else left.num_requests
+    kind = ENGINES[engine.name]
+    num_prefills = left.num_requests if kind.shares_prefill else left.num_captions
     num_prompt, seconds, is_measured = None, None, False
     if with_sample and left.num_requests:
-        sample = measure(clips, settings, engine, num_clips, start_engine)
+        sample = measure(clips, settings, engine, num_clips, step.start_engine)
         if sample.output_tokens is not None:
             num_output = round(left.num_captions * sample.output_tokens)
             is_measured = True
@@ -100,7 +100,7 @@ def forecast(
         is_measured=is_measured,
         engine_seconds=seconds,
         is_time_measured=is_measured or (with_sample and tokens_per_second is None),
-        num_engines=1 if engine.name == "openai" else max(1, min(num_engines, left.num_units)),
+        num_engines=num_engines(step, left.num_units),
     )
 
 
@@ -127,25 +127,24 @@ class Left:
     """Engines side by side take whole units."""
 
 
+def num_engines(step: Caption, num_units: int) -> int:
+    """Engines side by side; a server is one, whoever asks it."""
+    is_server = ENGINES[step.engine.name].is_server
+    return 1 if is_server else max(1, min(step.runtime.num_workers, num_units))
+
+
 def _count_left(
-    clips: StepDir,
-    manifest: Manifest,
-    settings: CaptionSettings,
-    out: StepDir | None,
-    run: CaptionRun,
+    clips: StepDir, manifest: Manifest, step: Caption, out: StepDir | None, todo: Sequence[str]
 ) -> Left:
-    reusable: Known = (
-        CaptionIndex(StepDir.open(run.reuse_uri, step="caption")) if run.reuse_uri else {}
-    )
-    units = list(manifest.units)
-    todo = units if out is None else out.units_to_do(retry_failed=run.retry_failed)
-    num_there = sum(manifest.units[unit_id] for unit_id in set(units) - set(todo))
+    settings, reuse_uri = step.settings, step.run.reuse_uri
+    reusable: Known = CaptionIndex(StepDir.open(reuse_uri, step="caption")) if reuse_uri else {}
+    num_there = sum(manifest.units[unit_id] for unit_id in set(manifest.units) - set(todo))
     num_captions = num_requests = 0
     records = clips.records()
     for unit_id in todo:
         numbers = captions_of_unit(clips, records[unit_id], settings)
-        here = finished(out, unit_id) if out is not None else {}
-        if not here and run.reuse_uri is None:  # no frame needs to be read
+        here = finished_captions(out, unit_id) if out is not None else {}
+        if not here and reuse_uri is None:  # no frame needs to be read
             num_captions += sum(numbers)
             num_requests += sum(number > 0 for number in numbers)
             continue

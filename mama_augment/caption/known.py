@@ -44,7 +44,7 @@ class FirstOf:
         return next((layer.get(key) for layer in self._layers if key in layer), None)
 
 
-def finished(out: StepDir, unit_id: str) -> dict[str, Completion]:
+def finished_captions(out: StepDir, unit_id: str) -> dict[str, Completion]:
     """The captions of a unit that a rerun does not ask for again: in its journal, or committed (a
     unit that is redone for the sake of its failures).
     """

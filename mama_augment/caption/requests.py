@@ -12,11 +12,11 @@ from mama_augment.budget.plan_file import PlannedCaptions
 from mama_augment.caption.engines.base import CaptionRequest, SamplingConfig
 from mama_augment.caption.identity import caption_key, draw_seed, frames_digest
 from mama_augment.caption.input.grid import (
-    GridLayout,
     compose_grid,
     decode_for_cell,
     even_indices,
 )
+from mama_augment.caption.input.layout import GridLayout
 from mama_augment.caption.input.prompts import Prompt, PromptRowError
 from mama_augment.caption.known import Known
 from mama_augment.core.schema import HELD_OUT

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from mama_augment.budget.plan_file import check_names
 from mama_augment.caption.known import Known
 from mama_augment.caption.requests import CaptionSettings, ClipRow, clips_of, columns_for
+from mama_augment.core.store.committed import CommittedUnit
 from mama_augment.core.store.records import UnitRecord
 from mama_augment.core.store.step_dir import StepDir
 
@@ -80,15 +80,12 @@ def read_clips(
     """
     if record.data_file is None or not any(numbers):
         return
-    with clips.folder.open_input(record.data_file) as stream:
-        file = pq.ParquetFile(stream)
-        first = 0
-        for group in range(file.num_row_groups):
-            here = numbers[first : first + file.metadata.row_group(group).num_rows]
-            if any(here):
-                table = file.read_row_group(group, columns=columns_for(settings))
-                yield from clips_of(table, record.unit_id, here, known, first)
-            first += len(here)
+    groups = CommittedUnit(clips.folder, record).row_groups(
+        columns_for(settings), wanted=lambda first, number: any(numbers[first : first + number])
+    )
+    for first, table in groups:
+        here = numbers[first : first + table.num_rows]
+        yield from clips_of(table, record.unit_id, here, known, first)
 
 
 def captions_by_row(table: pa.Table, settings: CaptionSettings) -> list[int]:

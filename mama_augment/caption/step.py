@@ -5,13 +5,11 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 import itertools
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from mama_augment.budget.plan_file import both_given, check_temperature
+from mama_augment.caption.config import CaptionRun
 from mama_augment.caption.engines import EngineConfig, check_model, make_engine
 from mama_augment.caption.engines.supervised import StartEngine
 from mama_augment.caption.input.prompts import check_columns
@@ -20,125 +18,102 @@ from mama_augment.caption.requests import CaptionSettings
 from mama_augment.caption.source import Counted, count_captions
 from mama_augment.caption.worker import CaptionWorker
 from mama_augment.core.errors import InputError
+from mama_augment.core.manifest import Manifest, versions
 from mama_augment.core.schema import HELD_OUT
-from mama_augment.core.store.ledger import Ledger
-from mama_augment.core.store.records import Manifest, versions
+from mama_augment.core.step import Output, Stage, Teller
 from mama_augment.core.store.step_dir import StepDir
-from mama_augment.runtime import RuntimeConfig, run_units
+from mama_augment.runtime import RuntimeConfig
 
 MAX_GROUPS_PER_WORKER = 4
 
 
-@dataclass(frozen=True, kw_only=True)
-class CaptionRun:
-    """How to run the step: nothing here changes what a caption says."""
+class Caption:
+    """The step: one caption or more for every clip of a clips directory that may train."""
 
-    overwrite: bool = False
-    retry_failed: bool = False
-    allow_partial: bool = False
-    """Caption what is there of an unfinished clips directory."""
-    reuse_uri: str | None = None
-    """A captions directory to copy what fits from."""
+    name = "caption"
+    noun = "captions"
 
+    def __init__(
+        self,
+        clips_uri: str,
+        settings: CaptionSettings,
+        engine: EngineConfig,
+        runtime: RuntimeConfig | None = None,
+        run: CaptionRun | None = None,
+        *,
+        start_engine: StartEngine = make_engine,
+    ) -> None:
+        """runtime: where it will be run; its workers take whole groups of units."""
+        self.clips_uri = clips_uri
+        self.settings = settings
+        self.engine = engine
+        self.runtime = runtime or RuntimeConfig(num_workers=1)
+        self.run = run or CaptionRun()
+        self.start_engine = start_engine
 
-@dataclass(frozen=True, kw_only=True)
-class CaptionJob:
-    """A step directory that is open for captioning, and what is left to do there."""
+    def manifest(self, out: Output[StepDir], tell: Teller) -> Manifest:
+        """See `core.step.Step`.
 
-    out: StepDir
-    todo: list[str]
-    num_items: int
-    num_done: int
-    groups: Mapping[str, list[str]]
-    make_worker: Callable[..., CaptionWorker]
-    runtime: RuntimeConfig
+        Raises:
+            InputError: nothing to caption, an unfinished input, settings that contradict
+                themselves or what the output directory holds, a model that cannot be served.
+        """
+        tell.phase("counting clips")
+        manifest = manifest_of(
+            self.clips_uri, self.settings, self.engine.name, allow_partial=self.run.allow_partial
+        )
+        self.check_start(out, manifest)
+        return manifest
 
+    def check_start(
+        self, out: Output[StepDir], manifest: Manifest, *, retry_failed: bool = False
+    ) -> StepDir | None:
+        """The captions directory that a run continues; None where it starts one. Writes nothing.
 
-def open_job(
-    clips_uri: str,
-    out_uri: str,
-    settings: CaptionSettings,
-    engine: EngineConfig,
-    runtime: RuntimeConfig,
-    run: CaptionRun,
-    start_engine: StartEngine = make_engine,
-) -> CaptionJob:
-    """Start or resume the captions directory of a clips directory.
+        Raises:
+            InputError: what is there, what is to be reused, or the model does not fit.
+        """
+        if self.run.reuse_uri is not None:
+            StepDir.open(self.run.reuse_uri, step="caption")
+        existing = out.to_resume(manifest)
+        if existing is None or existing.units_to_do(retry_failed=retry_failed):
+            check_model(self.engine)
+        return existing
 
-    Raises:
-        InputError: nothing to caption, an unfinished input, a config that contradicts itself or
-            what the output directory holds.
-    """
-    manifest = plan(clips_uri, settings, engine.name, allow_partial=run.allow_partial)
-    check_start(out_uri, manifest, engine, run)
-    out = StepDir.create_or_resume(out_uri, manifest, overwrite=run.overwrite)
-    todo = out.units_to_do(retry_failed=run.retry_failed)
-    remove_journals(out, keep=[] if run.overwrite else todo)
-    groups = group_units(todo, runtime)
-    make_worker = functools.partial(
-        CaptionWorker,
-        clips_uri=clips_uri,
-        out_uri=out_uri,
-        settings=settings,
-        engine=engine,
-        start_engine=start_engine,
-        groups=groups,
-        reuse_uri=run.reuse_uri,
-    )
-    num_items = sum(manifest.units.values())
-    return CaptionJob(
-        out=out,
-        todo=todo,
-        num_items=num_items,
-        num_done=num_items - sum(manifest.units[unit_id] for unit_id in todo),
-        groups=groups,
-        make_worker=make_worker,
-        runtime=runtime,
-    )
+    def stages(
+        self, directory: StepDir, todo: Sequence[str], advance: Callable[[int], None]
+    ) -> Iterator[Stage]:
+        remove_journals(directory, keep=todo)
+        groups = group_units(todo, self.runtime)
+        in_process = self.runtime.is_in_process
+        make_worker = functools.partial(
+            CaptionWorker,
+            clips_uri=self.clips_uri,
+            out_uri=directory.folder.uri,
+            settings=self.settings,
+            engine=self.engine,
+            start_engine=self.start_engine,
+            groups=groups,
+            reuse_uri=self.run.reuse_uri,
+            # Elsewhere the callback cannot follow; there whole groups are counted.
+            on_caption=functools.partial(advance, 1) if in_process else None,
+        )
+        yield Stage(unit_ids=list(groups), make_worker=make_worker, counts_alone=in_process)
 
+    def finish(self, directory: StepDir) -> None:
+        """Nothing stands beside the units."""
 
-def check_start(
-    out_uri: str, manifest: Manifest, engine: EngineConfig, run: CaptionRun
-) -> StepDir | None:
-    """The captions directory that a run continues; None where it starts one. Writes nothing.
-
-    Raises:
-        InputError: what is there, what is to be reused, or the model does not fit.
-    """
-    if run.reuse_uri is not None:
-        StepDir.open(run.reuse_uri, step="caption")
-    existing = StepDir.to_resume(out_uri, manifest, overwrite=run.overwrite)
-    if existing is None or existing.units_to_do(retry_failed=run.retry_failed):
-        check_model(engine)
-    return existing
+    def close(self) -> None:
+        """Nothing is held."""
 
 
-def run_caption(
-    job: CaptionJob, on_captions: Callable[[int], None] = lambda number: None
-) -> Ledger:
-    """Caption what is left; returns the ledger of the whole directory.
-
-    on_captions: called with a number of finished captions, for a progress bar.
-    """
-    make_worker, in_process = job.make_worker, job.runtime.is_in_process
-    if in_process:  # elsewhere the callback cannot follow; there it counts whole groups
-        make_worker = functools.partial(make_worker, on_caption=functools.partial(on_captions, 1))
-
-    def on_done(group_id: str, num_items: int) -> None:
-        if not in_process:
-            on_captions(num_items)
-
-    run_units(list(job.groups), make_worker, job.runtime, on_done)
-    return job.out.ledger()
-
-
-def plan(
+def manifest_of(
     clips_uri: str, settings: CaptionSettings, engine_name: str, *, allow_partial: bool = False
 ) -> Manifest:
     """The manifest of a run, checked against its input; writes nothing.
 
     Raises:
-        InputError: see `open_job`.
+        InputError: see `Caption.manifest`.
     """
     check_settings(settings)
     clips = StepDir.open(clips_uri, step="keyframes")
@@ -153,9 +128,7 @@ def plan(
     if not any(record.data_rows for record in records.values()):
         raise InputError(f"{clips_uri!r} holds no clips to caption")
     if settings.prompt.is_template:
-        first = next(record for record in records.values() if record.data_rows)
-        with clips.folder.open_input(str(first.data_file)) as stream:
-            names = pq.read_schema(stream).names
+        names = next(clips.units()).metadata().schema.to_arrow_schema().names
         check_columns(settings.prompt, [name for name in names if name != "frames"])
     counted = count_captions(clips, settings, is_whole=not pending)
     check_clips_left(clips, settings, counted)

@@ -17,11 +17,11 @@ from mama_augment.caption.engines.base import CaptionRequest, Completion, Engine
 from mama_augment.caption.engines.supervised import StartEngine, SupervisedEngine
 from mama_augment.caption.journal import Journal
 from mama_augment.caption.judge.verdict import judge
-from mama_augment.caption.known import CaptionIndex, FirstOf, Known, finished
+from mama_augment.caption.known import CaptionIndex, FirstOf, Known, finished_captions
 from mama_augment.caption.requests import CaptionSettings, ClipRow, Prepared, prepare
 from mama_augment.caption.source import captions_of_unit, read_clips
+from mama_augment.core.ledger import Reject
 from mama_augment.core.schema import CAPTIONS
-from mama_augment.core.store.ledger import Reject
 from mama_augment.core.store.step_dir import StepDir
 from mama_augment.runtime.prefetch import prefetch
 
@@ -41,7 +41,7 @@ class _Unit:
 
 
 class CaptionWorker:
-    """A UnitWorker whose units are groups of clip parts, so that the engine never waits.
+    """A UnitWorker that is handed groups of units, so that the engine never waits.
 
     Between the units of a group nothing drains: while the last captions of one are being
     generated, the engine is already fed with the next. A committed unit of a group that is run
@@ -73,10 +73,10 @@ class CaptionWorker:
         self._units: dict[str, _Unit] = {}
         self._asked: dict[str, tuple[Prepared, CaptionRequest, int]] = {}
 
-    def run_unit(self, unit_id: str) -> int:
-        """Caption every unit of the group `unit_id`; returns the number of captions."""
-        unit_ids = self.groups[unit_id]
-        records = self.out.records()
+    def run_unit(self, group_id: str) -> int:
+        """Caption every unit of a group; returns the number of captions."""
+        unit_ids = self.groups[group_id]
+        records = self.out.reread().records()
         todo = [u for u in unit_ids if u not in records or records[u].num_failed]
         try:
             requests = self._requests(todo)
@@ -116,7 +116,7 @@ class CaptionWorker:
     def _start_unit(self, unit_id: str) -> Iterator[ClipRow]:
         num_open = self.out.manifest.units[unit_id]
         journal = Journal(self.out.folder, unit_id)
-        known = FirstOf(finished(self.out, unit_id), self.reusable)
+        known = FirstOf(finished_captions(self.out, unit_id), self.reusable)
         record = self.out.record(unit_id)
         attempts = {r.id: r.attempts for r in self.out.read_rejects(record)} if record else {}
         with self._lock:
@@ -134,7 +134,7 @@ class CaptionWorker:
         clip = prepared.clip
         if prepared.reject is not None:
             reason, message = prepared.reject
-            error = EngineError(reason=reason, message=message, verdict="rejected")
+            error = EngineError(reason=reason, message=message)
             for index in range(clip.num_captions):
                 self._record(prepared, index, error)
             return
@@ -181,13 +181,8 @@ class CaptionWorker:
 
     def _reject(self, unit: _Unit, identity: str, error: EngineError) -> Reject:
         before = unit.attempts.get(identity, 0) if error.verdict == "failed" else 0
-        return Reject(
-            id=identity,
-            step="caption",
-            verdict=error.verdict,
-            reason=error.reason,
-            message=error.message,
-            attempts=before + 1,
+        return Reject.of(
+            "caption", error.reason, id=identity, message=error.message, attempts=before + 1
         )
 
     def _row(self, prepared: Prepared, index: int, completion: Completion) -> dict[str, Any]:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol, Self
 
+import pyarrow as pa
+
+from mama_augment.concepts.registry import ASSIGNERS
 from mama_augment.core.errors import InputError
+from mama_augment.core.fields import option
 from mama_augment.core.store.files import Folder
 
-ASSIGNERS = ("topics", "vocabulary", "embedding", "given")
 MODEL_NAME = "model.json"
 
 
@@ -26,8 +29,68 @@ TextBatches = Callable[[], Iterator[TextBatch]]
 """Starts a pass over all texts; called once per pass, so that no pass holds them in memory."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class ConceptConfig:
+    """How concepts are found."""
+
+    assigner: str = field(default="topics", metadata=option("--concepts", choices=tuple(ASSIGNERS)))
+    """How concepts are found."""
+    num_concepts: int | None = None
+    """Number of topics (8 by default), clusters or mined phrases."""
+    vocabulary: str | None = None
+    """A file of phrases for `vocabulary`, one per line; without it, frequent phrases are mined."""
+    column: str | None = field(default=None, metadata=option("--concept-column"))
+    """The clips column of labels or vectors that `given` and `embedding` read; a saved model
+    remembers its own."""
+    model: str | None = field(default=None, metadata=option("--concept-model"))
+    """Use the `concept_model` folder of other shards again, instead of finding concepts anew."""
+    seed: int = 0
+    """Decides every random draw: order, splits, topics."""
+
+    def __post_init__(self) -> None:
+        ASSIGNERS.check(self.assigner)
+        if self.num_concepts is not None and self.num_concepts < 1:
+            raise InputError(f"--num-concepts is {self.num_concepts}; at least 1 is needed")
+        if ASSIGNERS[self.assigner].reads and not self.column and not self.model:
+            raise InputError(
+                f"--concepts {self.assigner} reads a column of the clips table: name it with "
+                "--concept-column"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColumnKind:
+    """The columns of the clips table that an assigner makes sense of."""
+
+    text: str
+    """What they hold, for messages."""
+    fits: Callable[[pa.DataType], bool]
+
+
 class ConceptAssigner(Protocol):
     """Says which concepts each text is about."""
+
+    name: ClassVar[str]
+    help: ClassVar[str]
+    """One line for those who choose an assigner."""
+    options: ClassVar[tuple[str, ...]]
+    """The fields of ConceptConfig that `fit` takes; nothing else decides its outcome."""
+    reads: ClassVar[ColumnKind | None]
+    """What is looked at: a column of the clips table, of this kind. None: the texts."""
+
+    @classmethod
+    def fit(cls, config: ConceptConfig, batches: TextBatches) -> Self:
+        """Make one from the texts, or from their clips' column.
+
+        Raises:
+            InputError: nothing can be made of them.
+        """
+        ...
+
+    @classmethod
+    def load(cls, content: dict[str, Any], folder: Folder) -> Self:
+        """What `save` wrote into `folder`; `content` is its JSON part, read by `read_model`."""
+        ...
 
     @property
     def names(self) -> Sequence[str]:
@@ -41,34 +104,6 @@ class ConceptAssigner(Protocol):
     def save(self, folder: Folder) -> None:
         """Write arrays and JSON below `folder` (never a pickle)."""
         ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class ConceptConfig:
-    """How concepts are found."""
-
-    assigner: str = "topics"
-    """`topics`, `vocabulary`, `embedding` or `given`."""
-    num_concepts: int | None = None
-    """Topics, clusters or mined phrases; each assigner has its own default."""
-    vocabulary: str | None = None
-    """A file of phrases for `vocabulary`; without one, frequent phrases are mined."""
-    column: str | None = None
-    """The clips column that `given` and `embedding` read; a saved model remembers its own."""
-    model: str | None = None
-    """A saved assigner (a folder) to reuse instead of fitting one."""
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.assigner not in ASSIGNERS:
-            raise InputError(f"--concepts is {self.assigner!r}; allowed: {', '.join(ASSIGNERS)}")
-        if self.num_concepts is not None and self.num_concepts < 1:
-            raise InputError(f"--num-concepts is {self.num_concepts}; at least 1 is needed")
-        if self.assigner in ("given", "embedding") and not self.column and not self.model:
-            raise InputError(
-                f"--concepts {self.assigner} reads a column of the clips table: name it with "
-                "--concept-column"
-            )
 
 
 def write_model(folder: Folder, content: dict[str, Any]) -> None:

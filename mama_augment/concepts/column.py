@@ -7,15 +7,10 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.types as pt
 
-from mama_augment.concepts.base import ConceptConfig, read_model
+from mama_augment.concepts.base import ColumnKind, ConceptConfig, read_model
+from mama_augment.concepts.registry import ASSIGNERS
 from mama_augment.core.errors import InputError
 from mama_augment.core.store.files import Folder
-
-READABLE = {
-    "given": "labels: strings, numbers, or lists of strings",
-    "embedding": "vectors: lists of numbers",
-}
-"""What each assigner that reads a column makes sense of."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,33 +19,27 @@ class ConceptColumn:
 
     name: str
     assigner: str
-    """`given` or `embedding`."""
+    kind: ColumnKind
+    """What the assigner makes sense of."""
 
     def check(self, schema: pa.Schema, uri: str) -> None:
         """
         Raises:
             InputError: the table at `uri` has no such column, or one of another type.
         """
-        fitting = [field.name for field in schema if self._reads(field.type)]
+        fitting = [field.name for field in schema if self._fits(field.type)]
         allowed = (
-            f"--concepts {self.assigner} reads {READABLE[self.assigner]}; columns of {uri!r} of "
+            f"--concepts {self.assigner} reads {self.kind.text}; columns of {uri!r} of "
             f"that kind: {', '.join(fitting) or 'none'}"
         )
         if self.name not in schema.names:
             raise InputError(f"--concept-column {self.name!r}: there is no such column. {allowed}")
         if self.name not in fitting:
-            kind = schema.field(self.name).type
-            raise InputError(f"--concept-column {self.name!r} holds {kind}. {allowed}")
+            held = schema.field(self.name).type
+            raise InputError(f"--concept-column {self.name!r} holds {held}. {allowed}")
 
-    def _reads(self, kind: pa.DataType) -> bool:
-        if pt.is_null(kind):
-            return True
-        if pt.is_list(kind) or pt.is_large_list(kind) or pt.is_fixed_size_list(kind):
-            inner = kind.value_type
-            return _is_number(inner) if self.assigner == "embedding" else _is_string(inner)
-        if self.assigner == "embedding":
-            return False
-        return _is_string(kind) or _is_number(kind) or pt.is_boolean(kind)
+    def _fits(self, type_: pa.DataType) -> bool:
+        return pt.is_null(type_) or self.kind.fits(type_)
 
 
 def concept_column(config: ConceptConfig) -> ConceptColumn | None:
@@ -69,25 +58,32 @@ def concept_column(config: ConceptConfig) -> ConceptColumn | None:
                 f"--concepts {config.assigner}: --concept-model {config.model!r} is a model of "
                 f"{assigner!r}; leave --concepts out"
             )
-    if assigner not in READABLE:
+    kind = ASSIGNERS[assigner].reads
+    if kind is None:
         if name is None:
             return None
+        readers = [other for other, variant in ASSIGNERS.items() if variant.reads]
         raise InputError(
             f"--concept-column {name!r}: {assigner} reads the texts; a column is read by "
-            f"--concepts {' and '.join(READABLE)}"
+            f"--concepts {' or '.join(readers)}"
         )
     if not name:
         raise InputError(
             f"--concept-model {config.model!r} is a model of {assigner!r} and does not say which "
             "column of the clips table it was made from: name it with --concept-column"
         )
-    return ConceptColumn(name=name, assigner=assigner)
+    return ConceptColumn(name=name, assigner=assigner, kind=kind)
 
 
-def _is_string(kind: pa.DataType) -> bool:
-    inner = kind.value_type if pt.is_dictionary(kind) else kind
+def is_list(type_: pa.DataType) -> bool:
+    return bool(pt.is_list(type_) or pt.is_large_list(type_) or pt.is_fixed_size_list(type_))
+
+
+def is_string(type_: pa.DataType) -> bool:
+    """Text, dictionary-encoded or not."""
+    inner = type_.value_type if pt.is_dictionary(type_) else type_
     return bool(pt.is_string(inner) or pt.is_large_string(inner))
 
 
-def _is_number(kind: pa.DataType) -> bool:
-    return bool(pt.is_integer(kind) or pt.is_floating(kind))
+def is_number(type_: pa.DataType) -> bool:
+    return bool(pt.is_integer(type_) or pt.is_floating(type_))

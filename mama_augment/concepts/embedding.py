@@ -14,8 +14,17 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
-from mama_augment.concepts.base import TextBatch, TextBatches, write_model
+from mama_augment.concepts.base import (
+    ColumnKind,
+    ConceptAssigner,
+    ConceptConfig,
+    TextBatch,
+    TextBatches,
+    write_model,
+)
+from mama_augment.concepts.column import is_list, is_number
 from mama_augment.concepts.words import content_words
 from mama_augment.core.errors import InputError
 from mama_augment.core.store.files import Folder
@@ -30,15 +39,32 @@ MAX_NAME_WORDS = 50_000
 Vectors = npt.NDArray[np.float32]
 
 
+def _holds_vectors(type_: pa.DataType) -> bool:
+    return is_list(type_) and is_number(type_.value_type)
+
+
 @dataclass(frozen=True)
-class Clusters:
+class Clusters(ConceptAssigner):
     """Assigns the nearest centre; none where the clip has no vector."""
+
+    name = "embedding"
+    help = (
+        "one of --num-concepts (64) k-means clusters of the vectors (lists of numbers) in "
+        "--concept-column"
+    )
+    options = ("num_concepts", "column", "seed")
+    reads = ColumnKind(text="vectors: lists of numbers", fits=_holds_vectors)
 
     centres: Vectors
     """[clusters, dimensions], unit length where the vectors are."""
     labels: tuple[str, ...]
     column: str | None = None
     """Where the vectors are."""
+
+    @classmethod
+    def fit(cls, config: ConceptConfig, batches: TextBatches) -> Clusters:
+        """See ConceptAssigner."""
+        return fit_clusters(batches, config.num_concepts, seed=config.seed, column=config.column)
 
     @property
     def names(self) -> Sequence[str]:
@@ -67,11 +93,12 @@ class Clusters:
         sink = io.BytesIO()
         np.save(sink, self.centres)
         folder.write_bytes("centres.npy", sink.getvalue())
-        content = {"assigner": "embedding", "column": self.column, "labels": self.labels}
+        content = {"assigner": self.name, "column": self.column, "labels": self.labels}
         write_model(folder, content)
 
     @classmethod
     def load(cls, content: dict[str, Any], folder: Folder) -> Clusters:
+        """See ConceptAssigner."""
         stream = io.BytesIO(folder.read_bytes("centres.npy"))
         centres = np.load(stream, allow_pickle=False)
         return cls(centres, tuple(content["labels"]), content.get("column"))

@@ -6,17 +6,44 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mama_augment.concepts.base import TextBatch, TextBatches, write_model
+import pyarrow as pa
+import pyarrow.types as pt
+
+from mama_augment.concepts.base import (
+    ColumnKind,
+    ConceptAssigner,
+    ConceptConfig,
+    TextBatch,
+    TextBatches,
+    write_model,
+)
+from mama_augment.concepts.column import is_list, is_number, is_string
 from mama_augment.core.store.files import Folder
 
 
+def _holds_labels(type_: pa.DataType) -> bool:
+    if is_list(type_):
+        return is_string(type_.value_type)
+    return is_string(type_) or is_number(type_) or bool(pt.is_boolean(type_))
+
+
 @dataclass(frozen=True)
-class Given:
+class Given(ConceptAssigner):
     """Assigns to each text of a clip what the clip's column says: a label, or a list of labels."""
+
+    name = "given"
+    help = "a label in --concept-column: a string, a number, or a list of strings"
+    options = ("column",)
+    reads = ColumnKind(text="labels: strings, numbers, or lists of strings", fits=_holds_labels)
 
     labels: tuple[str, ...]
     column: str | None = None
     """Where the labels are."""
+
+    @classmethod
+    def fit(cls, config: ConceptConfig, batches: TextBatches) -> Given:
+        """See ConceptAssigner."""
+        return fit_given(batches, config.column)
 
     @property
     def names(self) -> Sequence[str]:
@@ -30,11 +57,12 @@ class Given:
         ]
 
     def save(self, folder: Folder) -> None:
-        content = {"assigner": "given", "column": self.column, "labels": self.labels}
+        content = {"assigner": self.name, "column": self.column, "labels": self.labels}
         write_model(folder, content)
 
     @classmethod
-    def load(cls, content: dict[str, Any]) -> Given:
+    def load(cls, content: dict[str, Any], folder: Folder) -> Given:
+        """See ConceptAssigner."""
         return cls(tuple(content["labels"]), content.get("column"))
 
 

@@ -15,7 +15,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mama_augment.concepts.base import TextBatch, TextBatches, write_model
+from mama_augment.concepts.base import (
+    ConceptAssigner,
+    ConceptConfig,
+    TextBatch,
+    TextBatches,
+    write_model,
+)
 from mama_augment.concepts.counting import FrequentCounter
 from mama_augment.concepts.words import content_words
 from mama_augment.core.store.files import Folder
@@ -31,8 +37,13 @@ NUM_INFERENCE_STEPS = 30
 
 
 @dataclass(frozen=True)
-class Topics:
+class Topics(ConceptAssigner):
     """Assigns to a text its most probable topic; none when it holds no known word."""
+
+    name = "topics"
+    help = "one of --num-concepts (8) LDA topics, named by its 5 top words; a text has one"
+    options = ("num_concepts", "seed")
+    reads = None
 
     vocabulary: tuple[str, ...]
     components: npt.NDArray[np.float64]
@@ -46,6 +57,11 @@ class Topics:
         totals = self.components.sum(axis=1, keepdims=True)
         object.__setattr__(self, "_index", {w: i for i, w in enumerate(self.vocabulary)})
         object.__setattr__(self, "_beta", np.exp(psi(self.components) - psi(totals)))
+
+    @classmethod
+    def fit(cls, config: ConceptConfig, batches: TextBatches) -> Topics:
+        """See ConceptAssigner."""
+        return fit_topics(batches, config.num_concepts, seed=config.seed)
 
     @property
     def names(self) -> Sequence[str]:
@@ -68,10 +84,11 @@ class Topics:
         sink = io.BytesIO()
         np.save(sink, self.components)
         folder.write_bytes("components.npy", sink.getvalue())
-        write_model(folder, {"assigner": "topics", "words": self.vocabulary, "names": self.names})
+        write_model(folder, {"assigner": self.name, "words": self.vocabulary, "names": self.names})
 
     @classmethod
     def load(cls, content: dict[str, Any], folder: Folder) -> Topics:
+        """See ConceptAssigner."""
         stream = io.BytesIO(folder.read_bytes("components.npy"))
         return cls(tuple(content["words"]), np.load(stream, allow_pickle=False))
 

@@ -10,7 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mama_augment.concepts.base import TextBatch, write_model
+from mama_augment.concepts.base import (
+    ConceptAssigner,
+    ConceptConfig,
+    TextBatch,
+    TextBatches,
+    write_model,
+)
+from mama_augment.concepts.mining import mine_phrases
 from mama_augment.concepts.words import words
 from mama_augment.core.errors import InputError
 from mama_augment.core.store.files import Folder, folder_and_name
@@ -25,8 +32,13 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Vocabulary:
+class Vocabulary(ConceptAssigner):
     """Assigns to a text every entry of which it holds a phrase, as whole words."""
+
+    name = "vocabulary"
+    help = "an entry of --vocabulary FILE, or a mined phrase; a text has all that it holds"
+    options = ("num_concepts", "vocabulary")
+    reads = None
 
     entries: tuple[Entry, ...]
     _concept_ids: list[int] = field(init=False, repr=False, compare=False)
@@ -47,6 +59,13 @@ class Vocabulary:
         object.__setattr__(self, "_concept_ids", concept_ids)
         object.__setattr__(self, "_automaton", ahocorasick_rs.AhoCorasick(patterns))
 
+    @classmethod
+    def fit(cls, config: ConceptConfig, batches: TextBatches) -> Vocabulary:
+        """See ConceptAssigner."""
+        if config.vocabulary:
+            return read_vocabulary(config.vocabulary)
+        return mine_vocabulary(batches, config.num_concepts)
+
     @property
     def names(self) -> Sequence[str]:
         return [entry.name for entry in self.entries]
@@ -62,10 +81,11 @@ class Vocabulary:
 
     def save(self, folder: Folder) -> None:
         entries = [[entry.name, *entry.phrases] for entry in self.entries]
-        write_model(folder, {"assigner": "vocabulary", "entries": entries})
+        write_model(folder, {"assigner": self.name, "entries": entries})
 
     @classmethod
-    def load(cls, content: dict[str, Any]) -> Vocabulary:
+    def load(cls, content: dict[str, Any], folder: Folder) -> Vocabulary:
+        """See ConceptAssigner."""
         return cls(tuple(Entry(name, tuple(phrases)) for name, *phrases in content["entries"]))
 
 
@@ -95,6 +115,21 @@ def read_vocabulary(path: str) -> Vocabulary:
     if not entries:
         raise InputError(f"--vocabulary {path!r} holds no phrase; give one per line")
     return Vocabulary(tuple(entries))
+
+
+def mine_vocabulary(batches: TextBatches, num_phrases: int | None = None) -> Vocabulary:
+    """A vocabulary of the texts' own frequent phrases (`mine_phrases`), each a concept.
+
+    Raises:
+        InputError: no text holds a usable word.
+    """
+    mined = mine_phrases(batches, num_phrases)
+    if not mined:
+        raise InputError(
+            "no phrase could be mined: the texts hold nothing but stop words. Give phrases with "
+            "--vocabulary FILE"
+        )
+    return Vocabulary(tuple(Entry(phrase, (phrase,)) for phrase in mined))
 
 
 def _padded(text: str) -> str:

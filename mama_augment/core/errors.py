@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import math
+from collections.abc import Sequence
 
 
 class InputError(ValueError):
@@ -24,3 +26,29 @@ def check_positive(option: str, value: float) -> None:
     """
     if not (math.isfinite(value) and value > 0):
         raise InputError(f"{option} is {value}; more than 0, and finite, is needed")
+
+
+class StoppedError(RuntimeError):
+    """What stops a step although no item of it is at fault: a dead engine, a server that refuses
+    every request. Nothing is rejected for it; the units in flight stay pending."""
+
+
+class TerminatedError(KeyboardInterrupt):
+    """SIGTERM, when what was in flight has had its time."""
+
+
+def did_you_mean(value: str, allowed: Sequence[str], word: str = "allowed") -> str:
+    """`did you mean 'x'? allowed: …`; without the question where nothing is near."""
+    near = difflib.get_close_matches(str(value), allowed, n=1)
+    question = f"did you mean {near[0]!r}? " if near else ""
+    return f"{question}{word}: {', '.join(allowed)}"
+
+
+def check_choice(option: str, value: str, allowed: Sequence[str]) -> None:
+    """Refuse a value that is not one of several.
+
+    Raises:
+        InputError: naming the option, and what is near.
+    """
+    if value not in allowed:
+        raise InputError(f"{option} is {value!r}; {did_you_mean(value, allowed)}")

@@ -5,6 +5,9 @@ Imports pyarrow only, so that a trainer can read shards without the pipeline's d
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import pyarrow as pa
 
 SCHEMA_VERSION = 1
@@ -110,20 +113,33 @@ REJECTS = pa.schema(
 """One row per item that left the flow: `rejected` for good, or `failed` and worth a retry."""
 
 
-def num_ok_items(step: str, table: pa.Table) -> int:
-    """How many accounted items of `step` a data table holds as ok.
+@dataclass(frozen=True)
+class StepTable:
+    """How the rows of a step's data files are accounted: which of them are how many items."""
 
-    keyframes counts rows (clips), caption counts rows whose status is ok, balance counts the
-    captions inside its rows.
-    """
+    columns: tuple[str, ...] = ()
+    """What `num_ok` reads; none: row counts suffice."""
+    num_ok: Callable[[pa.Table], int] = lambda table: table.num_rows
+    """Items of a table that are ok."""
+    holds_rejected: bool = False
+    """Rows that are not ok are rejected items, with their reason in the column `reason`."""
+
+
+def _num_ok_captions(table: pa.Table) -> int:
     import pyarrow.compute as pc
 
-    if step == "caption":
-        return int(pc.sum(pc.equal(table["status"], "ok")).as_py() or 0)
-    if step == "balance":
-        return int(pc.sum(pc.list_value_length(table["captions"])).as_py() or 0)
-    return table.num_rows
+    return int(pc.sum(pc.equal(table["status"], "ok")).as_py() or 0)
 
 
-OK_COLUMNS = {"caption": ["status"], "balance": ["captions"]}
-"""The columns that `num_ok_items` reads, by step; without an entry, row counts suffice."""
+def _num_kept_texts(table: pa.Table) -> int:
+    import pyarrow.compute as pc
+
+    return int(pc.sum(pc.list_value_length(table["captions"])).as_py() or 0)
+
+
+STEP_TABLES = {
+    "keyframes": StepTable(),
+    "caption": StepTable(("status",), _num_ok_captions, holds_rejected=True),
+    "balance": StepTable(("captions",), _num_kept_texts),
+}
+"""By the step's name, which is all that a directory on disk says of it."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from mama_augment.core.errors import InputError, check_positive
+from mama_augment.core.fields import option
 
 MOST_THREADS = 256
 LEAST_SIDE_PX, MOST_SIDE_PX = 16, 8192
@@ -17,12 +18,12 @@ class LimitsConfig:
     """What one clip may cost; beyond it the clip is rejected or its process killed."""
 
     max_pixels: int = 8192 * 4608
-    """Largest picture (width x height) that is decoded."""
+    """Larger pictures (width x height) are rejected."""
     time_limit_seconds: float = 600.0
     """A clip that takes longer is killed."""
     memory_limit_mb: int = 2048
-    """Resident memory of one decoding process above which it is killed."""
-    num_threads: int = 1
+    """A decoding process whose memory grows beyond this is killed."""
+    num_threads: int = field(default=1, metadata=option(hidden=True))
     """Decoding threads of one process. They speed a single clip up and cost memory; with as many
     workers as processors, one thread each gets the most done."""
 
@@ -40,8 +41,9 @@ class PictureConfig:
     """How key frames are stored."""
 
     short_side_px: int = 256
-    """Larger frames are scaled down to this short side; smaller ones are left as they are."""
+    """Larger frames are scaled down to this short side; smaller ones are never enlarged."""
     jpeg_quality: int = 90
+    """Of the stored pictures, 1 to 100."""
 
     def __post_init__(self) -> None:
         if not LEAST_SIDE_PX <= self.short_side_px <= MOST_SIDE_PX:

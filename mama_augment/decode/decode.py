@@ -9,8 +9,8 @@ import av
 import av.error
 
 from mama_augment.decode.errors import ClipError
-from mama_augment.decode.fetch_plan import Run
 from mama_augment.decode.packets import PacketIndex, read_packets
+from mama_augment.decode.runs import Run
 from mama_augment.decode.source import OpenVideo
 
 
@@ -60,7 +60,7 @@ class Decoder:
     def runs(
         self, index: PacketIndex, runs: Iterable[Run], wanted_pts: set[int] | None
     ) -> Iterator[av.VideoFrame]:
-        """Decode planned runs of the stream, each from a clean state."""
+        """Decode runs of the stream, ascending, each from a clean state."""
         position = 0
         packets = read_packets(self._video, index)
         for run in runs:

@@ -51,7 +51,7 @@ class PacketIndex:
 
 
 _last: tuple[tuple[str | int, ...], PacketIndex] | None = None
-"""The file that was indexed last, and its index without packets: pieces of a video are neighbours,
+"""The file that was indexed last, and its index without packets: clips of a video are neighbours,
 and each would demux all of it."""
 
 

@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from mama_augment.decode.config import Span
 from mama_augment.decode.decode import Decoder
-from mama_augment.decode.fetch_plan import Run, plan_fetch
 from mama_augment.decode.packets import index_packets
+from mama_augment.decode.runs import Run, needed_runs
 from mama_augment.decode.source import OpenVideo
 
 DEFAULT_FPS = 25.0
@@ -84,7 +84,7 @@ class ClipReader:
             return
         # The frame shown first may lead the key frame that is decoded before it.
         first = [int(self.positions[0]), int(self.positions.min())]
-        start = plan_fetch(self.packets.pts, self.packets.is_key, first)[0].first
+        start = needed_runs(self.packets.pts, self.packets.is_key, first)[0].first
         run = Run(first=start, last=int(self.positions.max()))
         # Ascending, so that no table of all frames is needed.
         shown_pts = array("q", self.packets.pts[self.positions].tobytes())
@@ -121,7 +121,7 @@ class ClipReader:
             return
         positions = [int(self.positions[index]) for index in indices]
         index_of = {self.pts(index): index for index in indices}
-        runs = plan_fetch(self.packets.pts, self.packets.is_key, positions)
+        runs = needed_runs(self.packets.pts, self.packets.is_key, positions)
         for frame in self._decoder.runs(self.packets, runs, set(index_of)):
             yield index_of[frame.pts], frame.pts, frame
 

@@ -2,33 +2,44 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+import os
 from dataclasses import dataclass, field
 from importlib.util import find_spec
+from typing import Any
 
-from mama_augment.core.errors import InputError
+import pyarrow as pa
+
+from mama_augment.core.errors import InputError, check_choice
+from mama_augment.core.fields import option
+from mama_augment.core.manifest import fingerprint
 from mama_augment.decode.config import LimitsConfig, PictureConfig
-from mama_augment.keyframes.choose import KeyFrameConfig
+from mama_augment.keyframes.strategies.config import KeyFrameConfig
+from mama_augment.runtime.isolate import IsolationConfig
 
 DECODERS = ("av", "decord")
-LEAST_PIECE_SECONDS = 0.1
+LEAST_CUT_SECONDS = 0.1
+STEP = "keyframes"
+LIMITS = "What a clip may be and cost"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClipConfig:
     """Everything that decides which bytes a clip gives."""
 
-    choice: KeyFrameConfig = field(default_factory=KeyFrameConfig)
-    picture: PictureConfig = field(default_factory=PictureConfig)
-    limits: LimitsConfig = field(default_factory=LimitsConfig)
-    least_frames: int = 1
+    choice: KeyFrameConfig = field(
+        default_factory=KeyFrameConfig, metadata=option(panel="Which frames")
+    )
+    picture: PictureConfig = field(default_factory=PictureConfig, metadata=option(panel="Pictures"))
+    limits: LimitsConfig = field(default_factory=LimitsConfig, metadata=option(panel=LIMITS))
+    least_frames: int = field(default=1, metadata=option(panel=LIMITS))
     """A clip with fewer frames is rejected as too short."""
-    decoder: str = "av"
-    """One of DECODERS."""
+    decoder: str = field(default="av", metadata=option(panel="How it runs"))
+    """What decodes: av or decord (slower)."""
 
     def __post_init__(self) -> None:
-        if self.decoder not in DECODERS:
-            raise InputError(f"--decoder is {self.decoder!r}; allowed: {', '.join(DECODERS)}")
+        check_choice("--decoder", self.decoder, DECODERS)
         if self.decoder == "decord" and find_spec("decord") is None:
             raise InputError("--decoder decord needs the package decord: pip install decord")
         if self.least_frames < 1:
@@ -40,10 +51,10 @@ class WorkConfig:
     """How the work is cut and how often it is tried."""
 
     clips_per_unit: int = 32
-    """Most clips of an output file, and what a kill costs at most (per worker)."""
-    num_attempts: int = 2
+    """At most this many clips in an output file: what a kill may cost each worker."""
+    num_attempts: int = field(default=2, metadata=option(hidden=True))
     """A clip whose process dies or passes a limit is tried this often before it has failed."""
-    clips_per_process: int = 500
+    clips_per_process: int = field(default=500, metadata=option(hidden=True))
     """A decoding process is replaced after so many clips, because decoders leak."""
 
     def __post_init__(self) -> None:
@@ -54,23 +65,26 @@ class WorkConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SplitConfig:
+class CutConfig:
     """Whether one video becomes several clips, and where it is cut."""
 
-    seconds: float | None = None
-    """Every so many seconds; a rest shorter than half of that stays with the piece before."""
-    scenes: bool = False
-    """At the peaks of the change signal, which takes a decode of its own."""
-    least_seconds: float = 1.0
+    seconds: float | None = field(
+        default=None, metadata=option("--cut-seconds", "--split-seconds", default_shown="no")
+    )
+    """Cut every video into clips of this length (at least 0.1); a rest shorter than half of it
+    stays with the clip before."""
+    scenes: bool = field(default=False, metadata=option("--cut-scenes", "--split-scenes"))
+    """Cut every video at its scenes; this takes a decode of its own."""
+    least_seconds: float = field(default=1.0, metadata=option(hidden=True))
     """No scene is shorter."""
 
     def __post_init__(self) -> None:
         if self.seconds is not None and self.scenes:
             raise InputError("--split-seconds and --split-scenes are both given; choose one")
-        if self.seconds is not None and not LEAST_PIECE_SECONDS <= self.seconds < math.inf:
+        if self.seconds is not None and not LEAST_CUT_SECONDS <= self.seconds < math.inf:
             raise InputError(
-                f"--split-seconds is {self.seconds}; at least {LEAST_PIECE_SECONDS} is needed: "
-                "most shorter pieces would hold no frame"
+                f"--split-seconds is {self.seconds}; at least {LEAST_CUT_SECONDS} is needed: "
+                "most shorter clips would hold no frame"
             )
 
     @property
@@ -92,3 +106,44 @@ class ClipFrames:
     frame_seconds: list[float]
     """On the video's own clock, as players show it."""
     frames: list[bytes]
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeyFramesStep:
+    """What the step does with every clip."""
+
+    clip: ClipConfig = field(default_factory=ClipConfig)
+    cut: CutConfig = field(default_factory=CutConfig, metadata=option(panel="Which frames"))
+    work: WorkConfig = field(default_factory=WorkConfig, metadata=option(panel="How it runs"))
+
+    def manifest_config(self) -> dict[str, Any]:
+        """What decides the output; time and memory limits only decide what fails."""
+        return {
+            **dataclasses.asdict(self.clip.choice),
+            **dataclasses.asdict(self.clip.picture),
+            "max_pixels": self.clip.limits.max_pixels,
+            "least_frames": self.clip.least_frames,
+            "decoder": self.clip.decoder,
+            **{f"cut_{name}": v for name, v in dataclasses.asdict(self.cut).items()},
+            "clips_per_unit": self.work.clips_per_unit,
+        }
+
+    def isolation(self) -> IsolationConfig:
+        limits = self.clip.limits
+        return IsolationConfig(
+            time_limit_seconds=limits.time_limit_seconds,
+            memory_limit_mb=limits.memory_limit_mb,
+            num_calls_per_process=self.work.clips_per_process,
+        )
+
+
+def threads_per_worker(num_workers: int) -> int:
+    """Decoding threads that keep this machine's processors busy: 1 when the workers do."""
+    processors = len(os.sched_getaffinity(0))
+    return 1 if num_workers >= processors else processors // num_workers + 1
+
+
+def clip_list_fingerprint(clips: pa.Table) -> str:
+    """Of every row and column type; values that JSON does not know count as their text."""
+    rows = [{name: str(value) for name, value in row.items()} for row in clips.to_pylist()]
+    return fingerprint([str(clips.schema.remove_metadata()), rows])

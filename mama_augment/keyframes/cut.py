@@ -13,16 +13,16 @@ from mama_augment.decode.config import PictureConfig, Span
 from mama_augment.decode.errors import ClipError
 from mama_augment.decode.local_file import local_file
 from mama_augment.decode.picture import Scaler
-from mama_augment.decode.reader import DEFAULT_FPS, ClipReader
+from mama_augment.decode.reader import ClipReader
 from mama_augment.decode.source import open_video
-from mama_augment.keyframes import choose as keyframes
-from mama_augment.keyframes.config import ClipConfig, SplitConfig
-from mama_augment.keyframes.scan import Scanner
+from mama_augment.keyframes.config import ClipConfig, CutConfig
+from mama_augment.keyframes.strategies.choose import find_peaks
+from mama_augment.keyframes.strategies.scan import scan_clip
 
 MILLISECONDS = 1000
 
 
-def split_video(uri: str, span: Span, split: SplitConfig, config: ClipConfig) -> list[Span]:
+def cut_video(uri: str, span: Span, cut: CutConfig, config: ClipConfig) -> list[Span]:
     """The clips of a span of a video: adjacent, in order, covering it; times in milliseconds.
 
     Raises:
@@ -31,9 +31,9 @@ def split_video(uri: str, span: Span, split: SplitConfig, config: ClipConfig) ->
     num_threads = config.limits.num_threads
     with local_file(uri) as path:
         try:
-            cuts, num_errors = _cuts(path, span, split, config, num_threads)
+            cuts, num_errors = _cuts(path, span, cut, config, num_threads)
             if num_errors and num_threads > 1:  # as `extract_clip`: timing decides what is made up
-                cuts, _ = _cuts(path, span, split, config, 1)
+                cuts, _ = _cuts(path, span, cut, config, 1)
         except ClipError as error:
             raise ClipError(error.reason, error.message.replace(path, uri)) from error
     edges = [span.start_seconds, *cuts, span.end_seconds]
@@ -41,15 +41,15 @@ def split_video(uri: str, span: Span, split: SplitConfig, config: ClipConfig) ->
 
 
 def _cuts(
-    path: str, span: Span, split: SplitConfig, config: ClipConfig, num_threads: int
+    path: str, span: Span, cut: CutConfig, config: ClipConfig, num_threads: int
 ) -> tuple[list[float], int]:
     """Where to cut, in seconds, and how much damage was met."""
     with open_video(path, config.limits, num_threads=num_threads) as video:
         reader = ClipReader(video, span)
-        if split.scenes:
-            return scene_cuts(reader, split.least_seconds, config), reader.num_errors
-        assert split.seconds is not None
-        return even_cuts(frame_times(reader), split.seconds), reader.num_errors
+        if cut.scenes:
+            return scene_cuts(reader, cut.least_seconds, config), reader.num_errors
+        assert cut.seconds is not None
+        return even_cuts(frame_times(reader), cut.seconds), reader.num_errors
 
 
 def frame_times(reader: ClipReader) -> Sequence[float]:
@@ -60,12 +60,12 @@ def frame_times(reader: ClipReader) -> Sequence[float]:
 
 
 def even_cuts(times: Sequence[float], seconds: float) -> list[float]:
-    """Cuts every `seconds`; a rest shorter than half of that stays with the piece before."""
+    """Cuts every `seconds`; a rest shorter than half of that stays with the clip before."""
     if not times:
         return []
     length = times[-1] - times[0]
-    num_pieces = max(1, math.floor(length / seconds + 0.5))
-    return [_rounded(times[0] + piece * seconds) for piece in range(1, num_pieces)]
+    num_clips = max(1, math.floor(length / seconds + 0.5))
+    return [_rounded(times[0] + number * seconds) for number in range(1, num_clips)]
 
 
 def scene_cuts(reader: ClipReader, least_seconds: float, config: ClipConfig) -> list[float]:
@@ -73,17 +73,13 @@ def scene_cuts(reader: ClipReader, least_seconds: float, config: ClipConfig) -> 
 
     Where few frames are looked at, a cut lies in the middle of the two that it was found between.
     """
-    choice, fps = config.choice, reader.info.fps or DEFAULT_FPS
-    sample = keyframes.choose_scanned(reader.is_key, choice, fps)
     scaler = Scaler(PictureConfig(short_side_px=16), reader.info.pixel_aspect)
-    expected_frames = reader.num_indexed if sample is None else len(sample)
-    scanner = Scanner(scaler, expected_frames=expected_frames, num_wanted=1)
-    scan = scanner.run(reader.frames() if sample is None else reader.fetch(sample))
+    scan = scan_clip(reader, scaler, config.choice, num_wanted=1)
     if not scan.pts:
         return []
     seconds = array("d", map(reader.info.seconds, scan.pts))
     kept = np.array([seconds[0], seconds[-1]])
-    for peak in keyframes.find_peaks(scan.change_N, choice)[1:]:
+    for peak in find_peaks(scan.change_N, config.choice)[1:]:
         # Between two frames: no rounding can move it to the other side.
         cut = _rounded((seconds[peak] + seconds[peak - 1]) / 2)
         if np.abs(kept - cut).min() >= least_seconds:

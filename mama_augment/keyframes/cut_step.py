@@ -1,7 +1,7 @@
-"""Before the step `keyframes`: turn every video of a clip list into several clips.
+"""Before the step `keyframes`: cut every video of a clip list into several clips.
 
-The list of pieces is kept in the output directory (`input/`), so that a resumed run works on the
-same pieces without looking at the videos again; what could not be split is noted in its metadata.
+The list of clips is kept in the output directory (`input/`), so that a resumed run works on the
+same clips without looking at the videos again; what could not be cut is noted in its metadata.
 """
 
 from __future__ import annotations
@@ -17,21 +17,23 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mama_augment.core.errors import InputError
+from mama_augment.core.manifest import Manifest, fingerprint
+from mama_augment.core.step import Output
 from mama_augment.core.store.files import Folder
-from mama_augment.core.store.records import WAY_OUT, Manifest, check_config, fingerprint
-from mama_augment.core.store.step_dir import MANIFEST_NAME, StepDir, parquet_bytes
+from mama_augment.core.store.records import WAY_OUT, check_config
+from mama_augment.core.store.step_dir import StepDir, parquet_bytes
 from mama_augment.decode.config import Span
 from mama_augment.decode.errors import ClipError, verdict_of
 from mama_augment.inputs.clip_list import CLIP_LIST
-from mama_augment.keyframes.step import STEP, KeyFramesStep, clip_list_fingerprint
+from mama_augment.keyframes.config import STEP, KeyFramesStep, clip_list_fingerprint
 from mama_augment.runtime.isolate import IsolatedFunction, IsolationError
 
-SPLIT = "mama_augment.keyframes.cut:split_video"
-UNSPLIT = b"unsplit"
+CUT = "mama_augment.keyframes.cut:cut_video"
+UNCUT = b"uncut"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Unsplit:
+class Uncut:
     """A video that stays one clip for a reason that may be gone next time."""
 
     clip_id: str
@@ -39,62 +41,61 @@ class Unsplit:
     message: str
 
 
-def split_clips(
-    out: str,
+def cut_clips(
+    out: Output[StepDir],
     clips: pa.Table,
     step: KeyFramesStep,
     *,
     num_workers: int,
-    overwrite: bool = False,
-    on_done: Callable[[], None] = lambda: None,
-) -> tuple[pa.Table, list[Unsplit]]:
-    """The clip list with every clip replaced by its pieces, the same list on every run; and what
-    could not be split.
+    on_done: Callable[[int], None] = lambda number: None,
+) -> tuple[pa.Table, list[Uncut]]:
+    """The clip list with every row replaced by the clips that it is cut into, the same list on
+    every run; and what could not be cut.
 
-    A clip that cannot be read stays whole: the step will say why. Pieces are called after their
-    clip (`id-0000`, …) and keep its columns; texts about the whole are not `trusted` of a piece.
+    What cannot be read stays whole: the step will say why. Clips are called after their row
+    (`id-0000`, …) and keep its columns; texts about the whole are not `trusted` of a part.
 
     Raises:
         InputError: the directory holds something else; before anything is decoded.
     """
-    is_begun = _check_directory(out, step, overwrite=overwrite)
+    is_begun = _check_directory(out, step)
     key = fingerprint([clip_list_fingerprint(clips), step.manifest_config()])
-    folder, name = Folder(out), f"input/clips-{key}.parquet"
-    if folder.exists(name) and not overwrite:
+    folder, name = Folder(out.uri), f"input/clips-{key}.parquet"
+    if folder.exists(name) and not out.overwrite:
         with folder.open_input(name) as stream:
             known = pq.read_table(stream)
-        notes = json.loads((known.schema.metadata or {}).get(UNSPLIT, b"[]"))
-        return known.cast(clips.schema), [Unsplit(**note) for note in notes]
+        notes = json.loads((known.schema.metadata or {}).get(UNCUT, b"[]"))
+        return known.cast(clips.schema), [Uncut(**note) for note in notes]
     if is_begun:
         raise InputError(
-            f"{out!r} was made from another input than the one given (its input/ holds no pieces "
-            f"of this one). {WAY_OUT}"
+            f"{out.uri!r} was made from another input than the one given (its input/ holds no "
+            f"clips of this one). {WAY_OUT}"
         )
-    pieces, unsplit = [], []
-    with ThreadPoolExecutor(num_workers) as pool, _Splitters(step) as splitters:
-        for spans, failure in pool.map(splitters.split, clips.select(CLIP_LIST.names).to_pylist()):
-            pieces.append(spans)
-            unsplit += [failure] if failure else []
-            on_done()
-    table = _expand(clips, pieces)
-    notes = json.dumps([dataclasses.asdict(failure) for failure in unsplit]).encode()
-    noted = table.replace_schema_metadata({**(table.schema.metadata or {}), UNSPLIT: notes})
+    cuts, uncut = [], []
+    with ThreadPoolExecutor(num_workers) as pool, _Cutters(step) as cutters:
+        for spans, failure in pool.map(cutters.cut, clips.select(CLIP_LIST.names).to_pylist()):
+            cuts.append(spans)
+            uncut += [failure] if failure else []
+            on_done(1)
+    table = _expand(clips, cuts)
+    notes = json.dumps([dataclasses.asdict(failure) for failure in uncut]).encode()
+    noted = table.replace_schema_metadata({**(table.schema.metadata or {}), UNCUT: notes})
     folder.write_bytes(name, parquet_bytes(noted))
-    return table, unsplit
+    return table, uncut
 
 
-def _check_directory(out: str, step: KeyFramesStep, *, overwrite: bool) -> bool:
-    """Whether a run with this config has begun there; refuses what `open_step` will refuse."""
+def _check_directory(out: Output[StepDir], step: KeyFramesStep) -> bool:
+    """Whether a run with this config has begun there; refuses what opening it will refuse."""
     config = step.manifest_config()
-    if Folder(out).exists(MANIFEST_NAME) and not overwrite:
-        check_config(StepDir.open(out).manifest, STEP, config, out)
+    if (begun := out.begun()) is not None:
+        check_config(begun.manifest, STEP, config, out.uri)
         return True
     nothing = Manifest(step=STEP, config=config, input_fingerprint="", units={}, versions={})
-    StepDir.to_resume(out, nothing, overwrite=overwrite)
+    out.to_resume(nothing)
     return False
 
 
-class _Splitters:
+class _Cutters:
     """One isolated process per thread."""
 
     def __init__(self, step: KeyFramesStep) -> None:
@@ -102,45 +103,43 @@ class _Splitters:
         self._mine = threading.local()
         self._all: list[IsolatedFunction] = []
 
-    def __enter__(self) -> _Splitters:
+    def __enter__(self) -> _Cutters:
         return self
 
     def __exit__(self, *_: object) -> None:
         for function in self._all:
             function.close()
 
-    def split(self, clip: dict) -> tuple[list[Span], Unsplit | None]:
-        """The pieces of a clip; or the whole, and why if trying again may help."""
+    def cut(self, clip: dict) -> tuple[list[Span], Uncut | None]:
+        """The spans of the clips; or the whole, and why if trying again may help."""
         if not hasattr(self._mine, "function"):
-            self._mine.function = IsolatedFunction(SPLIT, self._step.isolation())
+            self._mine.function = IsolatedFunction(CUT, self._step.isolation())
             self._all.append(self._mine.function)
         whole = Span(start_seconds=clip["start_seconds"], end_seconds=clip["end_seconds"])
         failure = None
         for _ in range(self._step.work.num_attempts):
             try:
                 spans: list[Span] = self._mine.function(
-                    clip["video_uri"], whole, self._step.split, self._step.clip
+                    clip["video_uri"], whole, self._step.cut, self._step.clip
                 )
                 return spans, None
             except (ClipError, IsolationError) as error:
                 if verdict_of(error.reason) == "rejected":
                     return [whole], None
-                failure = Unsplit(
-                    clip_id=clip["clip_id"], reason=error.reason, message=error.message
-                )
+                failure = Uncut(clip_id=clip["clip_id"], reason=error.reason, message=error.message)
         return [whole], failure
 
 
-def _expand(clips: pa.Table, pieces: list[list[Span]]) -> pa.Table:
-    rows = [row for row, spans in enumerate(pieces) for _ in spans]
+def _expand(clips: pa.Table, cuts: list[list[Span]]) -> pa.Table:
+    rows = [row for row, spans in enumerate(cuts) for _ in spans]
     table = clips.take(pa.array(rows)).combine_chunks()
     columns = {
-        "clip_id": list(_piece_ids(clips["clip_id"].to_pylist(), pieces)),
-        "start_seconds": [span.start_seconds for spans in pieces for span in spans],
-        "end_seconds": [span.end_seconds for spans in pieces for span in spans],
+        "clip_id": list(_cut_ids(clips["clip_id"].to_pylist(), cuts)),
+        "start_seconds": [span.start_seconds for spans in cuts for span in spans],
+        "end_seconds": [span.end_seconds for spans in cuts for span in spans],
         "texts": [
             texts if len(spans) == 1 else [{**text, "trusted": False} for text in texts]
-            for texts, spans in zip(clips["texts"].to_pylist(), pieces, strict=True)
+            for texts, spans in zip(clips["texts"].to_pylist(), cuts, strict=True)
             for _ in spans
         ],
     }
@@ -151,8 +150,8 @@ def _expand(clips: pa.Table, pieces: list[list[Span]]) -> pa.Table:
     return table
 
 
-def _piece_ids(clip_ids: list[str], pieces: list[list[Span]]) -> Iterator[str]:
-    for clip_id, spans in zip(clip_ids, pieces, strict=True):
+def _cut_ids(clip_ids: list[str], cuts: list[list[Span]]) -> Iterator[str]:
+    for clip_id, spans in zip(clip_ids, cuts, strict=True):
         if len(spans) == 1:
             yield clip_id
         else:

@@ -4,99 +4,84 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import accumulate
-from typing import Any
 
 import pyarrow as pa
 
+from mama_augment.core.ledger import Reject
+from mama_augment.core.manifest import Manifest, versions
 from mama_augment.core.schema import CLIPS
-from mama_augment.core.store.ledger import Reject
-from mama_augment.core.store.records import Manifest, fingerprint, versions
+from mama_augment.core.step import Output, Stage, Teller
 from mama_augment.core.store.step_dir import StepDir
 from mama_augment.decode.config import Span
 from mama_augment.decode.errors import ClipError, verdict_of
-from mama_augment.keyframes.config import ClipConfig, ClipFrames, SplitConfig, WorkConfig
-from mama_augment.runtime import OnUnitDone, RuntimeConfig, run_units
-from mama_augment.runtime.isolate import IsolatedFunction, IsolationConfig, IsolationError
+from mama_augment.keyframes.config import STEP, ClipFrames, KeyFramesStep, clip_list_fingerprint
+from mama_augment.keyframes.cut_step import Uncut, cut_clips
+from mama_augment.runtime.isolate import IsolatedFunction, IsolationError
 
-STEP = "keyframes"
 LEAST_UNITS = 8
 """Few clips are spread over more units than `clips_per_unit` asks for: they may be long."""
 EXTRACT = "mama_augment.keyframes.extract:extract_clip"
 
 
-@dataclass(frozen=True, kw_only=True)
-class KeyFramesStep:
-    """What the step does with every clip."""
-
-    clip: ClipConfig = field(default_factory=ClipConfig)
-    split: SplitConfig = field(default_factory=SplitConfig)
-    work: WorkConfig = field(default_factory=WorkConfig)
-
-    def manifest_config(self) -> dict[str, Any]:
-        """What decides the output; time and memory limits only decide what fails."""
-        clip = dataclasses.asdict(self.clip)
-        parts = {
-            **clip.pop("choice"),
-            **clip.pop("picture"),
-            "max_pixels": clip.pop("limits")["max_pixels"],
-            **clip,
-        }
-        split = {f"split_{name}": v for name, v in dataclasses.asdict(self.split).items()}
-        return {**parts, **split, "clips_per_unit": self.work.clips_per_unit}
-
-    def isolation(self) -> IsolationConfig:
-        limits = self.clip.limits
-        return IsolationConfig(
-            time_limit_seconds=limits.time_limit_seconds,
-            memory_limit_mb=limits.memory_limit_mb,
-            num_calls_per_process=self.work.clips_per_process,
-        )
-
-
-def threads_per_worker(num_workers: int) -> int:
-    """Decoding threads that keep this machine's processors busy: 1 when the workers do."""
-    processors = len(os.sched_getaffinity(0))
-    return 1 if num_workers >= processors else processors // num_workers + 1
-
-
-def clip_list_fingerprint(clips: pa.Table) -> str:
-    """Of every row and column type; values that JSON does not know count as their text."""
-    rows = [{name: str(value) for name, value in row.items()} for row in clips.to_pylist()]
-    return fingerprint([str(clips.schema.remove_metadata()), rows])
-
-
-def open_step(out: str, clips: pa.Table, step: KeyFramesStep, *, overwrite: bool) -> StepDir:
-    """Start or resume the output directory for a clip list (`inputs.find_clips`)."""
+def manifest_of(clips: pa.Table, config: KeyFramesStep) -> Manifest:
+    """What the step does with a clip list (`inputs.find_clips`): its settings and its units."""
     num_clips = clips.num_rows
-    size = max(1, min(step.work.clips_per_unit, math.ceil(num_clips / LEAST_UNITS)))
+    size = max(1, min(config.work.clips_per_unit, math.ceil(num_clips / LEAST_UNITS)))
     starts = range(0, num_clips, size)
-    units = {f"{n:06d}": min(size, num_clips - start) for n, start in enumerate(starts)}
-    manifest = Manifest(
+    return Manifest(
         step=STEP,
-        config=step.manifest_config(),
+        config=config.manifest_config(),
         input_fingerprint=clip_list_fingerprint(clips),
-        units=units,
+        units={f"{n:06d}": min(size, num_clips - start) for n, start in enumerate(starts)},
         versions=versions("av", "numpy", "pillow", "pyarrow"),
     )
-    return StepDir.create_or_resume(out, manifest, overwrite=overwrite)
 
 
-def run_step(
-    step_dir: StepDir,
-    unit_ids: Sequence[str],
-    clips: pa.Table,
-    step: KeyFramesStep,
-    runtime: RuntimeConfig,
-    *,
-    on_done: OnUnitDone,
-) -> None:
-    """Work on units, usually those of `step_dir.units_to_do`."""
-    run_units(unit_ids, partial(KeyFramesWorker, step_dir, clips, step), runtime, on_done)
+class KeyFrames:
+    """The step: every clip of a clip list, cut into shorter ones first where that is asked for."""
+
+    name = STEP
+    noun = "clips"
+
+    def __init__(
+        self,
+        clips: pa.Table,
+        config: KeyFramesStep | None = None,
+        *,
+        num_cutters: int = 2,
+        on_uncut: Callable[[Sequence[Uncut]], None] = lambda uncut: None,
+    ) -> None:
+        """clips: from `inputs.find_clips`. num_cutters: videos that are cut side by side. on_uncut:
+        told of videos that stay one clip because cutting them failed."""
+        self.clips = clips
+        self.config = config or KeyFramesStep()
+        self.num_cutters = num_cutters
+        self.on_uncut = on_uncut
+
+    def manifest(self, out: Output[StepDir], tell: Teller) -> Manifest:
+        """See `core.step.Step`; cutting keeps the list of its clips in the output directory."""
+        if self.config.cut.is_on:
+            with tell.progress("cut", self.clips.num_rows) as advance:
+                self.clips, uncut = cut_clips(
+                    out, self.clips, self.config, num_workers=self.num_cutters, on_done=advance
+                )
+            self.on_uncut(uncut)
+        return manifest_of(self.clips, self.config)
+
+    def stages(
+        self, directory: StepDir, todo: Sequence[str], advance: Callable[[int], None]
+    ) -> Iterator[Stage]:
+        make_worker = partial(KeyFramesWorker, directory, self.clips, self.config)
+        yield Stage(unit_ids=todo, make_worker=make_worker)
+
+    def finish(self, directory: StepDir) -> None:
+        """Nothing stands beside the units."""
+
+    def close(self) -> None:
+        """Nothing is held."""
 
 
 class KeyFramesWorker:

@@ -14,7 +14,7 @@ from mama_augment.core.draws import draw_bits, draw_unit
 from mama_augment.core.errors import DamagedError, InputError
 from mama_augment.core.schema import SHARDS, SPLITS
 from mama_augment.core.shared.jpeg import BrokenFrameError, decode_jpeg
-from mama_augment.core.store.audit import UNREADABLE, pending_reasons
+from mama_augment.core.store.audit import UNREADABLE, audit, pending_reasons
 from mama_augment.core.store.sidecars import CONCEPTS_NAME, STATS_NAME, read_sidecar
 from mama_augment.core.store.step_dir import StepDir
 
@@ -58,7 +58,7 @@ def validate(shards: str, *, clips: str | None = None, num_decoded: int = 200) -
     except DamagedError as error:
         result.add(str(error))
         return result
-    for problem in (*step_dir.ledger(deep=True).problems, *pending_reasons(step_dir)):
+    for problem in (*audit(step_dir, deep=True).problems, *pending_reasons(step_dir)):
         result.add(problem)
     num_concepts = _check_sidecars(step_dir, result)
     share = num_decoded / max(1, sum(r.data_rows for r in step_dir.records().values()))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
-from mama_augment.core.errors import InputError
+from mama_augment.core.errors import InputError, StoppedError, check_choice
+from mama_augment.core.fields import option
+from mama_augment.core.step import MakeWorker, OnUnitDone
 from mama_augment.runtime.gpus import GpuShare
 
 RUNTIMES = ("local", "ray")
@@ -16,21 +18,20 @@ RUNTIMES = ("local", "ray")
 class RuntimeConfig:
     """Where units run. Never part of a step's config: it cannot change what comes out."""
 
+    num_workers: int = field(default=2, metadata=option("--workers"))
+    """How many units are worked on side by side."""
     runtime: str = "local"
-    """`local` (threads of this process that own worker processes) or `ray`."""
-    num_workers: int = 2
-    """How many units are worked on at once."""
+    """Where units run: local (this machine) or ray."""
     ray_address: str | None = None
-    """Address of a running Ray cluster; without one, a local Ray is started."""
-    gpus: GpuShare | None = None
+    """Join this Ray cluster; by default Ray is started here."""
+    gpus: GpuShare | None = field(default=None, metadata=option(hidden=True))
     """ray: GPUs that each worker asks the cluster for."""
-    places: tuple[tuple[str, ...], ...] = ()
+    places: tuple[tuple[str, ...], ...] = field(default=(), metadata=option(hidden=True))
     """local: the GPUs of each worker, which then runs in a process that sees no others
     (`gpus.local_places`); none: threads of this process."""
 
     def __post_init__(self) -> None:
-        if self.runtime not in RUNTIMES:
-            raise InputError(f"--runtime is {self.runtime!r}; allowed: {', '.join(RUNTIMES)}")
+        check_choice("--runtime", self.runtime, RUNTIMES)
         if self.num_workers < 1:
             raise InputError(f"--workers is {self.num_workers}; at least 1 is needed")
         if self.ray_address is not None and self.runtime != "ray":
@@ -40,37 +41,24 @@ class RuntimeConfig:
             )
         assert len(self.places) in (0, self.num_workers), self
 
+    def run_units(
+        self,
+        unit_ids: Sequence[str],
+        make_worker: MakeWorker,
+        on_done: OnUnitDone,
+        stop: threading.Event,
+    ) -> None:
+        """See `core.step.Runtime`."""
+        run_units(unit_ids, make_worker, self, on_done, stop)
+
     @property
     def is_in_process(self) -> bool:
         """Whether workers share this process's memory."""
         return self.runtime == "local" and not self.places
 
 
-class WorkerDiedError(RuntimeError):
+class WorkerDiedError(StoppedError):
     """The process of a worker is gone; what it had committed stays."""
-
-
-class UnitWorker(Protocol):
-    """Does one unit at a time and commits it itself.
-
-    Bad input ends as a reject inside the unit, never as an exception out of `run_unit`; what does
-    come out (a full disk, a bug) stops the step, and the unit stays pending.
-    """
-
-    def run_unit(self, unit_id: str) -> int:
-        """Work on a unit, commit it, and return its number of items."""
-        ...
-
-    def close(self) -> None:
-        """Release processes, engines and files."""
-        ...
-
-
-MakeWorker = Callable[[], UnitWorker]
-"""Builds a worker where it will run; must be picklable (a functools.partial of a class)."""
-
-OnUnitDone = Callable[[str, int], None]
-"""Called in the parent with (unit_id, num_items) after each commit."""
 
 
 def run_units(
@@ -78,15 +66,20 @@ def run_units(
     make_worker: MakeWorker,
     config: RuntimeConfig,
     on_done: OnUnitDone = lambda unit_id, num_items: None,
+    stop: threading.Event | None = None,
 ) -> None:
-    """Run every unit once, on `config.num_workers` workers; raises the first worker's error."""
+    """Run every unit once, on `config.num_workers` workers; raises the first worker's error.
+
+    stop: once it is set, no further unit begins, and those in flight are finished.
+    """
     if not unit_ids:
         return
+    stop = stop or threading.Event()
     if config.runtime == "ray":
         from mama_augment.runtime.ray import run_units_on_ray
 
-        run_units_on_ray(unit_ids, make_worker, config, on_done)
+        run_units_on_ray(unit_ids, make_worker, config, on_done, stop)
     else:
         from mama_augment.runtime.local import run_units_locally
 
-        run_units_locally(unit_ids, make_worker, config, on_done)
+        run_units_locally(unit_ids, make_worker, config, on_done, stop)

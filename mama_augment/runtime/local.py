@@ -12,83 +12,121 @@ import threading
 import time
 from collections.abc import Sequence
 
-from mama_augment.runtime import MakeWorker, OnUnitDone, RuntimeConfig, UnitWorker
+from mama_augment.core.step import MakeWorker, OnUnitDone, UnitWorker
+from mama_augment.runtime import RuntimeConfig
 from mama_augment.runtime.process import ProcessWorker
 
 JOIN_SECONDS = 10.0
 """How long interrupted workers may take to let go of what they hold."""
 
+Event = tuple[str, int] | BaseException | None
+"""What a thread tells: a unit is done, an error, or (None) that it has ended."""
+
 
 def run_units_locally(
-    unit_ids: Sequence[str], make_worker: MakeWorker, config: RuntimeConfig, on_done: OnUnitDone
+    unit_ids: Sequence[str],
+    make_worker: MakeWorker,
+    config: RuntimeConfig,
+    on_done: OnUnitDone,
+    stop: threading.Event,
 ) -> None:
     """Hand units out in order; after the first error no further unit starts, then it is raised."""
     if config.num_workers == 1 and not config.places:
-        _run_here(unit_ids, make_worker, on_done)
+        _run_here(unit_ids, make_worker, on_done, stop)
         return
-    todo: queue.SimpleQueue[str] = queue.SimpleQueue()
-    for unit_id in unit_ids:
-        todo.put(unit_id)
-    events: queue.SimpleQueue[tuple[str, int] | BaseException | None] = queue.SimpleQueue()
-    stop = threading.Event()
-
-    def start(number: int) -> UnitWorker:
-        if not config.places:
-            return make_worker()
-        devices = ",".join(config.places[number])
-        return ProcessWorker(make_worker, {"CUDA_VISIBLE_DEVICES": devices})
-
-    def work(number: int) -> None:
-        try:
-            worker = start(number)
-            try:
-                while not stop.is_set():
-                    try:
-                        unit_id = todo.get_nowait()
-                    except queue.Empty:
-                        break
-                    events.put((unit_id, worker.run_unit(unit_id)))
-            finally:
-                worker.close()
-        except BaseException as error:
-            events.put(error)
-        finally:
-            events.put(None)
-
-    threads = [
-        threading.Thread(target=work, args=(number,), name=f"unit-worker-{number}", daemon=True)
-        for number in range(min(config.num_workers, len(unit_ids)))
-    ]
-    for thread in threads:
-        thread.start()
-    first_error: BaseException | None = None
-    num_running = len(threads)
+    work = _Work(unit_ids, make_worker, config, stop)
+    work.start()
     try:
-        while num_running:
-            event = events.get()
-            if event is None:
-                num_running -= 1
-            elif isinstance(event, BaseException):
-                stop.set()
-                first_error = first_error or event
-            else:
-                on_done(*event)
+        first_error = work.follow(on_done)
     except BaseException:
-        stop.set()
+        work.is_over = True
         if not config.places:  # else their processes leave with this one
-            _interrupt(threads)
+            _interrupt(work.threads)
         raise
-    for thread in threads:
+    for thread in work.threads:
         thread.join()
     if first_error is not None:
         raise first_error
 
 
-def _run_here(unit_ids: Sequence[str], make_worker: MakeWorker, on_done: OnUnitDone) -> None:
+class _Work:
+    """Units in a queue, and the threads that empty it."""
+
+    def __init__(
+        self,
+        unit_ids: Sequence[str],
+        make_worker: MakeWorker,
+        config: RuntimeConfig,
+        stop: threading.Event,
+    ) -> None:
+        self._make_worker = make_worker
+        self._places = config.places
+        self._todo: queue.SimpleQueue[str] = queue.SimpleQueue()
+        for unit_id in unit_ids:
+            self._todo.put(unit_id)
+        self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._stop = stop
+        self.is_over = False
+        """After an error, as after `stop`, no further unit begins."""
+        self.threads = [
+            threading.Thread(
+                target=self._thread, args=(number,), name=f"unit-worker-{number}", daemon=True
+            )
+            for number in range(min(config.num_workers, len(unit_ids)))
+        ]
+
+    def start(self) -> None:
+        for thread in self.threads:
+            thread.start()
+
+    def follow(self, on_done: OnUnitDone) -> BaseException | None:
+        """Until every thread has ended; returns the first error."""
+        first_error: BaseException | None = None
+        num_running = len(self.threads)
+        while num_running:
+            event = self._events.get()
+            if event is None:
+                num_running -= 1
+            elif isinstance(event, BaseException):
+                self.is_over = True
+                first_error = first_error or event
+            else:
+                on_done(*event)
+        return first_error
+
+    def _thread(self, number: int) -> None:
+        try:
+            worker = self._make(number)
+            try:
+                while not (self.is_over or self._stop.is_set()):
+                    try:
+                        unit_id = self._todo.get_nowait()
+                    except queue.Empty:
+                        break
+                    self._events.put((unit_id, worker.run_unit(unit_id)))
+            finally:
+                worker.close()
+        except BaseException as error:
+            self._events.put(error)
+        finally:
+            self._events.put(None)
+
+    def _make(self, number: int) -> UnitWorker:
+        if not self._places:
+            return self._make_worker()
+        devices = ",".join(self._places[number])
+        return ProcessWorker(self._make_worker, {"CUDA_VISIBLE_DEVICES": devices})
+
+
+def _run_here(
+    unit_ids: Sequence[str], make_worker: MakeWorker, on_done: OnUnitDone, stop: threading.Event
+) -> None:
     """On this thread, so that Ctrl-C reaches the worker wherever it is, and it ends in order."""
     worker = make_worker()
     try:
         for unit_id in unit_ids:
+            if stop.is_set():
+                break
             on_done(unit_id, worker.run_unit(unit_id))
     finally:
         worker.close()

@@ -7,7 +7,8 @@ import pickle
 import sys
 from collections.abc import Mapping
 
-from mama_augment.runtime import MakeWorker, UnitWorker, WorkerDiedError
+from mama_augment.core.step import MakeWorker, UnitWorker
+from mama_augment.runtime import WorkerDiedError
 from mama_augment.runtime.child import Child, ChildConfig, ChildDiedError, RaisedInChildError
 
 TARGET = "mama_augment.runtime.process:hosted"

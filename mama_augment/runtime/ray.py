@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,7 +17,9 @@ import numpy as np
 import ray
 import ray.data
 
-from mama_augment.runtime import MakeWorker, OnUnitDone, RuntimeConfig, UnitWorker
+from mama_augment.core.errors import InputError, StoppedError
+from mama_augment.core.step import MakeWorker, OnUnitDone, UnitWorker
+from mama_augment.runtime import RuntimeConfig
 from mama_augment.runtime.gpus import GpuShare, check_room
 
 
@@ -36,7 +39,11 @@ class _UnitActor:
 
 
 def run_units_on_ray(
-    unit_ids: Sequence[str], make_worker: MakeWorker, config: RuntimeConfig, on_done: OnUnitDone
+    unit_ids: Sequence[str],
+    make_worker: MakeWorker,
+    config: RuntimeConfig,
+    on_done: OnUnitDone,
+    stop: threading.Event,
 ) -> None:
     """Run every unit once on an actor pool of `config.num_workers`.
 
@@ -44,6 +51,7 @@ def run_units_on_ray(
 
     Raises:
         InputError: the cluster has fewer GPUs than the actors ask for; Ray would wait for ever.
+        OSError, StoppedError: as a worker raised it, out of what Ray wrapped around it.
     """
     started_here = not ray.is_initialized()
     if started_here:
@@ -64,9 +72,25 @@ def run_units_on_ray(
         )
         for row in units.iter_rows():
             on_done(row["unit_id"], row["num_items"])
+            if stop.is_set():
+                break
+    except ray.exceptions.RayError as error:
+        raise _cause(error) from error
     finally:
         if started_here:
             ray.shutdown()
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What a worker raised, if it is something that a command has a message for."""
+    found: BaseException | None = error
+    while found is not None:
+        if isinstance(found, (OSError, StoppedError, InputError)) and not isinstance(
+            found, ray.exceptions.RayError
+        ):
+            return found
+        found = getattr(found, "cause", None) or found.__cause__
+    return error
 
 
 def _gpus_per_actor(share: GpuShare | None, num_workers: int) -> float | None:

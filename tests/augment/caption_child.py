@@ -17,12 +17,12 @@ from typing import Any
 
 from mama_augment.caption.engines import EngineConfig, make_engine
 from mama_augment.caption.engines.base import CaptionEngine, CaptionRequest, Result, SamplingConfig
-from mama_augment.caption.input.grid import GridLayout
+from mama_augment.caption.input.layout import GridLayout
 from mama_augment.caption.input.prompts import resolve
 from mama_augment.caption.requests import CaptionSettings
-from mama_augment.caption.step import CaptionRun, open_job, run_caption
 from mama_augment.runtime import RuntimeConfig
 from tests.augment.scripted_engine import Script, ScriptedEngine
+from tests.augment.steps import CaptionRun, open_job, run_caption
 
 
 class Noting:

@@ -9,8 +9,8 @@ import time
 
 from mama_augment.decode.config import Span
 from mama_augment.decode.errors import ClipError
-from mama_augment.keyframes.config import ClipConfig, ClipFrames, SplitConfig
-from mama_augment.keyframes.cut import split_video
+from mama_augment.keyframes.config import ClipConfig, ClipFrames, CutConfig
+from mama_augment.keyframes.cut import cut_video
 from mama_augment.keyframes.extract import extract_clip
 
 
@@ -47,10 +47,10 @@ def extract_or_hang(uri: str, span: Span, config: ClipConfig) -> ClipFrames:
     return extract_clip(uri, span, config)
 
 
-def split_or_hang(uri: str, span: Span, split: SplitConfig, config: ClipConfig) -> list[Span]:
-    """`split_video`, but a file called hang… takes a minute; every call is noted in SPLIT_LOG."""
-    with open(os.environ["SPLIT_LOG"], "a") as log:
+def cut_or_hang(uri: str, span: Span, cut: CutConfig, config: ClipConfig) -> list[Span]:
+    """`cut_video`, but a file called hang… takes a minute; every call is noted in CUT_LOG."""
+    with open(os.environ["CUT_LOG"], "a") as log:
         log.write(f"{uri}\n")
     if "hang" in uri.rsplit("/", 1)[-1]:
         time.sleep(60)
-    return split_video(uri, span, split, config)
+    return cut_video(uri, span, cut, config)

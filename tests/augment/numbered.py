@@ -12,9 +12,9 @@ import numpy as np
 from PIL import Image
 
 from mama_augment.decode.config import LimitsConfig, PictureConfig, Span
-from mama_augment.keyframes.choose import KeyFrameConfig
 from mama_augment.keyframes.config import ClipConfig, ClipFrames
 from mama_augment.keyframes.extract import extract_clip
+from mama_augment.keyframes.strategies.config import KeyFrameConfig
 
 NUM_BITS = 10
 TIME_BASE = Fraction(1, 12800)

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from mama_augment.core import schema
-from mama_augment.core.store.records import Manifest
+from mama_augment.core.manifest import Manifest
 from mama_augment.core.store.step_dir import StepDir
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from mama_augment.core.store.audit import audit
 from mama_augment.core.store.step_dir import StepDir
 from mama_augment.shapes.world.config import WorldConfig
 from mama_augment.shapes.world.make import make_world
@@ -51,7 +52,7 @@ def test_no_clip_vanishes_between_the_steps(demo: Path) -> None:
     captions = StepDir.open(str(demo / "captions"), step="caption")
     shards = StepDir.open(str(demo / "shards"), step="balance")
     for step_dir in (clips, captions, shards):
-        ledger = step_dir.ledger(deep=True)
+        ledger = audit(step_dir, deep=True)
         assert ledger.holds, ledger.problems
         assert ledger.num_pending == ledger.num_failed == 0
     clip_ids = [i for t in clips.tables(["clip_id"]) for i in t["clip_id"].to_pylist()]
@@ -118,7 +119,7 @@ def test_a_persons_folder_with_broken_files_in_it(tmp_path: Path) -> None:
         1,
     )
     assert result.returncode == 0, result.stdout + result.stderr
-    ledger = StepDir.open(str(tmp_path / "work/clips")).ledger(deep=True)
+    ledger = audit(StepDir.open(str(tmp_path / "work/clips")), deep=True)
     assert (ledger.num_in, ledger.num_ok, ledger.num_rejected) == (6, 4, 2)
     assert (tmp_path / "work/report.html").stat().st_size > 10_000
 

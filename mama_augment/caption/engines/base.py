@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
-from dataclasses import dataclass
-from typing import Protocol
+import importlib.util
+import os
+from collections.abc import Generator, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
 
-from mama_augment.core.errors import InputError
-from mama_augment.core.shared.jpeg import Image
+from mama_augment.core.errors import InputError, StoppedError
+from mama_augment.core.reasons import Verdict, verdict_of
+from mama_augment.core.registry import load
+
+if TYPE_CHECKING:  # so that `--help` need not wait for OpenCV
+    from mama_augment.core.shared.jpeg import Image
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,8 +21,11 @@ class SamplingConfig:
     """How tokens are drawn. Temperature 0.2 is that of the paper's demo; 0 takes the likeliest."""
 
     temperature: float = 0.2
+    """0 takes the likeliest word every time."""
     top_p: float = 1.0
+    """Draw among the likeliest words that make up this share."""
     max_tokens: int = 128
+    """Longer captions are cut, and rejected."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.temperature <= 10:
@@ -59,20 +68,25 @@ class Completion:
 
 @dataclass(frozen=True, kw_only=True)
 class EngineError:
-    """Why a request has no completions; a value, so that one request never costs another.
-
-    verdict: `rejected` (the request's own fault, the same every time) or `failed` (worth a retry).
-    """
+    """Why a request has no completions; a value, so that one request never costs another."""
 
     reason: str
+    """A registered one of the step `caption` (core/reasons.py)."""
     message: str
-    verdict: str = "failed"
+
+    def __post_init__(self) -> None:
+        assert self.verdict in ("rejected", "failed"), self.verdict
+
+    @property
+    def verdict(self) -> Verdict:
+        """`rejected` (the request's own fault, the same every time) or `failed`."""
+        return verdict_of("caption", self.reason)
 
 
 Result = list[Completion] | EngineError
 
 
-class EngineDiedError(RuntimeError):
+class EngineDiedError(StoppedError):
     """The engine is gone with everything in flight; a new one may take the requests again."""
 
 
@@ -91,3 +105,49 @@ class CaptionEngine(Protocol):
     def close(self) -> None:
         """Release the model, its memory and its processes."""
         ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineKind:
+    """What can be known of an engine before its library is imported, which takes seconds.
+
+    Functions and classes are named as `package.module:Name`.
+    """
+
+    name: str
+    engine: str
+    """A CaptionEngine, made from an EngineConfig."""
+    shares_prefill: bool = True
+    """Whether several captions of one request read their prompt once."""
+    library: str | None = None
+    """What must be importable; None: nothing that is not installed with this package."""
+    missing: str = ""
+    """What to say where `library` is not installed."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Set before the library is imported, unless it is set already."""
+    packages: tuple[str, ...] = ("torch", "transformers")
+    """Whose versions decide what a caption says; the manifest notes those that are installed."""
+    check: str | None = None
+    """Refuses a model directory that the engine cannot run: (directory) -> None or InputError."""
+    find_served: str | None = None
+    """Finds the model that a server runs: (--model, --base-url) -> Model. None: the model is a
+    directory on this machine, and the engine runs it."""
+
+    @property
+    def is_server(self) -> bool:
+        """Whether the model runs elsewhere, on GPUs that are not ours to share out."""
+        return self.find_served is not None
+
+    @property
+    def is_installed(self) -> bool:
+        return self.library is None or importlib.util.find_spec(self.library) is not None
+
+    def load(self, place: str) -> Any:
+        """Import one of the functions or classes above.
+
+        Raises:
+            ImportError, OSError: the library is not there, or does not work here.
+        """
+        for name, value in self.environment.items():
+            os.environ.setdefault(name, value)
+        return load(place)

@@ -16,7 +16,7 @@ from typing import Any
 
 import cv2
 
-from mama_augment.caption.engines import EngineConfig
+from mama_augment.caption.engines import EngineConfig, models
 from mama_augment.caption.engines.base import (
     CaptionRequest,
     Completion,
@@ -125,13 +125,13 @@ class OpenAIEngine:
             if attempt < MAX_ATTEMPTS:
                 self._pause(min(seconds, MAX_PAUSE_SECONDS))
                 seconds *= 2
-        for kind, reason in REASONS:
+        for kind, reason in PASSING:
             if isinstance(error, kind):
                 return EngineError(reason=reason, message=f"{error} ({MAX_ATTEMPTS} attempts)")
         raise EngineDiedError(f"no server answers at {self.config.base_url}: {error}") from error
 
 
-REASONS = (
+PASSING = (
     (TimeoutError, "timeout"),
     (ServerRefusalError, "server_error"),
     (UnfinishedAnswerError, "engine_error"),
@@ -174,7 +174,8 @@ def completions_of(answer: dict[str, Any]) -> Result:
             raise UnfinishedAnswerError(f"the server's answer has finish_reason {finish!r}")
         if finish not in ("stop", "length"):
             message = f"the server ended the request with {finish!r}"
-            return EngineError(reason=str(finish), message=message, verdict="rejected")
+            reason = finish if finish == "content_filter" else "ended_by_server"
+            return EngineError(reason=reason, message=message)
         num_output = usage.get("completion_tokens") if len(choices) == 1 else None
         completions.append(
             Completion(
@@ -200,7 +201,7 @@ def refusal_of(refusal: ServerRefusalError) -> EngineError:
         )
     too_long = "context length" in refusal.message or "maximum model length" in refusal.message
     reason = "prompt_too_long" if too_long else "request_refused"
-    return EngineError(reason=reason, message=str(refusal), verdict="rejected")
+    return EngineError(reason=reason, message=str(refusal))
 
 
 def call(url: str, body: bytes | None, timeout_seconds: float) -> dict[str, Any]:
@@ -232,6 +233,17 @@ def call(url: str, body: bytes | None, timeout_seconds: float) -> dict[str, Any]
         raise
     except ValueError as error:
         raise http.client.HTTPException(f"the answer is no JSON: {error}") from error
+
+
+def find_served(model: str, base_url: str) -> models.Model:
+    """The model that a server knows by this name.
+
+    Raises:
+        InputError: see `check_server`.
+    """
+    found = models.served(model)
+    check_server(base_url, found.name)
+    return found
 
 
 def check_server(base_url: str, model: str) -> None:

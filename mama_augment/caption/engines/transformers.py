@@ -248,5 +248,4 @@ def _too_long(num_tokens: int, request: CaptionRequest, max_context: int) -> Eng
             f"the prompt and the picture take {num_tokens:,} tokens; with --max-tokens "
             f"{request.sampling.max_tokens} the model's context of {max_context:,} is exceeded"
         ),
-        verdict="rejected",
     )

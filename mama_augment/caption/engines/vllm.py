@@ -263,7 +263,7 @@ def _refusal(error: Exception) -> EngineError:
     message = str(error)
     too_long = "longer than the maximum" in message or "maximum context length" in message
     reason = "prompt_too_long" if too_long else "request_refused"
-    return EngineError(reason=reason, message=message, verdict="rejected")
+    return EngineError(reason=reason, message=message)
 
 
 def _result(output: Any) -> Result:

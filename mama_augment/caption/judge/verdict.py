@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-REASONS = ("empty", "garbled", "echo", "refusal", "looping", "truncated")
+from mama_augment.core.reasons import reason_of
 
 _PICTURES = (
     r"(?:images?|pictures?|photos?|photographs?|frames?|panels?|screenshots?|stills?|snapshots?)"
@@ -72,6 +72,9 @@ _REFUSAL = re.compile(
     r"it\s+is\s+not\s+possible\s+(?:for\s+me\s+)?to\b)",
     re.IGNORECASE,
 )
+MOST_PASSES = 8
+"""A rewrite may lay bare what another pass takes away: "Image caption:" is a label only once it
+talks of the video."""
 _WORD = re.compile(r"\w+(?:['’-]\w+)*")
 _QUOTES = ('""', "''", "“”", "‘’", "``")
 
@@ -82,6 +85,9 @@ class Verdict:
 
     text: str | None
     reason: str | None
+
+    def __post_init__(self) -> None:
+        assert self.reason is None or reason_of("caption", self.reason).where == "rows"
 
     @property
     def status(self) -> str:
@@ -115,6 +121,15 @@ def judge(raw_text: str, *, prompt: str = "", finish_reason: str = "stop") -> Ve
 
 def clean(raw_text: str) -> str:
     """One line of plain text that talks of the video; idempotent."""
+    text = raw_text
+    for _ in range(MOST_PASSES):
+        before, text = text, _cleaned_once(text)
+        if text == before:
+            break
+    return text
+
+
+def _cleaned_once(raw_text: str) -> str:
     text = _MARKUP.sub(" ", raw_text)
     text = " ".join(text.split())
     text = _unwrap(text)

@@ -5,17 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mama_augment.core import schema
-from mama_augment.core.store.ledger import Ledger
-
-if TYPE_CHECKING:
-    from mama_augment.core.store.records import UnitRecord
-    from mama_augment.core.store.step_dir import StepDir
+from mama_augment.core.ledger import Ledger
+from mama_augment.core.store.records import UnitRecord
+from mama_augment.core.store.step_dir import StepDir
 
 UNREADABLE = (OSError, KeyError, TypeError, pa.ArrowException)
 """What reading a damaged file raises; the last two also where its columns are others."""
@@ -29,7 +25,7 @@ def audit(step_dir: StepDir, *, deep: bool = False) -> Ledger:
     """
     problems: list[str] = []
     num_ok = num_rejected = num_failed = num_pending = num_units_pending = 0
-    records = step_dir.records()
+    records = step_dir.reread().records()
     for unit_id, num_in in step_dir.manifest.units.items():
         record = records.get(unit_id)
         if record is None:
@@ -75,7 +71,7 @@ def reject_reasons(
             reasons[key] += 1
             examples.setdefault(key, f"{reject.id}: {reject.message}")
         columns = ["clip_id", "caption_index", "status", "reason", "raw_text"]
-        table = step_dir.read_data(record, columns) if step_dir.step == "caption" else None
+        table = step_dir.read_data(record, columns) if step_dir.rows.holds_rejected else None
         if table is not None and record.num_rejected:
             for row in table.to_pylist():
                 if row["status"] == "rejected":
@@ -133,11 +129,11 @@ def _count_data(step_dir: StepDir, record: UnitRecord) -> tuple[int, int]:
         return 0, 0
     with step_dir.folder.open_input(record.data_file) as stream:
         file = pq.ParquetFile(stream)
-        columns = schema.OK_COLUMNS.get(step_dir.step)
+        rows = step_dir.rows
         num_rows = file.metadata.num_rows
-        table: pa.Table | None = file.read(columns=columns) if columns else None
-    num_ok = num_rows if table is None else schema.num_ok_items(step_dir.step, table)
-    return num_ok, num_rows - num_ok if step_dir.step == "caption" else 0
+        table: pa.Table | None = file.read(columns=list(rows.columns)) if rows.columns else None
+    num_ok = num_rows if table is None else rows.num_ok(table)
+    return num_ok, num_rows - num_ok if rows.holds_rejected else 0
 
 
 def _hash_problems(step_dir: StepDir, record: UnitRecord) -> list[str]:

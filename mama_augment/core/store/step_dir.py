@@ -20,10 +20,12 @@ import pyarrow.parquet as pq
 
 from mama_augment.core import schema
 from mama_augment.core.errors import DamagedError, InputError
+from mama_augment.core.ledger import Reject
+from mama_augment.core.manifest import Manifest, fingerprint
+from mama_augment.core.store.committed import CommittedUnit
 from mama_augment.core.store.files import Folder
-from mama_augment.core.store.ledger import Ledger, Reject
 from mama_augment.core.store.lock import LOCK_NAME
-from mama_augment.core.store.records import Manifest, UnitRecord, check_same, fingerprint
+from mama_augment.core.store.records import UnitRecord, check_same
 
 MANIFEST_NAME = "manifest.json"
 ROW_GROUP_BYTES = 64 * 2**20
@@ -36,9 +38,16 @@ class StepDir:
         self.folder = folder
         self.manifest = manifest
 
+        self._records: dict[str, UnitRecord] | None = None
+
     @property
     def step(self) -> str:
         return self.manifest.step
+
+    @property
+    def rows(self) -> schema.StepTable:
+        """How rows of this step's files are accounted."""
+        return schema.STEP_TABLES.get(self.step, schema.StepTable())
 
     @classmethod
     def open(cls, uri: str, *, step: str | None = None) -> StepDir:
@@ -69,6 +78,22 @@ class StepDir:
                 f"`mama-augment {step}` output is needed here"
             )
         return cls(folder, manifest)
+
+    @classmethod
+    def open_finished(cls, uri: str, *, step: str) -> StepDir:
+        """Open a step's output that nothing is pending in.
+
+        Raises:
+            InputError: as `open`; or units are pending, so that what is made of it now would
+                differ from what is made later.
+        """
+        step_dir = cls.open(uri, step=step)
+        if pending := step_dir.units_to_do():
+            raise InputError(
+                f"{uri!r} is unfinished: {len(pending)} of {len(step_dir.manifest.units)} units "
+                f"are pending. Run the same `mama-augment {step}` command again; it continues"
+            )
+        return step_dir
 
     @classmethod
     def create_or_resume(cls, uri: str, manifest: Manifest, *, overwrite: bool = False) -> StepDir:
@@ -121,15 +146,15 @@ class StepDir:
     ) -> UnitRecord:
         """Publish a unit: its data, its rejects, then the record that makes it count.
 
-        Rows of a captions table whose status is `rejected` count as rejected.
+        Where a step's table holds rejected rows too (captions), they count as rejected.
         A unit that was committed before (a retry) is replaced; its old files are deleted last.
         """
         before = self.record(unit_id)
         fields: dict[str, Any] = {}
         num_ok = num_rejected_rows = 0
         if table is not None and table.num_rows:
-            num_ok = schema.num_ok_items(self.step, table)
-            num_rejected_rows = table.num_rows - num_ok if self.step == "caption" else 0
+            num_ok = self.rows.num_ok(table)
+            num_rejected_rows = table.num_rows - num_ok if self.rows.holds_rejected else 0
             data = parquet_bytes(table)
             prefix = f"{subfolder}/" if subfolder else ""
             fields |= self._publish(f"{prefix}{unit_id}", data, table.num_rows, "data")
@@ -154,6 +179,8 @@ class StepDir:
         if before is not None:
             for name in {f[0] for f in before.files()} - {f[0] for f in record.files()}:
                 self.folder.delete(name)
+        if self._records is not None:
+            self._records[unit_id] = record
         return record
 
     def _publish(self, stem: str, data: pa.Buffer, num_rows: int, kind: str) -> dict[str, Any]:
@@ -180,7 +207,20 @@ class StepDir:
             return None  # cut short or overwritten: the unit is not done
 
     def records(self) -> dict[str, UnitRecord]:
-        """The records that verify (their files exist with the recorded size), in unit order."""
+        """The records that verify (their files exist with the recorded size), in unit order.
+
+        Read once and remembered, with what this object commits; `reread` sees what others commit.
+        """
+        if self._records is None:
+            self._records = self._read_records()
+        return self._records
+
+    def reread(self) -> StepDir:
+        """The same directory as it is now."""
+        self._records = None
+        return self
+
+    def _read_records(self) -> dict[str, UnitRecord]:
         sizes = self.folder.sizes_bytes(recursive=True)
         found: dict[str, UnitRecord] = {}
         for unit_id in self.manifest.units:
@@ -218,22 +258,20 @@ class StepDir:
         with self.folder.open_input(record.rejects_file) as stream:
             return [Reject(**row) for row in pq.read_table(stream).to_pylist()]
 
+    def units(self) -> Iterator[CommittedUnit]:
+        """Every committed unit that has rows, in unit order; nothing is read yet."""
+        for record in self.records().values():
+            if record.data_file is not None:
+                yield CommittedUnit(self.folder, record)
+
     def tables(self, columns: list[str] | None = None) -> Iterator[pa.Table]:
         """The data of every committed unit, in unit order, one unit in memory at a time."""
-        for record in self.records().values():
-            table = self.read_data(record, columns)
-            if table is not None:
-                yield table
+        for unit in self.units():
+            yield unit.table(columns)
 
     def input_fingerprint(self) -> str:
         """What a next step remembers of this one: the committed content, unit by unit."""
         return fingerprint({u: r.data_sha256 for u, r in self.records().items()})
-
-    def ledger(self, *, deep: bool = False) -> Ledger:
-        """Count every item from the files alone; `deep` reads and hashes the files as well."""
-        from mama_augment.core.store.audit import audit
-
-        return audit(self, deep=deep)
 
     def remove_leftovers(self) -> None:
         """Delete the data files of killed runs, which no record names."""

@@ -9,8 +9,9 @@ from typing import Any
 
 import pyarrow.compute as pc
 
+from mama_augment.core.ledger import Ledger, Reject
 from mama_augment.core.schema import SPLITS
-from mama_augment.core.store.ledger import Ledger, Reject
+from mama_augment.core.store.audit import audit
 from mama_augment.core.store.sidecars import CONCEPTS_NAME, STATS_NAME, read_sidecar
 from mama_augment.core.store.step_dir import StepDir
 from mama_augment.people.report.origin import check_origin
@@ -20,7 +21,7 @@ MAX_EXAMPLE_CHARACTERS = 200
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reason:
+class ReasonCount:
     """Why items left a step, with a few of them."""
 
     step: str
@@ -52,7 +53,7 @@ class Facts:
     shards_dir: StepDir
     ledgers: tuple[tuple[str, Ledger], ...]
     """(directory, ledger) of each step, in order."""
-    reasons: tuple[Reason, ...]
+    reasons: tuple[ReasonCount, ...]
     costs: tuple[Cost, ...]
     num_videos: int
     num_given_texts: int
@@ -104,7 +105,7 @@ def collect(clips: str, captions: Sequence[str], shards: str) -> Facts:
         clips_dir=clips_dir,
         captions_dirs=captions_dirs,
         shards_dir=shards_dir,
-        ledgers=tuple((uri, step_dir.ledger()) for uri, step_dir in steps),
+        ledgers=tuple((uri, audit(step_dir)) for uri, step_dir in steps),
         reasons=tuple(reason for _, step_dir in steps for reason in reasons_of(step_dir)),
         costs=tuple(cost_of(uri, d) for uri, d in zip(captions, captions_dirs, strict=True)),
         num_videos=len(videos),
@@ -136,7 +137,7 @@ def cost_of(uri: str, captions_dir: StepDir) -> Cost:
     )
 
 
-def reasons_of(step_dir: StepDir) -> list[Reason]:
+def reasons_of(step_dir: StepDir) -> list[ReasonCount]:
     """Every reason of a step, the most frequent first."""
     counts: Counter[tuple[str, str]] = Counter()
     examples: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
@@ -146,7 +147,7 @@ def reasons_of(step_dir: StepDir) -> list[Reason]:
         if len(examples[key]) < NUM_EXAMPLES:
             examples[key].append((reject.id, reject.message[:MAX_EXAMPLE_CHARACTERS]))
     return [
-        Reason(
+        ReasonCount(
             step=step_dir.step,
             verdict=key[0],
             reason=key[1],

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mama_augment.caption.input.grid import GridLayout, compose_grid
+from mama_augment.caption.input.grid import compose_grid
+from mama_augment.caption.input.layout import GridLayout
 from mama_augment.core.shared.jpeg import Image, decode_jpeg
 from mama_augment.decode.config import Span
-from mama_augment.keyframes.choose import KeyFrameConfig
 from mama_augment.keyframes.config import ClipConfig
 from mama_augment.keyframes.extract import extract_clip
+from mama_augment.keyframes.strategies.config import KeyFrameConfig
 
 
 def clip_grid(path: Path, size_px: tuple[int, int], strategy: str) -> Image:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from mama_augment.caption.input.prompts import NAMED
-from mama_augment.keyframes.choose import STRATEGIES
+from mama_augment.keyframes.strategies import STRATEGIES
 from mama_augment.shapes.captioner.clips import clip_grid
 from mama_augment.shapes.world.make import WorldConfig, make_world, world_members
 from mama_augment.shapes.world.scene import ATTRIBUTES, Scene, is_held_out, parse_caption

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mama_augment.core.errors import InputError
+from mama_augment.core.fields import option
 
 CLEAN_SPLITS = ("meta", "val", "test")
 """Their captions are right and their scenes balanced over the concepts."""
@@ -13,20 +14,20 @@ CLEAN_SPLITS = ("meta", "val", "test")
 
 @dataclass(frozen=True, kw_only=True)
 class WorldConfig:
-    """What a world holds.
-
-    `num_videos` counts the train videos. `meta`, `val` and `test` are numbers of videos (int) or
-    shares of `num_videos` (float). `noise_rate` is the chance that a train video carries the
-    caption of another scene; `zipf_exponent` shapes the concept frequencies in train.
-    """
+    """What a world holds. `meta`, `val` and `test` are numbers of videos (int) or shares of
+    `num_videos` (float)."""
 
     seed: int = 0
+    """Another seed makes another world."""
     num_videos: int = 500
-    meta: int | float = 0.12
-    val: int | float = 0.12
-    test: int | float = 0.4
+    """Train videos; meta, val and test come on top."""
+    meta: int | float = field(default=0.12, metadata=option(hidden=True))
+    val: int | float = field(default=0.12, metadata=option(hidden=True))
+    test: int | float = field(default=0.4, metadata=option(hidden=True))
     noise_rate: float = 0.4
+    """Share of train videos that carry the caption of another scene."""
     zipf_exponent: float = 1.1
+    """Imbalance of the concepts among train videos; 0 is uniform."""
 
     def __post_init__(self) -> None:
         if self.num_videos < 1:

@@ -17,16 +17,18 @@ from typer.testing import CliRunner
 
 from mama_augment.balance import shards
 from mama_augment.balance import step as balance
+from mama_augment.balance.config import BalanceStep
 from mama_augment.balance.keep import BalanceConfig
 from mama_augment.balance.splits import SplitSizes
-from mama_augment.balance.step import BalanceStep, run_step
 from mama_augment.cli import app
 from mama_augment.concepts import ConceptConfig
 from mama_augment.core.errors import InputError
+from mama_augment.core.ledger import Reject
 from mama_augment.core.schema import SHARDS
-from mama_augment.core.store.ledger import Reject
+from mama_augment.core.store.audit import audit
 from mama_augment.core.store.step_dir import StepDir
 from mama_augment.runtime import RuntimeConfig
+from tests.augment.steps import run_balance
 from tests.augment.worlds import caption, clip, write_captions, write_clips
 
 COLOURS = ["red"] * 16 + ["blue"] * 3 + ["green"]
@@ -64,7 +66,7 @@ def run(clips: str, captions: list[str], out: Path, workers: int = 1, **options:
         balance=BalanceConfig(seed=seed, **options.pop("balance", {})),
         **options,
     )
-    return run_step(clips, captions, str(out), step, RuntimeConfig(num_workers=workers))
+    return run_balance(clips, captions, str(out), step, RuntimeConfig(num_workers=workers))
 
 
 def rows_of(step_dir: StepDir) -> list[dict[str, Any]]:
@@ -88,7 +90,7 @@ def vocabulary(path: Path, *phrases: str) -> ConceptConfig:
 
 def test_every_text_ends_in_a_shard_or_in_rejects(tmp_path: Path) -> None:
     step_dir = make(tmp_path)
-    ledger = step_dir.ledger(deep=True)
+    ledger = audit(step_dir, deep=True)
     assert ledger.holds
     assert ledger.exit_code == 0
     num_texts = 120 + 120 + 96
@@ -204,7 +206,7 @@ def test_a_given_test_split_without_trusted_texts_is_pointed_out(tmp_path: Path)
 
 def test_no_clips_at_all_is_an_empty_set_not_a_crash(tmp_path: Path) -> None:
     step_dir = run(write_clips(tmp_path / "clips", []), [], tmp_path / "out")
-    assert step_dir.ledger().num_in == 0
+    assert audit(step_dir).num_in == 0
     warnings = json.loads((tmp_path / "out/stats.json").read_text())["warnings"]
     assert any("train split is empty" in warning for warning in warnings)
 
@@ -219,7 +221,7 @@ def test_the_command_says_what_it_did_and_what_was_wrong(tmp_path: Path) -> None
     good = call(captions, "--out", str(tmp_path / "out"), "--concepts", "vocabulary")
     assert good.returncode == 0, good.stderr
     assert "effective number" in good.stdout
-    assert StepDir.open(str(tmp_path / "out")).ledger().exit_code == 0
+    assert audit(StepDir.open(str(tmp_path / "out"))).exit_code == 0
     wrong = call("--out", str(tmp_path / "b"), "--cap", "lots")
     assert (wrong.returncode, "'lots'" in wrong.stderr) == (2, True)
     swapped = call(clips, "--out", str(tmp_path / "b"))
@@ -252,8 +254,8 @@ def test_every_reason_is_said(tmp_path: Path) -> None:
         ("other|human|0", "unmatched"),
         ("lost|generated:tiny|0", "no_clip"),
     }
-    assert step_dir.ledger().num_in == 7
-    assert step_dir.ledger().exit_code == 0
+    assert audit(step_dir).num_in == 7
+    assert audit(step_dir).exit_code == 0
 
 
 def test_the_head_is_thinned_with_the_recorded_probability(tmp_path: Path) -> None:
@@ -313,7 +315,7 @@ def test_near_identical_texts_are_counted_flagged_and_dropped_on_request(tmp_pat
     assert sum(c.startswith("s") for c in kept) == 4
     assert sum(c.startswith("o") for c in kept) == 10
     assert Counter(r.reason for r in rejects_of(step_dir)) == {"near_identical": 26}
-    assert step_dir.ledger().exit_code == 0
+    assert audit(step_dir).exit_code == 0
 
 
 def test_same_seed_same_files_for_one_or_two_workers(tmp_path: Path) -> None:
@@ -344,7 +346,7 @@ def test_a_killed_run_continues_to_the_same_bytes(
     monkeypatch.setattr(StepDir, "commit", commit_then_die)
     with pytest.raises(KeyboardInterrupt):
         make(tmp_path, "killed")
-    assert StepDir.open(str(tmp_path / "killed")).ledger().num_pending > 0
+    assert audit(StepDir.open(str(tmp_path / "killed"))).num_pending > 0
     monkeypatch.setattr(StepDir, "commit", commit)
     make(tmp_path, "killed")
     assert files_of(tmp_path / "killed") == files_of(tmp_path / "whole")
@@ -385,7 +387,7 @@ def test_a_finished_run_does_nothing_and_another_config_is_refused(
 ) -> None:
     make(tmp_path)
     before = {p: p.stat().st_mtime_ns for p in (tmp_path / "shards").rglob("*")}
-    monkeypatch.setattr(balance, "make_plan", None)
+    monkeypatch.setattr(balance, "decide", None)
     make(tmp_path)
     assert {p: p.stat().st_mtime_ns for p in (tmp_path / "shards").rglob("*")} == before
     with pytest.raises(InputError, match="another config"):

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from mama_augment.caption.known import finished
+from mama_augment.caption.known import finished_captions
+from mama_augment.core.store.audit import audit
 from mama_augment.core.store.step_dir import StepDir
 from tests.augment.caption.test_kill import REPOSITORY, noise_clips
 
@@ -59,10 +60,10 @@ def test_ctrl_c_ends_the_command_in_order_and_loses_nothing(
         num_kept = num_journalled(out)
     kept: dict[str, Any] = {}
     for unit_id in StepDir.open(str(out)).manifest.units:
-        kept |= finished(StepDir.open(str(out)), unit_id)
+        kept |= finished_captions(StepDir.open(str(out)), unit_id)
     subprocess.run(command, cwd=REPOSITORY, check=True, stderr=subprocess.DEVNULL)
     opened = StepDir.open(str(out))
-    ledger = opened.ledger(deep=True)
+    ledger = audit(opened, deep=True)
     assert (ledger.num_in, ledger.num_pending, ledger.exit_code) == (NUM_CLIPS, 0, 0)
     made: dict[str, Any] = {}
     for table in opened.tables(["caption_key", "raw_text"]):

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
+from mama_augment.core.store.audit import audit
 from mama_augment.core.store.step_dir import StepDir
 from tests.augment.tiny_models import make_llava
 from tests.augment.worlds import clip, write_clips
@@ -67,7 +68,7 @@ def test_killed_runs_end_as_an_undisturbed_one(
     for _ in range(num_kills):
         pace = rng.randint(1, num_clips // num_kills)
         num_fallen += run_and_kill(command("killed"), log, pace, rng.random() * 0.01)
-        assert StepDir.open(str(tmp_path / "killed")).ledger().holds
+        assert audit(StepDir.open(str(tmp_path / "killed"))).holds
     assert num_fallen >= num_kills * 3 // 4  # the last ones may find all work done
     subprocess.run(command("killed"), cwd=REPOSITORY, check=True, stderr=subprocess.DEVNULL)
     subprocess.run(command("calm"), cwd=REPOSITORY, check=True, stderr=subprocess.DEVNULL)
@@ -76,6 +77,6 @@ def test_killed_runs_end_as_an_undisturbed_one(
     assert len(begun) == num_clips
     assert sum(begun.values()) - num_clips <= in_flight * num_fallen
     killed, calm = StepDir.open(str(tmp_path / "killed")), StepDir.open(str(tmp_path / "calm"))
-    ledger = killed.ledger(deep=True)
+    ledger = audit(killed, deep=True)
     assert (ledger.num_in, ledger.num_pending, ledger.exit_code) == (num_clips, 0, 0)
     assert killed.input_fingerprint() == calm.input_fingerprint()  # the same bytes, unit by unit

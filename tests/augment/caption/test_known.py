@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from mama_augment.caption.engines.base import Completion
 from mama_augment.caption.known import TEXT_COLUMNS, CaptionIndex, FirstOf
+from mama_augment.core.manifest import Manifest
 from mama_augment.core.schema import CAPTIONS
 from mama_augment.core.store.files import Folder
-from mama_augment.core.store.records import Manifest
 from mama_augment.core.store.step_dir import StepDir
 from tests.augment.worlds import caption, write_captions
 

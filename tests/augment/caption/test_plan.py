@@ -21,13 +21,12 @@ from typer.testing import CliRunner
 from mama_augment.budget.plan_file import PlannedCaptions, read_plan
 from mama_augment.caption.engines import EngineConfig
 from mama_augment.caption.engines.base import SamplingConfig
-from mama_augment.caption.forecast import forecast
 from mama_augment.caption.requests import CaptionSettings
-from mama_augment.caption.step import CaptionRun
 from mama_augment.cli import app, main
 from mama_augment.core.errors import InputError
 from mama_augment.core.schema import PLAN
 from mama_augment.core.store import step_dir as store
+from mama_augment.core.store.audit import audit
 from mama_augment.core.store.files import Folder
 from mama_augment.core.store.step_dir import StepDir
 from mama_augment.runtime import RuntimeConfig
@@ -42,6 +41,7 @@ from tests.augment.caption.test_step import (
     texts,
 )
 from tests.augment.scripted_engine import Script
+from tests.augment.steps import CaptionRun, forecast_of
 from tests.augment.worlds import clip, write_clips
 
 NUM_CLIPS = 20
@@ -84,7 +84,7 @@ def test_each_clip_gets_what_the_plan_says_and_every_unit_is_committed(
     assert len(script.asked) == 4
     found = StepDir.open(str(out))
     assert dict(found.manifest.units) == {"00000": 6, "00001": 0, "00002": 4}
-    deep = found.ledger(deep=True)
+    deep = audit(found, deep=True)
     assert deep.holds
     assert (deep.num_in, deep.num_units, deep.num_units_pending) == (10, 3, 0)
 
@@ -102,7 +102,7 @@ def test_a_plan_without_captions_needs_no_engine(clips_dir: str, tmp_path: Path)
     ledger = caption(clips_dir, tmp_path / "out", start=script.start, settings=settings)
     assert (ledger.num_in, ledger.exit_code, ledger.num_units_pending) == (0, 0, 0)
     assert script.num_starts == 0
-    assert StepDir.open(str(tmp_path / "out")).ledger(deep=True).holds
+    assert audit(StepDir.open(str(tmp_path / "out")), deep=True).holds
 
 
 def test_clips_that_the_plan_does_not_name_get_none(clips_dir: str, tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def test_captions_of_a_unit_that_was_cut_short_are_not_asked_for_again(
             caption(clips_dir, out, settings=settings)
     finally:
         make_room()
-    ledger = StepDir.open(str(out)).ledger(deep=True)
+    ledger = audit(StepDir.open(str(out)), deep=True)
     assert ledger.holds
     assert (ledger.num_ok, ledger.num_pending) == (0, 10)
     script = Script()
@@ -223,7 +223,7 @@ def test_ray_follows_a_plan_to_the_same_bytes(
     assert files(tmp_path / "local") == files(ray)
     manifests = [(tmp_path / name / "manifest.json").read_bytes() for name in ("local", "ray")]
     assert manifests[0] == manifests[1]
-    assert StepDir.open(str(ray)).ledger(deep=True).holds
+    assert audit(StepDir.open(str(ray)), deep=True).holds
 
 
 def test_a_plan_for_other_clips_is_refused_by_name(clips_dir: str, tmp_path: Path) -> None:
@@ -301,19 +301,19 @@ def test_plans_are_read_from_uris_and_known_by_what_they_ask(counts: dict[str, i
 def test_the_dry_run_counts_what_the_plan_asks(clips_dir: str, tmp_path: Path) -> None:
     engine = EngineConfig(name="transformers", model="none", max_in_flight=4)
     settings = following(tmp_path / "p.parquet", COUNTS)
-    found = forecast(clips_dir, settings, engine)
+    found = forecast_of(clips_dir, settings, engine)
     assert (found.num_clips, found.num_captions, found.num_requests) == (4, 10, 4)
     assert found.num_output_tokens == 10 * SETTINGS.sampling.max_tokens
     script = Script()
-    found = forecast(clips_dir, settings, engine, with_sample=True, start_engine=script.start)
+    found = forecast_of(clips_dir, settings, engine, with_sample=True, start_engine=script.start)
     assert (found.num_output_tokens, found.num_prompt_tokens) == (10 * 7, 10 * 20)
     assert set(script.asked) == {"00000:0:0", "00000:5:0", "00000:6:0", "00002:1:0"}
     caption(clips_dir, tmp_path / "one", settings=settings)
     more = following(tmp_path / "more.parquet", COUNTS | {"c00": 4, "c01": 2})
-    found = forecast(clips_dir, more, engine, run=CaptionRun(reuse_uri=str(tmp_path / "one")))
+    found = forecast_of(clips_dir, more, engine, how=CaptionRun(reuse_uri=str(tmp_path / "one")))
     assert (found.num_captions, found.num_there, found.num_requests) == (13, 10, 2)
     nothing = following(tmp_path / "nothing.parquet", {"c00": 0})
-    found = forecast(clips_dir, nothing, engine, with_sample=True, start_engine=script.start)
+    found = forecast_of(clips_dir, nothing, engine, with_sample=True, start_engine=script.start)
     assert (found.num_clips, found.num_requests, found.is_measured) == (0, 0, False)
 
 

@@ -9,19 +9,19 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from mama_augment.balance.step import BalanceStep, run_step
+from mama_augment.balance.config import BalanceStep
 from mama_augment.caption.engines import EngineConfig
-from mama_augment.caption.forecast import forecast
-from mama_augment.caption.step import CaptionRun
 from mama_augment.cli import app
 from mama_augment.concepts import ConceptConfig
 from mama_augment.core.errors import InputError
 from mama_augment.core.schema import SPLITS
+from mama_augment.core.store.audit import audit
 from mama_augment.core.store.step_dir import StepDir
 from mama_augment.runtime import RuntimeConfig
 from tests.augment.caption.test_plan import following
 from tests.augment.caption.test_step import SETTINGS, caption, jpeg, rejects, texts
 from tests.augment.scripted_engine import Script
+from tests.augment.steps import CaptionRun, forecast_of, run_balance
 from tests.augment.worlds import clip, write_clips
 
 SPLIT_OF = {"c03": "val", "c07": "test", "c08": "meta", "c09": "train"} | {
@@ -52,7 +52,7 @@ def test_held_out_clips_get_no_caption_and_are_told_of(clips_dir: str, tmp_path:
     found = StepDir.open(str(out))
     assert dict(found.manifest.units) == {"00000": 12, "00001": 10, "00002": 0}
     assert found.manifest.left_out == {"split_reserved": 9}
-    assert found.ledger(deep=True).holds
+    assert audit(found, deep=True).holds
     told = CliRunner().invoke(app, ["status", str(out)])
     assert told.exit_code == 0
     assert "9 clips get no caption, split_reserved" in told.output
@@ -118,12 +118,12 @@ def test_a_directory_of_held_out_clips_alone_is_refused(tmp_path: Path) -> None:
 def test_the_dry_run_leaves_them_out_too(clips_dir: str, tmp_path: Path) -> None:
     engine = EngineConfig(name="transformers", model="none", max_in_flight=4)
     script = Script()
-    found = forecast(clips_dir, SETTINGS, engine, with_sample=True, start_engine=script.start)
+    found = forecast_of(clips_dir, SETTINGS, engine, with_sample=True, start_engine=script.start)
     assert (found.num_clips, found.num_captions, found.num_requests) == (11, 11, 11)
     assert found.left_out == {"split_reserved": 9}
     assert len(set(script.asked)) == 11
     caption(clips_dir, tmp_path / "one")
-    found = forecast(clips_dir, EVERY, engine, run=CaptionRun(reuse_uri=str(tmp_path / "one")))
+    found = forecast_of(clips_dir, EVERY, engine, how=CaptionRun(reuse_uri=str(tmp_path / "one")))
     assert (found.num_captions, found.num_there, found.left_out) == (20, 11, {})
 
 
@@ -135,7 +135,7 @@ def test_balance_makes_the_same_shards_without_them(clips_dir: str, tmp_path: Pa
     step = BalanceStep(concepts=concepts)
     for name in ("train", "every"):
         out = str(tmp_path / f"shards-{name}")
-        run_step(clips_dir, [str(tmp_path / name)], out, step, RuntimeConfig(num_workers=1))
+        run_balance(clips_dir, [str(tmp_path / name)], out, step, RuntimeConfig(num_workers=1))
     for split in SPLITS:
         shards = [
             [path.read_bytes() for path in sorted((tmp_path / out / split).glob("*.parquet"))]

@@ -17,17 +17,18 @@ import pytest
 from mama_augment.caption.engines import EngineConfig
 from mama_augment.caption.engines.base import EngineDiedError, SamplingConfig
 from mama_augment.caption.engines.supervised import StartEngine
-from mama_augment.caption.input.grid import GridLayout
+from mama_augment.caption.input.layout import GridLayout
 from mama_augment.caption.input.prompts import resolve
 from mama_augment.caption.requests import CaptionSettings
-from mama_augment.caption.step import CaptionRun, open_job, run_caption
 from mama_augment.core import schema
 from mama_augment.core.errors import InputError
-from mama_augment.core.store.ledger import Ledger
-from mama_augment.core.store.records import Manifest
+from mama_augment.core.ledger import Ledger
+from mama_augment.core.manifest import Manifest
+from mama_augment.core.store.audit import audit
 from mama_augment.core.store.step_dir import StepDir
 from mama_augment.runtime import RuntimeConfig
 from tests.augment.scripted_engine import Script, start_plain
+from tests.augment.steps import CaptionRun, open_job, run_caption
 from tests.augment.worlds import clip, write_clips
 
 SETTINGS = CaptionSettings(
@@ -287,7 +288,7 @@ def test_an_engine_that_only_dies_ends_the_run_and_the_next_one_continues(
     with pytest.raises(EngineDiedError, match=r"4 times in a row.*no device"):
         caption(clips_dir, out, start=dead.start)
     assert dead.num_starts == 4
-    ledger = StepDir.open(str(out)).ledger()
+    ledger = audit(StepDir.open(str(out)))
     assert (ledger.num_pending, ledger.holds, ledger.exit_code) == (NUM_CLIPS, True, 1)
     assert caption(clips_dir, out).exit_code == 0
 
@@ -324,7 +325,7 @@ def test_a_full_disk_stops_the_run_and_finished_captions_are_never_asked_for_aga
             caption(clips_dir, out)
     finally:
         make_room()
-    ledger = StepDir.open(str(out)).ledger()
+    ledger = audit(StepDir.open(str(out)))
     assert ledger.holds
     assert (ledger.num_ok, ledger.num_pending) == (7, NUM_CLIPS - 7)  # one unit, and 2 captions
     script = Script()
@@ -363,7 +364,7 @@ def test_a_unit_without_clips_is_committed_too(tmp_path: Path) -> None:
         step="keyframes", config={}, input_fingerprint="x", units=units, versions={}
     )
     source = StepDir.create_or_resume(str(tmp_path / "clips"), manifest)
-    from mama_augment.core.store.ledger import Reject
+    from mama_augment.core.ledger import Reject
 
     lost = Reject(id="a", step="keyframes", verdict="rejected", reason="x", message="m")
     source.commit("00000", None, [lost])

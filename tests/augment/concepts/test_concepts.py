@@ -16,9 +16,9 @@ from mama_augment.concepts.base import TextBatch
 from mama_augment.concepts.counting import FrequentCounter
 from mama_augment.concepts.embedding import fit_clusters
 from mama_augment.concepts.given import Given, fit_given
-from mama_augment.concepts.mining import mine_vocabulary, phrases
+from mama_augment.concepts.mining import phrases
 from mama_augment.concepts.topics import fit_topics
-from mama_augment.concepts.vocabulary import Entry, Vocabulary, read_vocabulary
+from mama_augment.concepts.vocabulary import Entry, Vocabulary, mine_vocabulary, read_vocabulary
 from mama_augment.concepts.words import content_words, words
 from mama_augment.core.errors import InputError
 from mama_augment.core.store.files import Folder

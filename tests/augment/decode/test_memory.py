@@ -15,7 +15,8 @@ from mama_augment.decode.config import LimitsConfig, Span
 from mama_augment.decode.luma import SAMPLE_SIZE, FlashFreeChange
 from mama_augment.decode.reader import ClipReader
 from mama_augment.decode.source import open_video
-from mama_augment.keyframes.choose import KeyFrameConfig, find_peaks, running_median
+from mama_augment.keyframes.strategies.choose import find_peaks, running_median
+from mama_augment.keyframes.strategies.config import KeyFrameConfig
 from tests.augment.numbered import write_numbered
 
 NUM_FRAMES = 4000

@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from mama_augment.cli import app
+from mama_augment.core.store.audit import audit
 from mama_augment.core.store.step_dir import StepDir
 from tests.augment.numbered import write_numbered
 
@@ -92,7 +93,7 @@ def test_damage_costs_the_damaged_file_only(tmp_path: Path) -> None:
         result = CliRunner().invoke(app, [*arguments, *limits])
         assert result.exit_code in (0, 1), result.output
         step_dir = StepDir.open(str(tmp_path / out))
-        ledger = step_dir.ledger(deep=True)
+        ledger = audit(step_dir, deep=True)
         assert ledger.holds
         assert ledger.num_in == num_damaged + len(GOOD_FILES)
         assert ledger.num_pending == 0

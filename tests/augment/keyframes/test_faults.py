@@ -12,12 +12,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from mama_augment.cli.caption import find_model
+from mama_augment.caption.config import AskConfig
 from mama_augment.core.errors import InputError
-from mama_augment.core.store.ledger import Reject
+from mama_augment.core.ledger import Reject
+from mama_augment.core.store.audit import audit
 from mama_augment.core.store.step_dir import StepDir
-from mama_augment.keyframes import cut_step as split
-from mama_augment.keyframes.choose import KeyFrameConfig
+from mama_augment.keyframes import cut_step
+from mama_augment.keyframes.strategies.config import KeyFrameConfig
 from tests.augment.keyframes.test_step import MAIN, REPOSITORY, files_of, run
 from tests.augment.numbered import write_numbered
 
@@ -34,7 +35,7 @@ def test_a_name_that_is_no_text_costs_its_file_only(tmp_path: Path) -> None:
     (videos / os.fsdecode(b"\xff.mp4")).write_bytes(path.read_bytes())
     result = run(videos, "--out", tmp_path / "out")
     assert result.exit_code == 0, result.output
-    ledger = StepDir.open(str(tmp_path / "out")).ledger(deep=True)
+    ledger = audit(StepDir.open(str(tmp_path / "out")), deep=True)
     assert (ledger.num_in, ledger.num_ok, ledger.num_rejected) == (2, 1, 1)
     (reject,) = rejects_of(tmp_path / "out")
     assert reject.reason == "bad_name"
@@ -58,14 +59,14 @@ def test_a_uri_that_cannot_be_opened_costs_its_row_only(
     (tmp_path / "m.csv").write_text(f"video\n{uri}\n{path}\n")
     result = run(tmp_path / "m.csv", "--out", tmp_path / "out", *more)
     assert result.exit_code == (1 if verdict == "failed" else 0), result.output
-    ledger = StepDir.open(str(tmp_path / "out")).ledger(deep=True)
+    ledger = audit(StepDir.open(str(tmp_path / "out")), deep=True)
     assert (ledger.num_in, ledger.num_ok, ledger.num_pending) == (2, 1, 0)
     (reject,) = rejects_of(tmp_path / "out")
     assert (reject.verdict, reject.reason) == (verdict, reason)
     assert words in reject.message
 
 
-def test_what_could_not_be_split_is_said_on_every_run_and_overwrite_splits_anew(
+def test_what_could_not_be_cut_is_said_on_every_run_and_overwrite_cuts_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     videos, out = tmp_path / "videos", tmp_path / "out"
@@ -77,13 +78,13 @@ def test_what_could_not_be_split_is_said_on_every_run_and_overwrite_splits_anew(
     (videos / "m.csv").write_text("\n".join(["video,clip_id", *(f"{r},{r}" for r in rows)]))
     monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
     log = tmp_path / "log"
-    monkeypatch.setenv("SPLIT_LOG", str(log))
-    whole_split = split.SPLIT
-    monkeypatch.setattr(split, "SPLIT", "tests.augment.isolated_functions:split_or_hang")
+    monkeypatch.setenv("CUT_LOG", str(log))
+    whole_cut = cut_step.CUT
+    monkeypatch.setattr(cut_step, "CUT", "tests.augment.isolated_functions:cut_or_hang")
     arguments = (videos / "m.csv", "--out", out, "--split-seconds", "1")
     result = run(*arguments, "--time-limit-seconds", "2")
     assert result.exit_code == 1, result.output  # gone.mp4
-    assert "2 of the videos could not be split" in result.output
+    assert "2 of the videos could not be cut" in result.output
     assert "gone.mp4 (missing" in result.output
     assert "hang.mp4 (timeout: killed after 2 seconds)" in result.output
     assert "--overwrite" in result.output
@@ -97,11 +98,11 @@ def test_what_could_not_be_split_is_said_on_every_run_and_overwrite_splits_anew(
         tables = StepDir.open(str(out)).tables(["clip_id"])
         return [clip_id for table in tables for clip_id in table["clip_id"].to_pylist()]
 
-    pieces = [f"first.mp4-000{number}" for number in range(3)]
-    assert clip_ids() == [*pieces, "hang.mp4"]
+    parts = [f"first.mp4-000{number}" for number in range(3)]
+    assert clip_ids() == [*parts, "hang.mp4"]
     again = run(*arguments)
-    assert "2 of the videos could not be split" in again.output
-    monkeypatch.setattr(split, "SPLIT", whole_split)
+    assert "2 of the videos could not be cut" in again.output
+    monkeypatch.setattr(cut_step, "CUT", whole_cut)
     (videos / "gone.mp4").write_bytes((videos / "first.mp4").read_bytes())
     result = run(*arguments, "--overwrite")
     assert result.exit_code == 0, result.output
@@ -109,9 +110,7 @@ def test_what_could_not_be_split_is_said_on_every_run_and_overwrite_splits_anew(
     assert len(clip_ids()) == 9
 
 
-def test_a_refused_directory_costs_no_split(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_refused_directory_costs_no_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_numbered(tmp_path / "v.mp4", 75, size=(96, 64))
     other = write_numbered(tmp_path / "w.mp4", 75, size=(96, 64))
     done, foreign = tmp_path / "done", tmp_path / "foreign"
@@ -119,9 +118,9 @@ def test_a_refused_directory_costs_no_split(
     foreign.mkdir()
     (foreign / "notes.txt").write_text("mine")
     before = files_of(done)
-    monkeypatch.setattr(split, "SPLIT", "no.such.module:function")
+    monkeypatch.setattr(cut_step, "CUT", "no.such.module:function")
     for arguments, words in (
-        ((path, "--out", done, "--split-seconds", "2"), "split_seconds was 1.0, now 2.0"),
+        ((path, "--out", done, "--split-seconds", "2"), "cut_seconds was 1.0, now 2.0"),
         ((other, "--out", done, "--split-seconds", "1"), "another input"),
         ((path, "--out", foreign, "--split-seconds", "1"), "is no step directory"),
     ):
@@ -220,7 +219,7 @@ def test_a_full_disk_stops_with_one_message_and_the_same_command_continues(tmp_p
     assert "Traceback" not in result.stderr
     assert "stopped: [Errno 27] File too large" in result.stderr
     assert "the same command continues" in result.stderr
-    ledger = StepDir.open(str(tmp_path / "out")).ledger(deep=True)
+    ledger = audit(StepDir.open(str(tmp_path / "out")), deep=True)
     assert (ledger.num_ok, ledger.num_pending) == (1, 1)
     assert command(videos, "--out", tmp_path / "out").returncode == 0
     assert command(videos, "--out", tmp_path / "whole").returncode == 0
@@ -230,4 +229,4 @@ def test_a_full_disk_stops_with_one_message_and_the_same_command_continues(tmp_p
 @pytest.mark.parametrize("picture_px", [0, 1_000_000])
 def test_a_grid_has_a_size_that_fits_into_memory(picture_px: int) -> None:
     with pytest.raises(InputError, match=rf"--picture-px is {picture_px}; allowed: 1 to 4096"):
-        find_model("llava-shapes", "transformers", picture_px, "")
+        AskConfig(picture_px=picture_px)

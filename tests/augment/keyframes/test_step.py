@@ -18,6 +18,7 @@ from typer.testing import CliRunner, Result
 
 from mama_augment.cli import app
 from mama_augment.core.schema import CLIPS
+from mama_augment.core.store.audit import audit
 from mama_augment.core.store.step_dir import StepDir
 from tests.augment.numbered import read_number, write_numbered
 
@@ -69,7 +70,7 @@ def test_rows_are_what_the_format_says(folder: Path, tmp_path: Path) -> None:
         assert [read_number(jpeg) for jpeg in row["frames"]] == row["frame_index"]
         assert np.allclose(row["frame_seconds"], np.array(row["frame_index"]) / 25)
         assert (row["width_px"], row["height_px"], row["strategy"]) == (96, 64, "peaks")
-    ledger = step_dir.ledger(deep=True)
+    ledger = audit(step_dir, deep=True)
     assert ledger.holds
     assert (ledger.num_in, ledger.num_ok, ledger.num_rejected) == (11, 10, 1)
     (reject,) = [r for rec in step_dir.records().values() for r in step_dir.read_rejects(rec)]
@@ -184,7 +185,7 @@ def test_a_clip_over_the_time_limit_fails_alone(
     result = run(videos, "--out", tmp_path / "out", "--time-limit-seconds", "2")
     assert result.exit_code == 1, result.output
     step_dir = StepDir.open(str(tmp_path / "out"))
-    ledger = step_dir.ledger()
+    ledger = audit(step_dir)
     assert (ledger.num_ok, ledger.num_failed) == (1, 1)
     rejects = [r for rec in step_dir.records().values() for r in step_dir.read_rejects(rec)]
     assert [(r.reason, r.attempts) for r in rejects] == [("timeout", 2)]
@@ -226,7 +227,7 @@ def test_the_main_process_never_loads_a_decoder(folder: Path, tmp_path: Path) ->
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
-def test_pieces_of_a_video_share_its_frames_and_lose_none(tmp_path: Path) -> None:
+def test_clips_of_a_video_share_its_frames_and_lose_none(tmp_path: Path) -> None:
     videos = tmp_path / "videos"
     videos.mkdir()
     write_numbered(videos / "long.mp4", 130)
@@ -238,14 +239,14 @@ def test_pieces_of_a_video_share_its_frames_and_lose_none(tmp_path: Path) -> Non
     assert run(*arguments).exit_code == 0
     table = pa.concat_tables(StepDir.open(str(tmp_path / "out")).tables()).to_pylist()
     by_id = {row["clip_id"]: row for row in table}
-    # 130 frames at 25 per second are 5.2 seconds; the rest of 1.2 is more than half a piece.
+    # 130 frames at 25 per second are 5.2 seconds; the rest of 1.2 is more than half a clip.
     assert list(by_id) == ["L-0000", "L-0001", "L-0002", "S"]
     assert [by_id[i]["num_frames"] for i in by_id] == [50, 50, 30, 30]
     assert [by_id[i]["start_seconds"] for i in by_id] == [None, 2.0, 4.0, None]
     assert [by_id[i]["texts"][0]["trusted"] for i in by_id] == [False, False, False, True]
     before = files_of(tmp_path / "out")
     (videos / "long.mp4").unlink()
-    assert run(*arguments).exit_code == 0, "the pieces are known; nothing is looked at again"
+    assert run(*arguments).exit_code == 0, "the clips are known; nothing is looked at again"
     assert files_of(tmp_path / "out") == before
 
 

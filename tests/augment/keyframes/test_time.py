@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from mama_augment.decode.errors import ClipError
-from mama_augment.keyframes.choose import STRATEGIES
+from mama_augment.keyframes.strategies import STRATEGIES
 from tests.augment.numbered import extract, numbered_picture, read_number, write_numbered
 
 NUM_FRAMES = 60

@@ -8,9 +8,9 @@ import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
+from mama_augment.balance.config import BalanceStep
 from mama_augment.balance.keep import BalanceConfig
 from mama_augment.balance.splits import SplitSizes
-from mama_augment.balance.step import BalanceStep, run_step
 from mama_augment.cli import app
 from mama_augment.concepts import ConceptConfig
 from mama_augment.core.errors import InputError
@@ -18,6 +18,7 @@ from mama_augment.core.schema import SHARDS
 from mama_augment.core.store.step_dir import StepDir
 from mama_augment.people.validate import validate
 from mama_augment.runtime import RuntimeConfig
+from tests.augment.steps import run_balance
 from tests.augment.worlds import clip, write_clips
 
 
@@ -34,7 +35,7 @@ def shards(tmp_path: Path) -> str:
         balance=BalanceConfig(cap=float("inf")),
         sizes=SplitSizes(meta=3, val=0, test=3),
     )
-    run_step(clips, [], str(tmp_path / "shards"), step, RuntimeConfig())
+    run_balance(clips, [], str(tmp_path / "shards"), step, RuntimeConfig())
     return str(tmp_path / "shards")
 
 
@@ -188,5 +189,5 @@ def test_a_rerun_restores_what_a_lost_concept_list_said(shards: str, tmp_path: P
         balance=BalanceConfig(cap=float("inf")),
         sizes=SplitSizes(meta=3, val=0, test=3),
     )
-    run_step(str(tmp_path / "clips"), [], shards, step, RuntimeConfig())
+    run_balance(str(tmp_path / "clips"), [], shards, step, RuntimeConfig())
     assert path.read_bytes() == sound

@@ -174,7 +174,7 @@ def test_words_unseen_and_texts_too_long_still_end_with_the_end() -> None:
 
 def test_leftovers_of_a_killed_balance_are_not_read(tmp_path: Path) -> None:
     """Only files that a commit record names count, where there are such records."""
-    from mama_augment.core.store.records import Manifest
+    from mama_augment.core.manifest import Manifest
     from mama_augment.core.store.step_dir import StepDir
     from mama_train.data.shards import split_files
 

@@ -116,11 +116,16 @@ def test_a_request_that_the_server_refuses_is_rejected_at_once(
     assert len(server.bodies) == 1
 
 
-def test_a_filtered_answer_is_rejected(server: Server) -> None:
-    server.behave = lambda body, number: says(body, finish="content_filter")
+@pytest.mark.parametrize(
+    ("finish", "reason"),
+    [("content_filter", "content_filter"), ("tool_calls", "ended_by_server")],
+)
+def test_a_filtered_answer_is_rejected(server: Server, finish: str, reason: str) -> None:
+    server.behave = lambda body, number: says(body, finish=finish)
     ((_, error),) = engine(server.base_url).generate(requests(1))
     assert isinstance(error, EngineError)
-    assert (error.verdict, error.reason) == ("rejected", "content_filter")
+    assert (error.verdict, error.reason) == ("rejected", reason)
+    assert repr(finish) in error.message
 
 
 @pytest.mark.parametrize("finish", [None, "abort"])

@@ -8,12 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mama_augment.caption.input.grid import (
-    GridLayout,
-    compose_grid,
-    decode_for_cell,
-    even_indices,
-)
+from mama_augment.caption.input.grid import compose_grid, decode_for_cell, even_indices
+from mama_augment.caption.input.layout import GridLayout
 from mama_augment.core.errors import InputError
 from mama_augment.core.shared.jpeg import BrokenFrameError, decode_jpeg
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mama_augment.caption.judge.verdict import REASONS, clean, is_looping, judge
+from mama_augment.caption.judge.verdict import clean, is_looping, judge
+from mama_augment.core.reasons import reasons_of
+
+REASONS = {reason.code for reason in reasons_of("caption") if reason.where == "rows"}
 
 
 @pytest.mark.parametrize(
@@ -53,6 +56,7 @@ TALK = (
 )
 
 
+@example("IMAGE CAPTION:")
 @given(st.text(max_size=200) | st.lists(st.sampled_from(TALK.split()), max_size=20).map(" ".join))
 def test_cleaning_twice_changes_nothing_more(raw: str) -> None:
     once = clean(raw)

@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 
 from mama_augment.cli import app
 from mama_augment.core.errors import InputError
+from mama_augment.core.store.audit import audit
 from mama_augment.core.store.lock import LOCK_NAME, locked
 from mama_augment.core.store.step_dir import StepDir
 from tests.augment.numbered import write_numbered
@@ -89,7 +90,7 @@ def test_a_second_run_is_refused_and_reading_is_not(
         assert part in second.stderr
     assert stuck.poll() is None
     assert len(list(out.glob("units/*.json"))) == 1
-    ledger = StepDir.open(str(out)).ledger(deep=True)
+    ledger = audit(StepDir.open(str(out)), deep=True)
     assert (ledger.num_ok, ledger.num_pending, ledger.problems) == (1, 2, ())
     status = CliRunner().invoke(app, ["status", str(out)])
     assert status.exit_code == 1, status.output

@@ -14,6 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from mama_augment.cli import app
+from mama_augment.core.store.audit import audit
 from mama_augment.core.store.files import Folder
 from mama_augment.core.store.step_dir import StepDir
 from tests.augment.numbered import write_numbered
@@ -85,11 +86,11 @@ def test_objects_in_objects_out(s3: pafs.S3FileSystem, tmp_path: Path) -> None:
         return result.exit_code
 
     assert run("s3://bucket/videos", "s3://bucket/folder") == 0
-    assert StepDir.open("s3://bucket/folder").ledger(deep=True).num_ok == 5
+    assert audit(StepDir.open("s3://bucket/folder"), deep=True).num_ok == 5
 
     out = "s3://bucket/out"
     assert run("s3://bucket/videos/manifest.csv", out) == 1
-    ledger = StepDir.open(out).ledger(deep=True)
+    ledger = audit(StepDir.open(out), deep=True)
     assert (ledger.num_ok, ledger.num_rejected, ledger.num_failed) == (5, 1, 1)
     # The failed object arrives; only it is fetched.
     Folder("s3://bucket/videos").write_bytes("gone.mp4", (local / "0.mp4").read_bytes())

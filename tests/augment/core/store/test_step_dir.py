@@ -13,8 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mama_augment.core.errors import InputError
-from mama_augment.core.store.ledger import Reject
-from mama_augment.core.store.records import Manifest, fingerprint
+from mama_augment.core.ledger import Reject
+from mama_augment.core.manifest import Manifest, fingerprint
+from mama_augment.core.store.audit import audit
 from mama_augment.core.store.step_dir import StepDir, parquet_bytes
 
 UNITS = {"00000": 3, "00001": 2}
@@ -49,7 +50,7 @@ def test_a_unit_counts_only_once_its_record_is_there(tmp_path: Path) -> None:
     assert step_dir.units_to_do() == ["00000", "00001"]
     step_dir.commit("00000", rows("a", "b"), [reject("c")])
     assert step_dir.units_to_do() == ["00001"]
-    ledger = step_dir.ledger(deep=True)
+    ledger = audit(step_dir, deep=True)
     assert (ledger.num_in, ledger.num_ok, ledger.num_rejected, ledger.num_pending) == (5, 2, 1, 2)
     assert ledger.holds
     assert ledger.exit_code == 1
@@ -65,7 +66,7 @@ def test_a_vanished_row_breaks_the_accounting(tmp_path: Path) -> None:
     step_dir = start(tmp_path / "out")
     record = step_dir.commit("00000", rows("a", "b", "c"))
     step_dir.commit("00001", rows("d", "e"))
-    assert step_dir.ledger().exit_code == 0
+    assert audit(step_dir).exit_code == 0
     assert record.data_file
     # Someone rewrites the file with one row fewer, and makes the record's size agree.
     shorter = parquet_bytes(rows("a", "b"))
@@ -73,7 +74,7 @@ def test_a_vanished_row_breaks_the_accounting(tmp_path: Path) -> None:
     record_path = tmp_path / "out/units/00000.json"
     content = json.loads(record_path.read_text()) | {"data_bytes": shorter.size}
     record_path.write_text(json.dumps(content))
-    ledger = step_dir.ledger()
+    ledger = audit(step_dir)
     assert not ledger.holds
     assert ledger.exit_code == 1
     assert any("00000" in problem for problem in ledger.problems)
@@ -86,7 +87,7 @@ def test_a_flipped_bit_is_found_by_the_deep_audit(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[8] ^= 1
     path.write_bytes(content)
-    assert any(str(record.data_file) in p for p in step_dir.ledger(deep=True).problems)
+    assert any(str(record.data_file) in p for p in audit(step_dir, deep=True).problems)
 
 
 @pytest.mark.parametrize("damage", ["truncate", "delete"])
@@ -99,7 +100,7 @@ def test_a_damaged_unit_is_pending_again(tmp_path: Path, damage: str) -> None:
     else:
         path.write_bytes(path.read_bytes()[:-1])
     assert step_dir.units_to_do() == ["00000", "00001"]
-    assert step_dir.ledger().num_pending == 5
+    assert audit(step_dir).num_pending == 5
 
 
 def test_leftovers_of_a_killed_run_are_removed_on_resume(tmp_path: Path) -> None:
@@ -149,11 +150,11 @@ def test_retry_replaces_a_unit_and_its_old_files(tmp_path: Path) -> None:
     step_dir = start(tmp_path / "out")
     step_dir.commit("00000", rows("a", "b"), [reject("c", "failed")])
     step_dir.commit("00001", rows("d", "e"))
-    assert step_dir.ledger().exit_code == 1
+    assert audit(step_dir).exit_code == 1
     assert step_dir.units_to_do() == []
     assert step_dir.units_to_do(retry_failed=True) == ["00000"]
     step_dir.commit("00000", rows("a", "b", "c"))
-    assert step_dir.ledger(deep=True).exit_code == 0
+    assert audit(step_dir, deep=True).exit_code == 0
     assert len(list((tmp_path / "out").glob("*.parquet"))) == 2
     assert not list((tmp_path / "out/rejects").iterdir())
 
@@ -179,7 +180,7 @@ def test_the_ledger_adds_up_after_any_history(
         ok = [f"{unit_id}-{i}" for i, o in enumerate(items) if o == "ok"]
         rejects = [reject(f"{unit_id}-{i}", o) for i, o in enumerate(items) if o != "ok"]
         step_dir.commit(unit_id, rows(*ok) if ok else None, rejects)
-    ledger = StepDir.open(str(out)).ledger(deep=True)
+    ledger = audit(StepDir.open(str(out)), deep=True)
     flat = [o for u in committed for o in outcomes[int(u)]]
     assert ledger.holds
     assert ledger.num_in == sum(units.values())

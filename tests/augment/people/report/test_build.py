@@ -13,13 +13,14 @@ import cv2
 import numpy as np
 import pytest
 
+from mama_augment.balance.config import BalanceStep
 from mama_augment.balance.keep import BalanceConfig
-from mama_augment.balance.step import BalanceStep, run_step
 from mama_augment.concepts import ConceptConfig
 from mama_augment.core.errors import InputError
 from mama_augment.core.shared.page import Section
 from mama_augment.people.report.build import build_report, sort_directories
 from mama_augment.runtime import RuntimeConfig
+from tests.augment.steps import run_balance
 from tests.augment.worlds import caption, clip, write_captions, write_clips
 
 
@@ -38,7 +39,7 @@ def directories(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str, str
     generated = write_captions(path / "captions", captions)
     vocabulary = ConceptConfig(assigner="vocabulary", vocabulary=str(path / "phrases.txt"))
     step = BalanceStep(concepts=vocabulary, balance=BalanceConfig(cap=30.0))
-    run_step(clips, [generated], str(path / "shards"), step, RuntimeConfig())
+    run_balance(clips, [generated], str(path / "shards"), step, RuntimeConfig())
     return clips, generated, str(path / "shards")
 
 
@@ -137,7 +138,7 @@ def test_texts_of_their_own_and_shared_wordings_are_counted_apart(tmp_path: Path
     texts += ["one bird", "two birds", "three birds"]
     clips = write_clips(tmp_path / "clips", [clip(f"c{i}", text) for i, text in enumerate(texts)])
     step = BalanceStep(balance=BalanceConfig(cap=float("inf")))
-    run_step(clips, [], str(tmp_path / "shards"), step, RuntimeConfig())
+    run_balance(clips, [], str(tmp_path / "shards"), step, RuntimeConfig())
     build_report(str(tmp_path / "r.html"), clips, [], str(tmp_path / "shards"))
     page = (tmp_path / "r.html").read_text()
     assert "3 of 17 training texts say what no other text says; the other 14 share 2 word" in page
@@ -158,7 +159,7 @@ def test_directories_that_do_not_belong_together_are_refused(
         build_report(out, clips, [captions, more], shards)
     again = str(tmp_path / "again")
     step = BalanceStep(balance=BalanceConfig(cap=30.0))
-    run_step(clips, [more, captions], again, step, RuntimeConfig())
+    run_balance(clips, [more, captions], again, step, RuntimeConfig())
     build_report(out, clips, [captions, more], again)
     assert Path(out).exists(), "captions may be given in any order"
 

@@ -11,6 +11,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from mama_augment.cli import app
+from mama_augment.core.store.audit import audit
 from mama_augment.core.store.step_dir import StepDir
 from mama_augment.people.report.contact_sheet import CELL_HEIGHT_PX, contact_sheet, pick_rows
 from tests.augment.numbered import write_numbered
@@ -39,7 +40,7 @@ def test_inspect_writes_a_sheet_and_says_what_is_there(
     with Image.open(clips / "contact_sheet.png") as sheet:
         assert sheet.height > 2 * CELL_HEIGHT_PX
     # The picture is no data file: the directory still adds up.
-    assert StepDir.open(str(clips)).ledger(deep=True).holds
+    assert audit(StepDir.open(str(clips)), deep=True).holds
 
 
 def test_rows_are_spread_over_all_units(clips: Path) -> None:

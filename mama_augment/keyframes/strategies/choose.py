@@ -8,54 +8,16 @@ the clip counts as a peak. Pure: arrays in, arrays out; nothing here decodes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
-from mama_augment.core.errors import InputError, check_positive
+from mama_augment.keyframes.strategies.config import KeyFrameConfig
 
 Array = npt.NDArray[np.float64]
 Segment = tuple[int, int]
 """A half-open range of frame indices that gives one key frame."""
-
-STRATEGIES = ("peaks", "packets", "iframes", "uniform", "auto")
-
-MOST_KEY_FRAMES = 1024
-"""A clip's pictures are one row, and lie in memory together."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class KeyFrameConfig:
-    """How many key frames a clip gets, and where shots are cut."""
-
-    num_frames: int = 12
-    """Q: key frames per clip; a clip with fewer frames gives all it has."""
-    strategy: str = "peaks"
-    """One of STRATEGIES."""
-    relative_threshold: float = 0.15
-    """A peak is at least this share of the clip's strongest."""
-    least_change: float = 3.0
-    """A peak changes the picture by at least this much above its surroundings (luma levels)."""
-    sample_fps: float | None = None
-    """`peaks` looks at so many frames a second only; None: at all."""
-    max_frames_scanned: int | None = None
-    """`peaks` looks at so many frames at most, evenly spread; None: at all."""
-    baseline_frames: int = 31
-    """Window of the running median that is taken for ordinary motion."""
-    least_shot_frames: int = 4
-    """Peaks are at least this far apart."""
-
-    def __post_init__(self) -> None:
-        for name in ("num_frames", "sample_fps", "max_frames_scanned"):
-            value = getattr(self, name)
-            if value is not None:
-                check_positive(f"--{name.replace('_', '-')}", value)
-        if self.num_frames > MOST_KEY_FRAMES:
-            raise InputError(f"--num-frames is {self.num_frames}; allowed: 1 to {MOST_KEY_FRAMES}")
-        if self.strategy not in STRATEGIES:
-            raise InputError(f"--strategy is {self.strategy!r}; allowed: {', '.join(STRATEGIES)}")
 
 
 def find_peaks(change_N: Array, config: KeyFrameConfig) -> list[int]:
@@ -115,7 +77,7 @@ def running_median(signal_N: Array, window: int) -> Array:
     return signal_N.copy() if half < 1 else median_filter(signal_N, 2 * half + 1, mode="mirror")
 
 
-def split_at_peaks(peaks: Sequence[int], num_frames: int, max_shots: int) -> list[Segment]:
+def cut_at_peaks(peaks: Sequence[int], num_frames: int, max_shots: int) -> list[Segment]:
     """The shots between the strongest peaks (`peaks` is sorted by strength), in time order."""
     starts = sorted(peaks[:max_shots])
     return list(zip(starts, [*starts[1:], num_frames], strict=True))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,8 +17,16 @@ import numpy.typing as npt
 
 from mama_augment.decode.luma import SAMPLE_SIZE, FlashFreeChange, sample_luma, sharpness
 from mama_augment.decode.picture import Frame, Scaler
-from mama_augment.decode.reader import IndexedFrame
-from mama_augment.keyframes.reservoir import Candidate, Reservoir, frame_bytes
+from mama_augment.decode.reader import DEFAULT_FPS, ClipReader, IndexedFrame
+from mama_augment.keyframes.strategies.choose import (
+    allot,
+    choose_candidates,
+    choose_scanned,
+    cut_at_peaks,
+    middles,
+)
+from mama_augment.keyframes.strategies.config import KeyFrameConfig
+from mama_augment.keyframes.strategies.reservoir import Candidate, Reservoir, frame_bytes
 
 BLOCK_FRAMES, BLOCK_BYTES = 16, 16 * 2**20
 """Frames are measured in blocks, which is cheaper; larger ones fall out of the caches."""
@@ -49,6 +57,35 @@ class Scan:
     def is_whole(self) -> bool:
         """Whether no frame of the clip was passed over."""
         return np.array_equal(self.frame_index, np.arange(len(self.frame_index)))
+
+    def best(self, peaks: Sequence[int], num_wanted: int) -> list[int]:
+        """Clip indices of one frame for each of `num_wanted` even parts of the shots between peaks.
+
+        A part without a candidate gives its middle, whose picture is still to be fetched.
+
+        Args:
+            peaks: positions among the scanned frames at which shots start, strongest first.
+        """
+        shots = cut_at_peaks(peaks, len(self.pts), num_wanted)
+        segments = allot(shots, num_wanted)
+        positions = np.array(sorted(self.candidates), np.int64)
+        scores = np.array([self.candidates[i].score for i in positions.tolist()])
+        picked = choose_candidates(segments, positions, scores)
+        places = zip(picked, middles(segments), strict=True)
+        return [self.frame_index[m if p is None else p] for p, m in places]
+
+
+def scan_clip(
+    reader: ClipReader, scaler: Scaler, config: KeyFrameConfig, *, num_wanted: int
+) -> Scan:
+    """Scan a clip, or as many of its frames as `config` has a scan look at.
+
+    num_wanted: how many frames are to be chosen, which decides how many candidates are kept.
+    """
+    sample = choose_scanned(reader.is_key, config, reader.info.fps or DEFAULT_FPS)
+    expected_frames = reader.num_indexed if sample is None else len(sample)
+    scanner = Scanner(scaler, expected_frames=expected_frames, num_wanted=num_wanted)
+    return scanner.run(reader.frames() if sample is None else reader.fetch(sample))
 
 
 class Scanner:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mama_augment.core.reasons import verdict_of
+
 
 @dataclass(frozen=True, kw_only=True)
 class Ledger:
@@ -47,3 +49,18 @@ class Reject:
 
     def __post_init__(self) -> None:
         assert self.verdict in ("rejected", "failed"), self.verdict
+
+    @classmethod
+    def of(cls, step: str, reason: str, *, id: str, message: str, attempts: int = 1) -> Reject:
+        """A new reject, for a registered reason of its step, which tells the verdict.
+
+        Those read from a directory are taken as they are: another version may have named others.
+        """
+        return cls(
+            id=id,
+            step=step,
+            verdict=verdict_of(step, reason),
+            reason=reason,
+            message=message,
+            attempts=attempts,
+        )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from mama_augment.keyframes.choose import Segment, allot, running_median
+from mama_augment.keyframes.strategies.choose import Segment, allot, running_median
 
 Array = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -68,7 +68,7 @@ def choose_by_packets(
     """One frame per segment, at small cost: intra frames where there are enough of them.
 
     Args:
-        shots: from `keyframes.split_at_peaks`.
+        shots: from `choose.cut_at_peaks`.
         cost_N: packets to decode for a frame, from the intra frame before it.
         num_wanted: how many distinct frames, if the clip has them.
     """

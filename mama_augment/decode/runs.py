@@ -1,4 +1,4 @@
-"""Which packets to decode for a few wanted frames: each needed group of pictures once, in order."""
+"""Runs of packets to decode for a few frames: each needed group of pictures once, in order."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ class Run:
     last: int
 
 
-def plan_fetch(
+def needed_runs(
     pts: npt.NDArray[np.int64], is_key: npt.NDArray[np.bool_], wanted: Iterable[int]
 ) -> list[Run]:
-    """The fewest packets that give the wanted frames.
+    """The fewest packets that give the wanted frames: runs in ascending order, none overlapping.
 
     Args:
-        pts, is_key: per packet in decode order.
-        wanted: packet positions.
+        pts: [packets], in decode order.
+        is_key: [packets], whether decoding can start there.
+        wanted: packet positions, in any order, repeats allowed.
 
     A frame needs its group from the key packet on, up to itself: references come first in decode
     order. A frame shown before the key frame that precedes it in decode order (a leading picture

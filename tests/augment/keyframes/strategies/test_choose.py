@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mama_augment.core.errors import InputError
-from mama_augment.decode.fetch_plan import plan_fetch
-from mama_augment.keyframes import choose as keyframes
-from mama_augment.keyframes.choose import KeyFrameConfig
-from mama_augment.keyframes.packet_signal import choose_by_packets, find_packet_peaks
+from mama_augment.decode.runs import needed_runs
+from mama_augment.keyframes.strategies import choose as keyframes
+from mama_augment.keyframes.strategies.config import KeyFrameConfig
+from mama_augment.keyframes.strategies.packet_signal import choose_by_packets, find_packet_peaks
 
 CONFIG = KeyFrameConfig()
 num_frames = st.integers(1, 400)
@@ -52,7 +52,7 @@ def test_a_still_clip_has_its_start_only() -> None:
 
 
 def test_more_peaks_than_wanted_keeps_the_strongest() -> None:
-    assert keyframes.split_at_peaks([0, 100, 250, 40], 300, 3) == [(0, 100), (100, 250), (250, 300)]
+    assert keyframes.cut_at_peaks([0, 100, 250, 40], 300, 3) == [(0, 100), (100, 250), (250, 300)]
 
 
 def test_what_is_left_goes_to_the_longest_shots_evenly() -> None:
@@ -68,7 +68,7 @@ def test_segments_are_exactly_as_many_as_asked_for(
 ) -> None:
     cuts = data.draw(st.lists(st.integers(1, max(1, length - 1)), max_size=30, unique=True))
     peaks = [0, *(cut for cut in cuts if cut < length)]
-    shots = keyframes.split_at_peaks(peaks, length, wanted)
+    shots = keyframes.cut_at_peaks(peaks, length, wanted)
     segments = keyframes.allot(shots, wanted)
     assert len(segments) == min(wanted, length)
     assert segments[0][0] == 0
@@ -112,7 +112,7 @@ def test_packets_are_exact_whatever_the_sizes(
         draw(st.booleans()),
     )
     peaks = find_packet_peaks(sizes, is_key, is_forward, least_distance=4)
-    shots = keyframes.split_at_peaks(peaks, length, wanted)
+    shots = keyframes.cut_at_peaks(peaks, length, wanted)
     cost = np.arange(length) - np.maximum.accumulate(np.where(is_key, np.arange(length), 0)) + 1
     chosen = choose_by_packets(shots, is_key, cost, wanted)
     assert len(set(chosen)) == min(length, wanted)
@@ -130,7 +130,7 @@ def test_packets_see_an_early_intra_frame_and_a_large_forward_frame() -> None:
     assert peaks == [0, 70, 45]
 
 
-class TestFetchPlan:
+class TestNeededRuns:
     """Groups of pictures as decoders see them."""
 
     @given(st.data())
@@ -139,7 +139,7 @@ class TestFetchPlan:
         is_key = np.array(data.draw(st.lists(st.booleans(), min_size=length, max_size=length)))
         is_key[0] = True
         wanted = data.draw(st.sets(st.integers(0, length - 1), min_size=1))
-        runs = plan_fetch(np.arange(length), is_key, wanted)
+        runs = needed_runs(np.arange(length), is_key, wanted)
         fed = [p for run in runs for p in range(run.first, run.last + 1)]
         assert len(fed) == len(set(fed)) <= length
         assert fed == sorted(fed)
@@ -151,9 +151,9 @@ class TestFetchPlan:
         # Decode order: I0 P3 B1 B2 | I6 B4 B5: the second group is open.
         pts = np.array([0, 3, 1, 2, 6, 4, 5])
         is_key = np.array([1, 0, 0, 0, 1, 0, 0], bool)
-        assert [(r.first, r.last) for r in plan_fetch(pts, is_key, [5])] == [(0, 5)]
-        assert [(r.first, r.last) for r in plan_fetch(pts, is_key, [4])] == [(4, 4)]
-        assert [(r.first, r.last) for r in plan_fetch(pts, is_key, [0, 4, 6])] == [(0, 6)]
+        assert [(r.first, r.last) for r in needed_runs(pts, is_key, [5])] == [(0, 5)]
+        assert [(r.first, r.last) for r in needed_runs(pts, is_key, [4])] == [(4, 4)]
+        assert [(r.first, r.last) for r in needed_runs(pts, is_key, [0, 4, 6])] == [(0, 6)]
 
 
 def test_candidates_are_taken_from_the_middle_of_their_segment_by_score() -> None:

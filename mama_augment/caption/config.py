@@ -1,0 +1,61 @@
+"""What a user asks of a captioner, before it is looked up; imports nothing heavy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from mama_augment.caption.engines.base import SamplingConfig
+from mama_augment.caption.input.layout import GridLayout
+from mama_augment.core.errors import InputError
+from mama_augment.core.fields import option
+
+MOST_PICTURE_PX = 4096
+"""A grid of this side takes 48 MB, and several are in memory at once."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AskConfig:
+    """Which model is shown what, what it is asked, and how often."""
+
+    model: str = "llava"
+    """llava (LLaVA-1.5-7B), llava-13b, llava-next, llava-onevision, qwen2.5-vl, qwen3-vl, internvl;
+    a hub id (owner/name); a local directory; llava-shapes (bundled, tiny, knows only the generated
+    shapes world)."""
+    grid: GridLayout = field(
+        default=GridLayout(), metadata=option(parse=lambda text: GridLayout.parse(text))
+    )
+    """Rows x columns of key frames in the picture."""
+    prompt: str = "process"
+    """process or order (the paper's), a text, or a file; a text may be a Jinja template over the
+    clip's columns."""
+    num_captions: int | None = field(
+        default=None, metadata=option("--num-captions", "-n", default_shown="1")
+    )
+    """Captions per clip."""
+    plan: str | None = None
+    """File or URI from `mama-augment plan`: it says how many captions each clip gets, in place of
+    --num-captions."""
+    every_split: bool = False
+    """Caption meta, val and test clips too. For whoever evaluates the captioner on them: `balance`
+    takes no generated caption there, so they are left out by default."""
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    seed: int = 0
+    """Another seed draws other captions."""
+    picture_px: int | None = None
+    """Side of the grid in pixels; by default what the model takes (336 for LLaVA-1.5 and for a
+    server)."""
+
+    def __post_init__(self) -> None:
+        if self.picture_px is not None and not 1 <= self.picture_px <= MOST_PICTURE_PX:
+            raise InputError(f"--picture-px is {self.picture_px}; allowed: 1 to {MOST_PICTURE_PX}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaptionRun:
+    """How to run the step: nothing here changes what a caption says."""
+
+    allow_partial: bool = False
+    """Caption what there is of unfinished clips."""
+    reuse_uri: str | None = field(default=None, metadata=option("--reuse"))
+    """Captions directory to copy from what fits: same frames, grid, prompt, model, sampling and
+    seed."""

@@ -1,0 +1,125 @@
+"""How every command runs a step and sums it up: one ledger, the same words, the same exit codes."""
+
+from __future__ import annotations
+
+import textwrap
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mama_augment.core.ledger import Ledger
+from mama_augment.core.reasons import reason_of
+from mama_augment.core.shared import say
+from mama_augment.core.step import Outcome, Runtime, Step, run
+from mama_augment.core.store.output import StepOutput
+from mama_augment.core.store.step_dir import StepDir
+
+EXAMPLE_CHARACTERS = 160
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """Whether what is there is continued."""
+
+    retry_failed: bool = False
+    """Try again what failed, and only that."""
+    overwrite: bool = False
+    """Discard what is in the output directory."""
+
+
+def run_step(
+    step: Step[StepDir], out: str, runtime: Runtime, config: RunConfig | None = None
+) -> Outcome:
+    """Run a step with progress on stderr, and print its ledger.
+
+    Raises:
+        EndedError: it ended early; what is kept is said in it.
+    """
+    config = config or RunConfig()
+    output = StepOutput(out, overwrite=config.overwrite)
+    with say.keeping(step.noun, out), say.terminal() as tell:
+        outcome = run(step, output, runtime, tell, retry_failed=config.retry_failed)
+    show_ledger(outcome.ledger, noun=step.noun, out=out, outcome=outcome)
+    show_left_out(outcome.manifest.left_out)
+    return outcome
+
+
+def show_ledger(ledger: Ledger, *, noun: str, out: str, outcome: Outcome | None = None) -> None:
+    """The ledger as a table, the rate of this run, where the output lies.
+
+    Without an outcome nothing was run, and no rate is shown.
+    """
+    counts = {
+        "in": ledger.num_in,
+        "ok": ledger.num_ok,
+        "rejected": ledger.num_rejected,
+        "failed": ledger.num_failed,
+        "pending": ledger.num_pending,
+    }
+    cells = {name: f"{number:,}" for name, number in counts.items()}
+    if outcome is not None:
+        rate = f"{outcome.num_done / max(outcome.seconds, 1e-9):,.1f} {noun}/s"
+        cells["rate"] = rate if outcome.num_done else "nothing to do"
+    say.table(f"mama-augment {ledger.step}", list(cells), [list(cells.values())], right="*")
+    # Below the table, where a long path is not folded and can be copied.
+    say.say(f"output: {out}")
+    for problem in ledger.problems:
+        say.tell(problem, "accounting")
+    if outcome is not None and ledger.num_rejected + ledger.num_failed:
+        say.tell(f"`mama-augment status {out}` says why items left.")
+    if ledger.num_failed:
+        say.tell("Some items failed; `--retry-failed` tries only those again.")
+    if ledger.num_pending:
+        say.tell("Some items are pending; the same command continues.")
+
+
+def ledger_fields(ledger: Ledger, out: str, outcome: Outcome | None = None) -> dict[str, Any]:
+    """The ledger as a script reads it (`--json`)."""
+    fields = {
+        "step": ledger.step,
+        "out": out,
+        "in": ledger.num_in,
+        "ok": ledger.num_ok,
+        "rejected": ledger.num_rejected,
+        "failed": ledger.num_failed,
+        "pending": ledger.num_pending,
+        "problems": list(ledger.problems),
+        "exit_code": ledger.exit_code,
+    }
+    if outcome is not None:
+        fields |= {"done": outcome.num_done, "seconds": round(outcome.seconds, 3)}
+        fields |= {"left_out": dict(outcome.manifest.left_out)}
+    return fields
+
+
+def finish(outcome: Outcome, out: str, **more: Any) -> int:
+    """Print the summary for scripts; returns the exit code."""
+    say.summary({**ledger_fields(outcome.ledger, out, outcome), **more})
+    return outcome.ledger.exit_code
+
+
+def show_reasons(
+    reasons: Counter[tuple[str, str]], examples: Mapping[tuple[str, str], str]
+) -> None:
+    """Why items left the flow: one line per verdict and reason, with one item as an example."""
+    if not reasons:
+        return
+    rows = [
+        (
+            verdict,
+            reason,
+            f"{num_items:,}",
+            textwrap.shorten(examples[verdict, reason], EXAMPLE_CHARACTERS, placeholder="…"),
+        )
+        for (verdict, reason), num_items in reasons.most_common()
+    ]
+    columns = ("verdict", "reason", "items", "for example")
+    say.table("why items left", columns, rows, right="items")
+
+
+def show_left_out(left_out: Mapping[str, int]) -> None:
+    """Clips that get no caption: they are not items of the step, and are named beside it."""
+    for reason, num_clips in left_out.items():
+        clips = "1 clip gets" if num_clips == 1 else f"{num_clips:,} clips get"
+        say.say(f"{clips} no caption, {reason}: {reason_of('caption', reason).text}")
