@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from mama_augment.concepts.base import TextBatch
 from mama_augment.core.draws import draw_bits
 
 _TEXT = pa.struct(
@@ -100,6 +101,15 @@ class Corpus:
         """The buckets of a stage, in the global order."""
         for bucket in range(self.num_buckets):
             yield read_clips(self.scratch / f"{stage}-{bucket:03d}.arrow")
+
+    def fit_batches(self) -> Iterator[TextBatch]:
+        """What an assigner is fitted on: all texts, and an empty one for each clip without any.
+
+        The empty text tells nothing, but the clip's label or vector may.
+        """
+        for clips in self.clips("joined"):
+            pairs = [(t, c.value) for c in clips for t in [t.text for t in c.kept()] or [""]]
+            yield TextBatch(texts=[t for t, _ in pairs], values=[v for _, v in pairs])
 
     def write(self, stage: str, bucket: int, clips: Sequence[ClipTexts]) -> None:
         writer = ClipWriter(self.scratch / f"{stage}-{bucket:03d}.arrow", self.schema)

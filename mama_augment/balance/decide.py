@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,13 +22,12 @@ from mama_augment.balance.repeats import Repeats
 from mama_augment.balance.selection import (
     assign_concepts,
     candidates,
-    fit_batch,
     settle_split,
     thin,
 )
 from mama_augment.balance.splits import CandidatePool, DrawnSplits, SplitSizes, draw_splits
 from mama_augment.balance.stats import ShardStats
-from mama_augment.concepts import ConceptAssigner, TextBatch, fit_assigner
+from mama_augment.concepts import ConceptAssigner, fit_assigner
 from mama_augment.concepts.column import concept_column
 from mama_augment.core.schema import HELD_OUT, SPLITS
 from mama_augment.core.store.step_dir import StepDir
@@ -75,7 +73,7 @@ def decide(
         column=concept_column(step.concepts),
     )
     on_phase(f"finding concepts ({step.concepts.assigner})")
-    assigner = fit_assigner(step.concepts, partial(_batches, corpus))
+    assigner = fit_assigner(step.concepts, corpus.fit_batches)
     names = list(assigner.names)
     on_phase("assigning concepts and drawing splits")
     drawn = _assign_and_draw(corpus, assigner, step.sizes)
@@ -124,11 +122,6 @@ def _settled(
             if repeats is not None and clip.split == "train":
                 repeats.thin(clip)
         yield clips
-
-
-def _batches(corpus: Corpus) -> Iterator[TextBatch]:
-    for clips in corpus.clips("joined"):
-        yield fit_batch(clips)
 
 
 def _assign_and_draw(corpus: Corpus, assigner: ConceptAssigner, sizes: SplitSizes) -> DrawnSplits:

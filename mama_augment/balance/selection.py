@@ -24,15 +24,6 @@ def text_batch(clips: Iterable[ClipTexts]) -> TextBatch:
     return TextBatch(texts=[t for t, _ in texts], values=[v for _, v in texts])
 
 
-def fit_batch(clips: Iterable[ClipTexts]) -> TextBatch:
-    """What an assigner is fitted on: as `text_batch`, and once each clip without a text.
-
-    The empty text tells nothing, but the clip's label or vector may.
-    """
-    pairs = [(text, clip.value) for clip in clips for text in [t.text for t in clip.kept()] or [""]]
-    return TextBatch(texts=[t for t, _ in pairs], values=[v for _, v in pairs])
-
-
 def assign_concepts(clips: Sequence[ClipTexts], assigner: ConceptAssigner) -> None:
     """Give every text that is still in its concept ids."""
     assigned = iter(assigner.assign(text_batch(clips)))

@@ -19,9 +19,8 @@ from mama_augment.concepts.histogram import spread
 from mama_augment.concepts.words import words
 from mama_augment.core.schema import HELD_OUT, SPLITS, is_generated
 from mama_augment.core.store.files import Folder
+from mama_augment.core.store.sidecars import CONCEPTS_NAME, STATS_NAME
 
-STATS_NAME = "stats.json"
-CONCEPTS_NAME = "concepts.json"
 CARD_NAME = "README.md"
 MAX_SHORT = 20
 """Concepts of a split that cannot be filled: so many are listed, all are counted."""

@@ -17,11 +17,12 @@ from typing import Any
 from mama_augment.balance import shards
 from mama_augment.balance.config import BalanceStep
 from mama_augment.balance.decide import Decisions, decide
-from mama_augment.balance.stats import CONCEPTS_NAME, STATS_NAME, write_sidecars
+from mama_augment.balance.stats import write_sidecars
 from mama_augment.core.manifest import Manifest, fingerprint, versions
 from mama_augment.core.step import Output, Stage, Teller
 from mama_augment.core.store.files import Folder
 from mama_augment.core.store.records import check_same
+from mama_augment.core.store.sidecars import CONCEPTS_NAME, STATS_NAME
 from mama_augment.core.store.step_dir import StepDir
 
 STEP = "balance"

@@ -12,7 +12,6 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +21,7 @@ import pyarrow.parquet as pq
 
 from mama_augment.balance.corpus import ClipTexts, Corpus
 from mama_augment.balance.gather import gather
-from mama_augment.balance.selection import assign_concepts, count_visits, fit_batch
+from mama_augment.balance.selection import assign_concepts, count_visits
 from mama_augment.budget.spend import BudgetConfig, Counts, Spending, main_concepts, spend
 from mama_augment.concepts import ConceptAssigner, ConceptConfig, TextBatch, fit_assigner
 from mama_augment.concepts.column import concept_column
@@ -93,7 +92,7 @@ def make_caption_plan(
         column = concept_column(concepts)
         corpus = gather(clips_dir, captions_dirs, scratch, seed=budget.seed, column=column)
         on_phase(f"finding concepts ({concepts.assigner})")
-        assigner = fit_assigner(concepts, partial(_batches, corpus))
+        assigner = fit_assigner(concepts, corpus.fit_batches)
         on_phase("counting")
         known = _count(corpus, assigner)
         if not len(known.concepts):
@@ -127,11 +126,6 @@ def write_plan(out: str, rows: Iterable[tuple[str, int, str]], scratch: Path) ->
             writer.write_table(pa.table(columns, schema=PLAN), row_group_size=ROWS_PER_GROUP)
     folder, name = output_file(out)
     folder.write_file(name, path)
-
-
-def _batches(corpus: Corpus) -> Iterator[TextBatch]:
-    for clips in corpus.clips("joined"):
-        yield fit_batch(clips)
 
 
 def _count(corpus: Corpus, assigner: ConceptAssigner) -> _Known:

@@ -14,7 +14,7 @@ from mama_augment.caption.identity import caption_key, draw_seed, frames_digest
 from mama_augment.caption.input.grid import (
     compose_grid,
     decode_for_cell,
-    spread,
+    even_indices,
 )
 from mama_augment.caption.input.layout import GridLayout
 from mama_augment.caption.input.prompts import Prompt, PromptRowError
@@ -174,7 +174,7 @@ def grid_of(frames: Sequence[bytes], settings: CaptionSettings) -> Image:
     layout = settings.grid
     cell_px = (settings.size_px[0] // layout.columns, settings.size_px[1] // layout.rows)
     images = []
-    for index in spread(len(frames), layout.num_cells):
+    for index in even_indices(len(frames), layout.num_cells):
         try:
             images.append(decode_for_cell(frames[index], cell_px))
         except BrokenFrameError as error:

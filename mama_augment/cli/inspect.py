@@ -22,8 +22,8 @@ class InspectCommand:
     """Where to write the contact sheet (PNG); by default contact_sheet.png in the directory."""
 
     def __call__(self) -> int:
-        from mama_augment.core.store.audit import reject_reasons
         from mama_augment.core.store.files import output_file
+        from mama_augment.core.store.rejects import count_reasons
         from mama_augment.core.store.step_dir import StepDir
         from mama_augment.people.report.clip_rows import show_clip_rows
         from mama_augment.people.report.contact_sheet import pick_rows, sheet_png
@@ -40,6 +40,6 @@ class InspectCommand:
             say.say(f"contact sheet: {sheet}")
         else:
             say.say("no clip has a row yet")
-        show_reasons(*reject_reasons(step_dir))
+        show_reasons(count_reasons(step_dir))
         say.summary({"directory": self.directory, "contact_sheet": sheet, "clips": len(rows)})
         return 0

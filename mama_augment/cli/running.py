@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +12,7 @@ from mama_augment.core.reasons import reason_of
 from mama_augment.core.shared import say
 from mama_augment.core.step import Outcome, Runtime, Step, run
 from mama_augment.core.store.output import StepOutput
+from mama_augment.core.store.rejects import ReasonCount
 from mama_augment.core.store.step_dir import StepDir
 
 EXAMPLE_CHARACTERS = 160
@@ -99,20 +99,18 @@ def finish(outcome: Outcome, out: str, **more: Any) -> int:
     return outcome.ledger.exit_code
 
 
-def show_reasons(
-    reasons: Counter[tuple[str, str]], examples: Mapping[tuple[str, str], str]
-) -> None:
+def show_reasons(reasons: Sequence[ReasonCount]) -> None:
     """Why items left the flow: one line per verdict and reason, with one item as an example."""
     if not reasons:
         return
     rows = [
         (
-            verdict,
-            reason,
-            f"{num_items:,}",
-            textwrap.shorten(examples[verdict, reason], EXAMPLE_CHARACTERS, placeholder="…"),
+            found.verdict,
+            found.reason,
+            f"{found.num_items:,}",
+            textwrap.shorten(": ".join(found.examples[0]), EXAMPLE_CHARACTERS, placeholder="…"),
         )
-        for (verdict, reason), num_items in reasons.most_common()
+        for found in reasons
     ]
     columns = ("verdict", "reason", "items", "for example")
     say.table("why items left", columns, rows, right=["items"])

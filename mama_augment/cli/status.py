@@ -19,22 +19,23 @@ class StatusCommand:
     """Also read every file and check its sha256."""
 
     def __call__(self) -> int:
-        from mama_augment.core.store.audit import audit, reject_reasons
+        from mama_augment.core.store.audit import audit
+        from mama_augment.core.store.rejects import count_reasons
         from mama_augment.core.store.step_dir import StepDir
 
         step_dir = StepDir.open(self.directory)
         ledger = audit(step_dir, deep=self.deep)
         show_ledger(ledger, noun="items", out=self.directory)
         show_left_out(step_dir.manifest.left_out)
-        reasons, examples = reject_reasons(step_dir)
-        show_reasons(reasons, examples)
+        reasons = count_reasons(step_dir)
+        show_reasons(reasons)
         say.summary(
             {
                 **ledger_fields(ledger, self.directory),
                 "left_out": dict(step_dir.manifest.left_out),
                 "reasons": [
-                    {"verdict": verdict, "reason": reason, "items": number}
-                    for (verdict, reason), number in reasons.most_common()
+                    {"verdict": r.verdict, "reason": r.reason, "items": r.num_items}
+                    for r in reasons
                 ],
             }
         )

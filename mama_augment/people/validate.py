@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -11,16 +10,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from mama_augment.balance.stats import CONCEPTS_NAME, STATS_NAME
 from mama_augment.core.draws import draw_bits, draw_unit
 from mama_augment.core.errors import DamagedError, InputError
 from mama_augment.core.schema import SHARDS, SPLITS
 from mama_augment.core.shared.jpeg import BrokenFrameError, decode_jpeg
 from mama_augment.core.store.audit import UNREADABLE, audit, pending_reasons
+from mama_augment.core.store.sidecars import CONCEPTS_NAME, STATS_NAME, read_sidecar
 from mama_augment.core.store.step_dir import StepDir
 
 MAX_PROBLEMS = 20
-AGAIN = "run the same `balance` again; it writes what is missing"
 
 
 @dataclass(kw_only=True)
@@ -81,20 +79,16 @@ def validate(shards: str, *, clips: str | None = None, num_decoded: int = 200) -
 
 def _check_sidecars(step_dir: StepDir, result: Validation) -> int | None:
     """The number of concepts, or None where concepts.json does not say it."""
-    contents: dict[str, Any] = {}
-    for name, kind in ((CONCEPTS_NAME, list), (STATS_NAME, dict)):
-        if not step_dir.folder.exists(name):
-            result.add(f"{name} is missing; {AGAIN}")
-            continue
+    num_concepts: int | None = None
+    for name in (CONCEPTS_NAME, STATS_NAME):
         try:
-            contents[name] = json.loads(step_dir.folder.read_bytes(name))
-        except ValueError as error:
-            result.add(f"{name}: no JSON ({error}); delete it and {AGAIN}")
+            content = read_sidecar(step_dir.folder, name)
+        except InputError as error:
+            result.add(str(error))
             continue
-        if not isinstance(contents[name], kind):
-            result.add(f"{name}: holds no {kind.__name__}; delete it and {AGAIN}")
-            del contents[name]
-    return len(contents[CONCEPTS_NAME]) if CONCEPTS_NAME in contents else None
+        if name == CONCEPTS_NAME:
+            num_concepts = len(content)
+    return num_concepts
 
 
 def _tables(step_dir: StepDir, result: Validation) -> Iterator[tuple[str, pa.Table]]:

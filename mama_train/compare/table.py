@@ -64,6 +64,7 @@ def chart(summary: Summary, measure: str) -> str:
             axes.scatter(found.values, [place] * len(found.values), s=14, color=GREY)
             axes.errorbar(found.mean, place, xerr=found.half_width, fmt="o", color=BLUE, capsize=4)
         axes.set_yticks(range(len(summary)), list(summary))
+        axes.margins(y=0.2)
         axes.invert_yaxis()
         axes.set_xlabel(measure)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +11,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from mama_augment.core import manifest
 from mama_augment.core.errors import InputError
 from mama_augment.core.schema import GENERATED_PREFIX, SPLITS
-from mama_augment.core.store import step_dir as store
 from mama_augment.core.store.files import Folder
+from mama_augment.core.store.sidecars import CONCEPTS_NAME, read_sidecar
 from mama_augment.core.store.step_dir import MANIFEST_NAME, StepDir
 from mama_train.data.config import Sources
 
@@ -108,15 +108,13 @@ def split_files(folder: Folder, split: str) -> list[str]:
 def fingerprint(uri: str) -> str:
     """Changes when files of the shards are added, removed or of another size."""
     folder = Folder(uri)
-    return store.fingerprint({split: folder.sizes_bytes(split) for split in SPLITS})
+    return manifest.fingerprint({split: folder.sizes_bytes(split) for split in SPLITS})
 
 
 def read_concepts(uri: str) -> list[dict[str, Any]]:
     """`concepts.json`: id, name, num_before, num_after of each concept; empty when absent."""
     folder = Folder(uri)
-    if not folder.exists("concepts.json"):
-        return []
-    return json.loads(folder.read_bytes("concepts.json"))
+    return read_sidecar(folder, CONCEPTS_NAME) if folder.exists(CONCEPTS_NAME) else []
 
 
 def _check_columns(file: pq.ParquetFile, name: str) -> None:

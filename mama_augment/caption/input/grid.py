@@ -84,7 +84,7 @@ def decode_for_cell(encoded: bytes, cell_px: tuple[int, int]) -> Image:
     return decode_jpeg(encoded, lambda w, h: max(w / cell_px[0], h / cell_px[1]) / 2)
 
 
-def spread(num_items: int, num_wanted: int) -> list[int]:
+def even_indices(num_items: int, num_wanted: int) -> list[int]:
     """At most `num_wanted` indices of `num_items`, evenly spread, first and last included.
 
     For a clip that has more key frames than the grid has cells.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Iterator
 
 import pyarrow as pa
@@ -57,29 +56,6 @@ def audit(step_dir: StepDir, *, deep: bool = False) -> Ledger:
         num_units_pending=num_units_pending,
         problems=tuple(problems),
     )
-
-
-def reject_reasons(
-    step_dir: StepDir,
-) -> tuple[Counter[tuple[str, str]], dict[tuple[str, str], str]]:
-    """How many items left by (verdict, reason), and one `id: message` of each as an example."""
-    reasons: Counter[tuple[str, str]] = Counter()
-    examples: dict[tuple[str, str], str] = {}
-    for record in step_dir.records().values():
-        for reject in step_dir.read_rejects(record):
-            key = (reject.verdict, reject.reason)
-            reasons[key] += 1
-            examples.setdefault(key, f"{reject.id}: {reject.message}")
-        columns = ["clip_id", "caption_index", "status", "reason", "raw_text"]
-        table = step_dir.read_data(record, columns) if step_dir.rows.holds_rejected else None
-        if table is not None and record.num_rejected:
-            for row in table.to_pylist():
-                if row["status"] == "rejected":
-                    key = ("rejected", row["reason"])
-                    reasons[key] += 1
-                    item = f"{row['clip_id']}#{row['caption_index']}: {row['raw_text']!r}"
-                    examples.setdefault(key, item)
-    return reasons, examples
 
 
 def pending_reasons(step_dir: StepDir) -> Iterator[str]:

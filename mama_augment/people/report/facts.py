@@ -2,34 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow.compute as pc
 
-from mama_augment.balance.stats import CONCEPTS_NAME, STATS_NAME
-from mama_augment.core.ledger import Ledger, Reject
+from mama_augment.core.ledger import Ledger
 from mama_augment.core.schema import SPLITS
 from mama_augment.core.store.audit import audit
+from mama_augment.core.store.rejects import ReasonCount, count_reasons
+from mama_augment.core.store.sidecars import CONCEPTS_NAME, STATS_NAME, read_sidecar
 from mama_augment.core.store.step_dir import StepDir
-from mama_augment.people.report.origin import check_origin, read_sidecar
-
-NUM_EXAMPLES = 3
-MAX_EXAMPLE_CHARACTERS = 200
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReasonCount:
-    """Why items left a step, with a few of them."""
-
-    step: str
-    verdict: str
-    reason: str
-    num_items: int
-    examples: tuple[tuple[str, str], ...]
-    """(id, message) pairs."""
+from mama_augment.people.report.origin import check_origin
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +78,7 @@ def collect(clips: str, captions: Sequence[str], shards: str) -> Facts:
     clips_dir = StepDir.open(clips, step="keyframes")
     captions_dirs = tuple(StepDir.open(uri, step="caption") for uri in captions)
     shards_dir = StepDir.open(shards, step="balance")
-    stats = read_sidecar(shards_dir, STATS_NAME)
+    stats = read_sidecar(shards_dir.folder, STATS_NAME)
     check_origin(clips_dir, captions_dirs, shards_dir, stats)
     steps = [(clips, clips_dir), *zip(captions, captions_dirs, strict=True), (shards, shards_dir)]
     videos: set[str] = set()
@@ -106,12 +91,12 @@ def collect(clips: str, captions: Sequence[str], shards: str) -> Facts:
         captions_dirs=captions_dirs,
         shards_dir=shards_dir,
         ledgers=tuple((uri, audit(step_dir)) for uri, step_dir in steps),
-        reasons=tuple(reason for _, step_dir in steps for reason in reasons_of(step_dir)),
+        reasons=tuple(reason for _, step_dir in steps for reason in count_reasons(step_dir)),
         costs=tuple(cost_of(uri, d) for uri, d in zip(captions, captions_dirs, strict=True)),
         num_videos=len(videos),
         num_given_texts=num_texts,
         stats=stats,
-        concepts=read_sidecar(shards_dir, CONCEPTS_NAME),
+        concepts=read_sidecar(shards_dir.folder, CONCEPTS_NAME),
     )
 
 
@@ -135,42 +120,3 @@ def cost_of(uri: str, captions_dir: StepDir) -> Cost:
         num_prompt_tokens=num_prompt,
         num_output_tokens=num_output,
     )
-
-
-def reasons_of(step_dir: StepDir) -> list[ReasonCount]:
-    """Every reason of a step, the most frequent first."""
-    counts: Counter[tuple[str, str]] = Counter()
-    examples: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
-    for reject in _rejects(step_dir):
-        key = reject.verdict, reject.reason
-        counts[key] += 1
-        if len(examples[key]) < NUM_EXAMPLES:
-            examples[key].append((reject.id, reject.message[:MAX_EXAMPLE_CHARACTERS]))
-    return [
-        ReasonCount(
-            step=step_dir.step,
-            verdict=key[0],
-            reason=key[1],
-            num_items=number,
-            examples=tuple(examples[key]),
-        )
-        for key, number in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    ]
-
-
-def _rejects(step_dir: StepDir) -> Iterator[Reject]:
-    """Rejects of every unit, rejected rows of a captions table among them."""
-    columns = ["clip_id", "caption_index", "status", "reason", "raw_text"]
-    for record in step_dir.records().values():
-        yield from step_dir.read_rejects(record)
-        if step_dir.step != "caption" or (table := step_dir.read_data(record, columns)) is None:
-            continue
-        for row in table.to_pylist():
-            if row["status"] == "rejected":
-                yield Reject(
-                    id=f"{row['clip_id']}#{row['caption_index']}",
-                    step=step_dir.step,
-                    verdict="rejected",
-                    reason=row["reason"] or "unknown",
-                    message=row["raw_text"] or "(the model said nothing)",
-                )

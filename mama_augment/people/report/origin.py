@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -58,19 +57,3 @@ def _misfits(
         yield f"it holds captions ({', '.join(generated)}), and no captions are given"
     if captions_dirs and not generated:
         yield "it holds no generated captions, and captions are given"
-
-
-def read_sidecar(shards_dir: StepDir, name: str) -> Any:
-    """The JSON that `balance` writes beside the shards.
-
-    Raises:
-        InputError: it is missing or damaged.
-    """
-    path = f"{shards_dir.folder.uri.rstrip('/')}/{name}"
-    again = "run the same `mama-augment balance` again; it writes what is missing"
-    if not shards_dir.folder.exists(name):
-        raise InputError(f"{path!r} is missing; {again}")
-    try:
-        return json.loads(shards_dir.folder.read_bytes(name))
-    except ValueError as error:
-        raise InputError(f"{path!r} is damaged ({error}); delete it and {again}") from error

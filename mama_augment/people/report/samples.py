@@ -9,7 +9,7 @@ from typing import Any
 
 import cv2
 
-from mama_augment.caption.input.grid import compose_grid, spread
+from mama_augment.caption.input.grid import compose_grid, even_indices
 from mama_augment.core.draws import draw_bits
 from mama_augment.core.schema import is_generated
 from mama_augment.core.shared.jpeg import BrokenFrameError, Image, decode_jpeg
@@ -104,7 +104,7 @@ def _frames(shards_dir: StepDir, clip_ids: set[str]) -> dict[str, list[bytes]]:
 
 def grid_uri(frames: Sequence[bytes]) -> str:
     """The frames of a clip as one JPEG in a data: URI."""
-    picked = [frames[i] for i in spread(len(frames), GRID_ROWS * GRID_COLUMNS)]
+    picked = [frames[i] for i in even_indices(len(frames), GRID_ROWS * GRID_COLUMNS)]
     images = [image for data in picked if (image := _decoded(data)) is not None]
     if not images:
         return ""

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mama_augment.caption.input.grid import compose_grid, decode_for_cell, spread
+from mama_augment.caption.input.grid import compose_grid, decode_for_cell, even_indices
 from mama_augment.caption.input.layout import GridLayout
 from mama_augment.core.errors import InputError
 from mama_augment.core.shared.jpeg import BrokenFrameError, decode_jpeg
@@ -83,7 +83,7 @@ def test_a_layout_reads_and_prints_alike() -> None:
 
 @given(st.integers(1, 300), st.integers(1, 40))
 def test_spread_indices_are_distinct_sorted_and_inside(num_items: int, num_wanted: int) -> None:
-    indices = spread(num_items, num_wanted)
+    indices = even_indices(num_items, num_wanted)
     assert len(indices) == min(num_items, num_wanted)
     assert indices == sorted(set(indices))
     assert indices[0] >= 0
