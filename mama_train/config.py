@@ -29,7 +29,7 @@ FREE_TO_CHANGE = ("out", "device", "num_workers", "cache_bytes", "shards")
 
 @checked
 class TrainConfig:
-    """What `mama-train run` does. docs/training.md says when to change what."""
+    """What `mama-train run` does. docs/train-run.md says when to change what."""
 
     shards: str = field(metadata=option(positional=True))
     """The output of `mama-augment balance`."""
