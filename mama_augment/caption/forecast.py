@@ -105,7 +105,7 @@ def forecast(
 
 
 def check_speed(tokens_per_second: float | None) -> None:
-    """Refuse what is no speed.
+    """Refuse what is not a speed.
 
     Raises:
         InputError: zero, negative, or no number.

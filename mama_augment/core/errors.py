@@ -19,7 +19,7 @@ class DamagedError(InputError):
 
 
 def check_positive(option: str, value: float) -> None:
-    """Refuse what is no finite number above 0.
+    """Refuse what is not a finite number above 0.
 
     Raises:
         InputError: naming the option.

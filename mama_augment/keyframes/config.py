@@ -55,7 +55,7 @@ class WorkConfig:
     num_attempts: int = field(default=2, metadata=option(hidden=True))
     """A clip whose process dies or passes a limit is tried this often before it has failed."""
     clips_per_process: int = field(default=500, metadata=option(hidden=True))
-    """A decoding process is replaced after so many clips, because decoders leak."""
+    """A decoding process is replaced after this many clips, because decoders leak."""
 
     def __post_init__(self) -> None:
         for name in ("clips_per_unit", "num_attempts", "clips_per_process"):

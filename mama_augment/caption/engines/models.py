@@ -180,7 +180,7 @@ def revision_of(directory: Path) -> str:
     for path in sorted(p for p in absolute.rglob("*") if p.is_file()):
         name = path.relative_to(absolute)
         if any(part.startswith(".") for part in name.parts) or name.suffix == ".md":
-            continue  # what is said about a model is no part of it
+            continue  # what is said about a model is not part of it
         digest.update(f"{name.as_posix()}\0{path.stat().st_size}\0".encode())
         digest.update(_content_digest(path))
     return digest.hexdigest()[:16]

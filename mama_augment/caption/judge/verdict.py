@@ -97,7 +97,7 @@ class Verdict:
 def judge(raw_text: str, *, prompt: str = "", finish_reason: str = "stop") -> Verdict:
     """Clean a caption, then accept or reject it.
 
-    Reasons, first match: `empty` (no letters), `garbled` (bytes that are no text), `echo` (the
+    Reasons, first match: `empty` (no letters), `garbled` (bytes that are not text), `echo` (the
     prompt itself), `refusal`, `looping` (a phrase over and over), `truncated` (max_tokens ended
     it).
     """
