@@ -73,7 +73,7 @@ def test_keyframes_and_balance_run_without_torch(module: str) -> None:
 
 @pytest.mark.parametrize("command", ["mama_augment.cli", "mama_train.cli"])
 def test_help_starts_without_heavy_libraries(command: str) -> None:
-    heavy = "torch ray vllm av cv2 sklearn transformers matplotlib scipy".split()
+    heavy = ["torch", "ray", "vllm", "av", "cv2", "sklearn", "transformers", "matplotlib", "scipy"]
     code = f"import {command}, sys; print([m for m in {heavy!r} if m in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (result.stdout.strip(), result.returncode) == ("[]", 0), result.stderr
