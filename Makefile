@@ -23,7 +23,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	touch $@
 
 demo: $(VENV)/installed  ## the main job on a generated world, a few minutes on two cores
-	$(BIN)/python pipelines/shapes_cpu.py --out $(DEMO_OUT) $(DEMO_FLAGS)
+	$(BIN)/mama-augment demo --out $(DEMO_OUT) $(DEMO_FLAGS)
 
 test: lint  ## lint, types and the fast tests
 	$(PYTEST) -m 'not slow and not vllm'

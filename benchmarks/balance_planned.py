@@ -39,6 +39,7 @@ import pyarrow.parquet as pq
 from mama_augment.concepts.histogram import effective_number
 from mama_augment.core.draws import draw_bits
 from mama_augment.core.manifest import Manifest
+from mama_augment.core.schema import is_generated
 from mama_augment.core.store.step_dir import StepDir
 
 HUMAN_SHARE = 0.2
@@ -130,7 +131,7 @@ def describe(out: Path, arm: Arm) -> dict[str, Any]:
                 continue
             visits[concept[row["clip_id"]]] += len(row["captions"])
             for caption in row["captions"]:
-                human = not caption["source"].startswith("generated:")
+                human = not is_generated(caption["source"])
                 num_human += human
                 num_wrong += human and str(truth[row["clip_id"]]).lower() == "true"
     total = visits.total()
@@ -155,7 +156,7 @@ def train_one(out: Path, arm: Arm, seed: int, steps: int) -> dict[str, Any]:
             return metrics
     torch.set_num_threads(1)
     shards = str(out / "shards" / arm.name)
-    config = TrainConfig(
+    config = TrainConfig.of(
         shards=shards,
         out=str(run_dir),
         steps=steps,

@@ -31,9 +31,10 @@ import pyarrow.parquet as pq
 import torch
 
 from mama_augment.core.schema import SHARDS
+from mama_train.data.config import DataConfig
 from mama_train.data.frames import choose_frames, decode_frames
-from mama_train.data.loader import Loader, LoaderConfig, Position
-from mama_train.data.shards import read_index
+from mama_train.data.index import read_index
+from mama_train.data.loader import Loader, Position
 from mama_train.models.base import FrameSpec
 from mama_train.models.tokenizer import TextTokenizer
 
@@ -93,9 +94,15 @@ def write_data(folder: Path, num_clips: int) -> None:
 
 def from_shards(folder: Path, workers: int, tokenizer: TextTokenizer) -> Iterator[Any]:
     index = read_index(str(folder / "shards"), "train")
-    config = LoaderConfig(batch_size=BATCH, num_workers=workers, window_clips=4 * CLIPS_PER_FILE)
-    loader = Loader(index, SPEC, tokenizer, {}, config, cache_bytes=0)
-    return (batch for _, batch in islice(loader.batches(), len(loader.plan(0))))
+    data = DataConfig(
+        batch_size=BATCH,
+        num_workers=workers,
+        window_clips=4 * CLIPS_PER_FILE,
+        augment=0.0,
+        cache_bytes=0,
+    )
+    loader = Loader(index, SPEC, tokenizer, {}, data, seed=0)
+    return (batch for _, batch in islice(loader.batches(), len(loader.epoch(0))))
 
 
 def from_tars(folder: Path, workers: int, tokenizer: TextTokenizer) -> Iterator[Any]:
@@ -129,7 +136,7 @@ def clips_per_second(batches: Iterator[Any]) -> float:
 
 
 def resume_seconds(folder: Path, num_rows: int, tokenizer: TextTokenizer) -> dict[str, float]:
-    """Write a million-row split, then time index, plan and first batch from the middle."""
+    """Write a million-row split, then time its index, and order and first batch from the middle."""
     (folder / "many/train").mkdir(parents=True)
     tiny = cv2.imencode(".jpg", np.zeros((16, 16, 3), np.uint8))[1].tobytes()
     block = [row("", [tiny], f"a clip of kind {i}") for i in range(10_000)]
@@ -142,11 +149,12 @@ def resume_seconds(folder: Path, num_rows: int, tokenizer: TextTokenizer) -> dic
     started = time.perf_counter()
     index = read_index(str(folder / "many"), "train")
     indexed = time.perf_counter()
-    loader = Loader(index, SPEC, tokenizer, {}, LoaderConfig(batch_size=256), cache_bytes=0)
+    data = DataConfig(batch_size=256, augment=0.0, cache_bytes=0)
+    loader = Loader(index, SPEC, tokenizer, {}, data, seed=0)
     middle = Position(epoch=3, batch=num_rows // 256 // 2)
     next(loader.batches(middle))
     done = time.perf_counter()
-    return {"index": indexed - started, "plan and first batch": done - indexed}
+    return {"index": indexed - started, "order and first batch": done - indexed}
 
 
 def main() -> None:

@@ -24,11 +24,11 @@ from torch import Tensor
 
 from mama_train.data.batch import Batch
 from mama_train.models.clip_vip import ClipVip, ClipVipConfig, TowerConfig
-from mama_train.objective.losses import MarginLoss
-from mama_train.objective.meta import adamw_step, meta_gradient
+from mama_train.objective.config import MarginLoss, Weighting
+from mama_train.objective.meta import VirtualStep, adamw_step, meta_gradient
 from mama_train.objective.objective import Objective, exact_attention
 from mama_train.objective.unrolled import unrolled_meta_gradient
-from mama_train.objective.weighting import Weighting, WeightNet
+from mama_train.objective.weighting import Weigher, WeightNet
 
 METHODS = ("plain", "exact", "lagged", "amortised", "double-backward")
 AMORTISED_EVERY = 4
@@ -71,16 +71,12 @@ class Bench:
         autocast = torch.bfloat16 if precision == "bf16" else None
         self.objective = Objective(self.model, MarginLoss(), autocast=autocast)
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-5)
-        self.net = WeightNet().to(self.device)
-        self.weighting = Weighting()
+        self.weigh = Weigher(weighting=Weighting(), net=WeightNet().to(self.device))
         self.batches = [random_batch(config, batch, seed, self.device) for seed in (1, 2)]
         self.small_meta = first_rows(self.batches[1], batch // 4)
         self.upper = self.model.upper_names(max(1, layers // 4))
         self.autocast = autocast
         self.count = 0
-
-    def weigh(self, loss_B: Tensor) -> Tensor:
-        return self.weighting.weights_B(loss_B, net=self.net)
 
     def apply(self, gradient: dict[str, Tensor]) -> None:
         for name, parameter in self.model.named_parameters():
@@ -90,18 +86,18 @@ class Bench:
     def meta(
         self, encoded: Any, meta_batch: Batch, names: list[str] | None = None, keep: bool = True
     ) -> Any:
-        named = self.objective.parameters()
         return meta_gradient(
             self.objective,
             encoded,
             meta_batch,
-            self.net,
             self.weigh,
-            lr=1e-5,
-            virtual_step=adamw_step(self.optimizer, named),
-            names=names,
+            self.virtual_step(names),
             keep_gradient=keep,
         )
+
+    def virtual_step(self, names: list[str] | None = None) -> VirtualStep:
+        update = adamw_step(self.optimizer, self.objective.parameters())
+        return VirtualStep(lr=1e-5, update=update, names=names)
 
     def step(self, method: str) -> None:
         batch, meta_batch = self.batches
@@ -135,13 +131,7 @@ class Bench:
         device_type = self.device.type
         with torch.autocast(device_type, torch.bfloat16, enabled=self.autocast is not None):
             _, _, loss_B = unrolled_meta_gradient(
-                self.objective,
-                batch,
-                meta_batch,
-                self.net,
-                self.weigh,
-                lr=1e-5,
-                virtual_step=adamw_step(self.optimizer, named),
+                self.objective, batch, meta_batch, self.weigh, self.virtual_step()
             )
         weight_B = self.weigh(loss_B).detach()
         grads = torch.autograd.grad((weight_B * loss_B).sum(), list(named.values()))

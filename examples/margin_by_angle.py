@@ -9,13 +9,14 @@ import math
 
 import torch
 
+from mama_train.objective.config import MarginLoss
 from mama_train.objective.losses import margin_cosine
 
 
 def pull(angle_radians: float, margin: float) -> float:
     """|d cos([λ - μ]₊) / dλ|: how strongly a positive pair at angle λ is drawn together."""
     angle = torch.tensor(angle_radians, dtype=torch.float64, requires_grad=True)
-    margin_cosine(torch.cos(angle), margin=margin).backward()
+    margin_cosine(torch.cos(angle), MarginLoss(margin=margin)).backward()
     assert angle.grad is not None
     return abs(float(angle.grad))
 

@@ -6,35 +6,36 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
 from mama_augment.core.errors import InputError
-from mama_augment.core.schema import SPLITS
+from mama_augment.core.shared import say
 from mama_augment.core.store.files import whole
 from mama_train import ranks
 from mama_train.compare.arms import read_comparison, run_comparison, summarise
-from mama_train.compare.table import terminal_table, write_comparison
+from mama_train.compare.table import show_comparison, write_comparison
 from mama_train.config import TrainConfig
-from mama_train.data.loader import BatchSource
-from mama_train.data.shards import read_concepts, read_index
+from mama_train.data.index import read_concepts
+from mama_train.data.loader import BatchSource, open_split
+from mama_train.measure.config import Measured
 from mama_train.measure.evaluate import embedding_table, evaluate
 from mama_train.models.base import DualEncoder
-from mama_train.models.build import build_from_checkpoint
+from mama_train.models.config import ModelConfig
 from mama_train.report.page import write_report
-from mama_train.run.checkpoint import find_checkpoint, save_model
+from mama_train.run.checkpoint import load_model, save_model
+from mama_train.run.device import torch_device
 from mama_train.run.history import write_json
 from mama_train.run.loop import train
 from mama_train.run.watch import TensorBoard, Terminal, Watch, Watches, WeightsAndBiases
 
 
-def run_training(config: TrainConfig, *, resume: bool, overwrite: bool) -> None:
+def run_training(config: TrainConfig, *, resume: bool, overwrite: bool) -> int:
     """Train, write the report, print the summary."""
     watch = _LateWatch(config)
-    result = train(config, resume=resume, overwrite=overwrite, watch=watch)
-    if ranks.is_first():
-        report = write_report(Path(result.out))
-        print_summary(result.metrics, out=result.out, report=report)
+    with say.keeping("checkpoints", config.out, "the same command with --resume"):
+        result = train(config, resume=resume, overwrite=overwrite, watch=watch)
+        if ranks.is_first():
+            report = write_report(Path(result.out))
+            show_summary(result.metrics, out=result.out, report=report)
+    return 0
 
 
 class _LateWatch(Watches):
@@ -43,15 +44,15 @@ class _LateWatch(Watches):
     def __init__(self, config: TrainConfig) -> None:
         super().__init__([Terminal()] if ranks.is_first() else [])
         self.config = config
-        if config.wandb:
+        if config.watch.wandb:
             WeightsAndBiases.package()  # before the run folder is made
 
     def begin(self, first_step: int, num_steps: int) -> None:
         run = self.config.run_folder()
         more: list[Watch] = []
-        if ranks.is_first() and self.config.tensorboard:
+        if ranks.is_first() and self.config.watch.tensorboard:
             more.append(TensorBoard(run))
-        if ranks.is_first() and self.config.wandb:
+        if ranks.is_first() and self.config.watch.wandb:
             more.append(WeightsAndBiases(run, self.config.to_json()))
         if not ranks.is_first():
             self.watches.clear()
@@ -59,65 +60,60 @@ class _LateWatch(Watches):
         super().begin(first_step, num_steps)
 
 
-def print_summary(metrics: dict[str, Any], *, out: str, report: Path | None) -> None:
+def show_summary(metrics: dict[str, Any], *, out: str, report: Path | None) -> None:
     """Retrieval on the test split (val where there is none), speed, and where things lie."""
     found = {s: metrics[s] for s in ("test", "val") if metrics.get(s)}
-    console = Console()
     if found:
-        first = dict([next(iter(found.items()))])
-        console.print(retrieval_table("mama-train run", first))
-    console.print(
+        show_retrieval("mama-train run", dict([next(iter(found.items()))]))
+    say.say(
         f"{metrics['num_steps']:,} steps in {metrics['seconds']:.1f} s, "
         f"{metrics['samples_per_second']:,.0f} samples/s; weights {metrics['weights']}; "
-        f"checkpoint of step {metrics['best_step']}",
-        highlight=False,
+        f"checkpoint of step {metrics['best_step']}"
     )
-    console.print(f"model   {out}/checkpoints/best", highlight=False, soft_wrap=True)
+    say.say(f"model   {out}/checkpoints/best")
     if report is not None:
-        console.print(f"report  {report}", highlight=False, soft_wrap=True)
+        say.say(f"report  {report}")
+    say.summary({**metrics, "out": out, "report": report and str(report)})
 
 
-def retrieval_table(
+COLUMNS = ("split", "direction", "R@1 %", "R@5 %", "R@10 %", "MdR", "MnR", "queries")
+
+
+def show_retrieval(
     title: str, metrics: dict[str, dict[str, Any]], *, dual_softmax: bool = False
-) -> Table:
+) -> None:
     """Both directions of each split's metrics."""
-    table = Table(title=title, title_justify="left")
-    columns = ("split", "direction", "R@1 %", "R@5 %", "R@10 %", "MdR", "MnR", "queries")
-    for column in columns:
-        table.add_column(column, justify="left" if column in columns[:2] else "right")
     directions = ["text_to_video", "video_to_text"]
     if dual_softmax:
         directions += [f"{d}_dual_softmax" for d in directions]
-    for split, of_split in metrics.items():
-        for direction in directions:
-            found = of_split[direction]
-            table.add_row(
-                split,
-                direction.replace("_", " "),
-                *(f"{found[k]:.1f}" for k in ("R@1", "R@5", "R@10")),
-                f"{found['MdR']:g}",
-                f"{found['MnR']:.1f}",
-                f"{found['num_queries']:,}",
-            )
-    return table
+    rows = [
+        (
+            split,
+            direction.replace("_", " "),
+            *(f"{found[k]:.1f}" for k in ("R@1", "R@5", "R@10")),
+            f"{found['MdR']:g}",
+            f"{found['MnR']:.1f}",
+            f"{found['num_queries']:,}",
+        )
+        for split, of_split in metrics.items()
+        for direction in directions
+        for found in (of_split[direction],)
+    ]
+    say.table(title, COLUMNS, rows, right=COLUMNS[2:])
 
 
-def open_checkpoint(
-    path: str, shards: str, split: str, *, num_frames: int | None, device: str
-) -> tuple[DualEncoder, BatchSource]:
+def open_checkpoint(where: Measured) -> tuple[DualEncoder, BatchSource]:
     """A checkpoint's model and a split of shards, decoded as that model wants.
 
     Raises:
         InputError: no checkpoint there, no such device, or the split has no captions.
     """
-    # These settings are a run's: checked as there.
-    torch_device = TrainConfig(shards=shards, device=device, num_frames=num_frames).torch_device()
-    model, tokenizer = build_from_checkpoint(find_checkpoint(path), num_frames=num_frames)
-    index = read_index(shards, split)
-    if index.num_captions == 0:
-        raise InputError(f"{shards!r} holds no {split} split; allowed: {', '.join(SPLITS)}")
-    model.to(torch_device).eval()
-    return model, BatchSource(index, model.frame_spec, tokenizer, {}, cache=False)
+    ModelConfig(num_frames=where.num_frames)  # checked as a run's
+    device = torch_device(where.device)
+    model, tokenizer = load_model(where.checkpoint, num_frames=where.num_frames)
+    clips = open_split(where.shards, where.split, model.frame_spec, tokenizer)
+    model.to(device).eval()
+    return model, clips
 
 
 def _file_to_write(out: str) -> Path:
@@ -135,69 +131,69 @@ def _check_folders(folder: Path, out: str) -> None:
             raise InputError(f"--out {out!r}: {str(above)!r} is a file; give another --out")
 
 
-def run_eval(
-    path: str, shards: str, split: str, *, num_frames: int | None, device: str, out: str | None
-) -> None:
+def run_eval(where: Measured, out: str | None) -> int:
     """Print (and with `out` write) the retrieval metrics of a checkpoint on a split."""
     target = None if out is None else _file_to_write(out)
-    model, clips = open_checkpoint(path, shards, split, num_frames=num_frames, device=device)
-    metrics = evaluate(model, clips, read_concepts(shards))
-    table = retrieval_table("mama-train eval", {split: metrics}, dual_softmax=True)
-    Console().print(table)
+    model, clips = open_checkpoint(where)
+    metrics = evaluate(model, clips, read_concepts(where.shards))
+    show_retrieval("mama-train eval", {where.split: metrics}, dual_softmax=True)
     if target is not None:
         write_json(target, metrics)
-        Console().print(f"metrics  {out}", highlight=False, soft_wrap=True)
+        say.say(f"metrics  {out}")
+    say.summary({"split": where.split, **metrics})
+    return 0
 
 
-def run_embed(
-    path: str, shards: str, split: str, *, num_frames: int | None, device: str, out: str
-) -> None:
+def run_embed(where: Measured, out: str) -> int:
     """Write one Parquet row per clip and per caption with its embedding."""
     import pyarrow.parquet as pq
 
     target = _file_to_write(out)
-    model, clips = open_checkpoint(path, shards, split, num_frames=num_frames, device=device)
+    model, clips = open_checkpoint(where)
     table = embedding_table(model, clips)
     with whole(target) as temporary:
         pq.write_table(table, temporary, compression="zstd")
-    Console().print(
-        f"{table.num_rows:,} embeddings of {model.embed_dim} dimensions  {out}",
-        highlight=False,
-        soft_wrap=True,
-    )
+    say.say(f"{table.num_rows:,} embeddings of {model.embed_dim} dimensions  {out}")
+    say.summary({"embeddings": table.num_rows, "dimensions": model.embed_dim, "out": out})
+    return 0
 
 
-def run_export(path: str, *, out: str, overwrite: bool) -> None:
+def run_export(path: str, *, out: str, overwrite: bool) -> int:
     """Write a checkpoint's model alone: weights, config, tokenizer."""
     target = Path(out)
     _check_folders(target, out)
     if target.exists() and any(target.iterdir()) and not overwrite:
         raise InputError(f"{out!r} is not empty; give another --out or --overwrite")
-    model, tokenizer = build_from_checkpoint(find_checkpoint(path))
+    model, tokenizer = load_model(path)
     save_model(target, model, tokenizer, published=True)
-    Console().print(f"model  {out}", highlight=False, soft_wrap=True)
+    say.say(f"model  {out}")
+    say.summary({"model": out})
+    return 0
 
 
-def run_compare(file: str, *, out: str, jobs: int) -> None:
+def run_compare(file: str, *, out: str, jobs: int) -> int:
     """Run every arm with every seed; print and write the table."""
     comparison = read_comparison(file)
     folder = Path(out)
-    console = Console()
 
     def on_run(arm: str, seed: int, metrics: dict[str, Any]) -> None:
         found = (metrics["test"] or {}).get("text_to_video", {}).get("R@1")
         shown = "no test split" if found is None else f"t→v R@1 {found:.1f} %"
-        console.print(f"{arm}, seed {seed}: {shown}, {metrics['seconds']:.0f} s", highlight=False)
+        say.say(f"{arm}, seed {seed}: {shown}, {metrics['seconds']:.0f} s")
 
-    results = run_comparison(comparison, folder, jobs=jobs, on_run=on_run)
-    summary = summarise(results, comparison.baseline)
-    if not all(summary.values()):
-        raise InputError(f"{comparison.shards!r} holds no test split to compare on")
-    words: dict[str, Any] = {"num_seeds": len(comparison.seeds), "baseline": comparison.baseline}
-    console.print(terminal_table(summary, **words))
-    write_comparison(folder / "comparison.html", summary, **words)
-    write_json(
-        folder / "comparison.json",
-        {a: {m: asdict(e) for m, e in of_arm.items()} for a, of_arm in summary.items()},
-    )
-    console.print(f"report  {folder / 'comparison.html'}", highlight=False, soft_wrap=True)
+    with say.keeping("runs", out):
+        results = run_comparison(comparison, folder, jobs=jobs, on_run=on_run)
+        summary = summarise(results, comparison.baseline)
+        if not all(summary.values()):
+            raise InputError(f"{comparison.shards!r} holds no test split to compare on")
+        words: dict[str, Any] = {
+            "num_seeds": len(comparison.seeds),
+            "baseline": comparison.baseline,
+        }
+        show_comparison(summary, **words)
+        write_comparison(folder / "comparison.html", summary, **words)
+        found = {a: {m: asdict(e) for m, e in of_arm.items()} for a, of_arm in summary.items()}
+        write_json(folder / "comparison.json", found)
+    say.say(f"report  {folder / 'comparison.html'}")
+    say.summary({"arms": found, "report": str(folder / "comparison.html")})
+    return 0

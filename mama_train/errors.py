@@ -1,5 +1,9 @@
 """What ends a run besides a user's mistake."""
 
+from __future__ import annotations
 
-class NonFiniteLossError(RuntimeError):
-    """The run cannot go on: its loss, or a gradient of it, is no number any more."""
+from mama_augment.core.errors import StoppedError
+
+
+class NonFiniteLossError(StoppedError):
+    """The run cannot go on: its loss, or a gradient of it, is not a finite number any more."""

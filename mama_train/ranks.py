@@ -24,14 +24,17 @@ def start(device: torch.device) -> None:
 
 
 def rank() -> int:
+    """This process's number, from 0."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
 def world() -> int:
+    """How many processes train together."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def is_first() -> bool:
+    """Whether this is the process that writes files and talks."""
     return rank() == 0
 
 
@@ -84,5 +87,6 @@ def any_rank(flag: bool, device: torch.device) -> bool:
 
 
 def barrier() -> None:
+    """Wait for all processes."""
     if world() > 1:
         dist.barrier()

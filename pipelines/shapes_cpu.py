@@ -103,7 +103,7 @@ def train_one(out: Path, arm: Arm, seed: int, steps: int) -> dict[str, Any]:
         if metrics["num_steps"] == steps:
             return metrics
     torch.set_num_threads(1)
-    config = TrainConfig(
+    config = TrainConfig.of(
         shards=str(out / "shards"),
         out=str(run_dir),
         steps=steps,

@@ -132,6 +132,7 @@ class ClipWriter:
 
 
 def read_clips(path: Path) -> list[ClipTexts]:
+    """All clips of a file that `ClipWriter` wrote, in its order."""
     # Column by column: a dict per nested row would take several times as long.
     table = read_stream(path).combine_chunks()
     lists = table["texts"].chunk(0) if table.num_rows else pa.array([], pa.list_(_TEXT))

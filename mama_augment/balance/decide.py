@@ -52,7 +52,18 @@ def decide(
     scratch: Path,
     on_phase: Callable[[str], None],
 ) -> Decisions:
-    """Decide about every text; `rows-<unit>.arrow` in `scratch` holds each unit's clips."""
+    """Decide about every text; `rows-<unit>.arrow` in `scratch` holds each unit's clips.
+
+    Algorithm, each step a pass over the buckets of the corpus:
+        1. Join clips and captions, in the seeded order; blank and doubled texts leave.
+        2. Fit the concept assigner on the texts, in as many passes as it takes.
+        3. Assign concepts; collect trusted candidates, and draw the held-out splits from them.
+        4. Settle each clip's split; count repeats among training texts, and visits per concept.
+        5. With a limit on repeats, count visits again without the texts beyond it.
+        6. From the visits: the cap and each concept's probability. Thin training texts by them,
+           and count what is left.
+        7. Cut each split's rows into units of about one size, and write each unit's clips.
+    """
     on_phase("joining clips and captions")
     corpus = gather(
         clips_dir,

@@ -20,7 +20,7 @@ from mama_augment.balance.corpus import ClipTexts, Corpus, Text, read_stream, vi
 from mama_augment.concepts.column import ConceptColumn
 from mama_augment.core.draws import draw_bits
 from mama_augment.core.errors import InputError
-from mama_augment.core.schema import SPLITS
+from mama_augment.core.schema import GENERATED_PREFIX, SPLITS
 from mama_augment.core.store.step_dir import StepDir
 
 TEXTS_PER_BUCKET = 40_000
@@ -146,7 +146,7 @@ def _join(clip_rows: list[dict[str, Any]], caption_rows: list[dict[str, Any]]) -
         # A caption of a clip that is not there still has to be accounted for.
         orphan = ClipTexts(row["order"], row["clip_id"], "", None, None, [])
         clip = clips.setdefault(row["clip_id"], orphan)
-        _add(clip, text=row["text"], source=f"generated:{row['model']}", trusted=False)
+        _add(clip, text=row["text"], source=f"{GENERATED_PREFIX}{row['model']}", trusted=False)
         if not clip.video:
             clip.texts[-1].reason = "no_clip"
     return sorted(clips.values(), key=lambda clip: (clip.order, clip.clip_id))

@@ -178,7 +178,19 @@ def draw_splits(
 
 
 def _draw_one(free: Sequence[Candidate], size: int, num_concepts: int) -> list[Candidate]:
-    """`size` candidates, as even over concepts as they allow."""
+    """`size` candidates, as even over concepts as they allow.
+
+    Algorithm:
+        1. Stack each concept's candidates, the lowest hash on top. Those without a concept have a
+           stack of their own, whose turn comes when every other has `size` rows or is empty.
+        2. Take the concept with the fewest rows; rows that came with other concepts' candidates
+           are counted first (its entry in the queue is then put back with the true number).
+        3. Choose the top of its stack, passing over what is chosen already. An empty stack leaves
+           the queue for good.
+        4. When a video is chosen for the first time, its other candidates go on top of their
+           stacks: they could serve in no other split.
+        5. Count a row for every concept of the chosen one, and go back to 2.
+    """
     by_concept: dict[int, list[Candidate]] = defaultdict(list)
     by_video: dict[str, list[Candidate]] = defaultdict(list)
     # The number after the last concept stands for "none": used when nothing else is left.

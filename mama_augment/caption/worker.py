@@ -40,6 +40,20 @@ class _Unit:
     rejects: dict[tuple[int, int], Reject] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, kw_only=True)
+class CaptionWork:
+    """What a worker is told: what to caption and how, from where to where; picklable."""
+
+    clips_uri: str
+    out_uri: str
+    settings: CaptionSettings
+    engine: EngineConfig
+    start_engine: StartEngine = make_engine
+    groups: Mapping[str, Sequence[str]]
+    """The units that are one stream, by the group's name."""
+    reuse_uri: str | None = None
+
+
 class CaptionWorker:
     """A UnitWorker that is handed groups of units, so that the engine never waits.
 
@@ -48,27 +62,17 @@ class CaptionWorker:
     again (after its worker died) is not redone.
     """
 
-    def __init__(
-        self,
-        *,
-        clips_uri: str,
-        out_uri: str,
-        settings: CaptionSettings,
-        engine: EngineConfig,
-        start_engine: StartEngine = make_engine,
-        groups: Mapping[str, Sequence[str]],
-        reuse_uri: str | None = None,
-        on_caption: Callable[[], None] | None = None,
-    ) -> None:
-        self.clips = StepDir.open(clips_uri, step="keyframes")
-        self.out = StepDir.open(out_uri, step="caption")
-        self.settings = settings
-        self.groups = groups
+    def __init__(self, work: CaptionWork, on_caption: Callable[[], None] | None = None) -> None:
+        """on_caption: called after each caption, where the worker shares the caller's process."""
+        self.clips = StepDir.open(work.clips_uri, step="keyframes")
+        self.out = StepDir.open(work.out_uri, step="caption")
+        self.settings = work.settings
+        self.groups = work.groups
         self.on_caption = on_caption
         self.reusable: Known = (
-            CaptionIndex(StepDir.open(reuse_uri, step="caption")) if reuse_uri else {}
+            CaptionIndex(StepDir.open(work.reuse_uri, step="caption")) if work.reuse_uri else {}
         )
-        self._engine = SupervisedEngine(engine, start_engine)  # starts on first use
+        self._engine = SupervisedEngine(work.engine, work.start_engine)  # starts on first use
         self._lock = threading.Lock()
         self._units: dict[str, _Unit] = {}
         self._asked: dict[str, tuple[Prepared, CaptionRequest, int]] = {}
@@ -125,10 +129,10 @@ class CaptionWorker:
             self._commit_if_done(unit_id)
         if not num_open:
             return  # a plan, or the splits, want nothing of the whole unit
-        source = self.clips.record(unit_id)
-        assert source is not None, f"unit {unit_id} is not committed"
-        numbers = captions_of_unit(self.clips, source, self.settings)
-        yield from read_clips(self.clips, source, numbers, known, self.settings)
+        source = self.clips.unit(unit_id)
+        assert source is not None, f"unit {unit_id} has no rows"
+        numbers = captions_of_unit(source, self.settings)
+        yield from read_clips(source, numbers, known, self.settings)
 
     def _record_settled(self, prepared: Prepared) -> None:
         clip = prepared.clip

@@ -7,6 +7,7 @@ from mama_augment.cli.balance import BalanceCommand
 from mama_augment.cli.caption import CaptionCommand
 from mama_augment.cli.inspect import InspectCommand
 from mama_augment.cli.keyframes import KeyframesCommand
+from mama_augment.cli.pipeline import add_pipelines
 from mama_augment.cli.plan import PlanCommand
 from mama_augment.cli.report import ReportCommand
 from mama_augment.cli.shapes import ShapesCommand
@@ -34,6 +35,7 @@ app = make_app(
 )
 for _name, _command in COMMANDS.items():
     add_command(app, _name, _command, configs=CONFIGS)
+add_pipelines(app)
 
 
 def main() -> None:

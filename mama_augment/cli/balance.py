@@ -63,7 +63,7 @@ def show_stats(stats: Mapping[str, Any]) -> None:
         for name, label in labels.items()
     ]
     columns = ("", *SPREAD_COLUMNS)
-    say.table("concepts among training visits", columns, rows, right=",".join(SPREAD_COLUMNS))
+    say.table("concepts among training visits", columns, rows, right=SPREAD_COLUMNS)
     if stats["rejects"]:
         reasons = ", ".join(f"{reason} {n:,}" for reason, n in stats["rejects"].items())
         say.say(f"not kept: {reasons}")

@@ -69,7 +69,7 @@ def show_plan(plan: CaptionPlan) -> None:
         )
     ]
     columns = ("", *SPREAD_COLUMNS)
-    say.table("forecast of visits per concept", columns, rows, right=",".join(SPREAD_COLUMNS))
+    say.table("forecast of visits per concept", columns, rows, right=SPREAD_COLUMNS)
     show_gains(plan)
     say.say(
         f"{plan.num_planned:,} captions for {plan.num_clips_planned:,} of {plan.num_clips:,} clips"

@@ -113,7 +113,7 @@ def show_reasons(reasons: Sequence[ReasonCount]) -> None:
         for found in reasons
     ]
     columns = ("verdict", "reason", "items", "for example")
-    say.table("why items left", columns, rows, right="items")
+    say.table("why items left", columns, rows, right=["items"])
 
 
 def show_left_out(left_out: Mapping[str, int]) -> None:

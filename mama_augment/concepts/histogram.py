@@ -29,7 +29,8 @@ def spread(counts: Sequence[int] | Counts, among: npt.NDArray[np.bool_] | None =
     """Describe visit counts per concept; concepts without any visit count as rare ones.
 
     Args:
-        among: the concepts to look at, such as those that any text is about; all by default.
+        counts: [concepts], visits.
+        among: [concepts], those to look at, such as those that any text is about; all by default.
     """
     values = np.asarray(counts, np.float64)
     ascending = np.sort(values if among is None else values[among])
@@ -56,7 +57,11 @@ def effective_number(counts: Sequence[float] | npt.NDArray[np.float64]) -> float
 
 
 def gini(counts: Sequence[float] | npt.NDArray[np.float64]) -> float:
-    """Mean absolute difference of two concepts' counts, over twice their mean; 0.0 if empty."""
+    """Mean absolute difference of two concepts' counts, over twice their mean; 0.0 if empty.
+
+    counts: [concepts], in any order. With them ascending, x_1 … x_n, the double sum over pairs is
+    Σ_i (2 i − n − 1) x_i / (n Σ_i x_i).
+    """
     ascending = np.sort(np.asarray(counts, np.float64))
     total = ascending.sum()
     if total <= 0:

@@ -35,7 +35,16 @@ class ConceptLists:
         return writer.finish()
 
     def inverted(self, num_concepts: int) -> ConceptLists:
-        """By concept: the clips that have it, in their order."""
+        """By concept: the clips that have it, in their order.
+
+        A counting sort, a chunk of entries at a time, so that nothing temporary grows with them:
+
+        1. Count each concept's clips; that says where its list starts in the result.
+        2. Of the next chunk, sort the entries by concept, stably: clips stay in order.
+        3. An entry's place is the first free one of its concept's list, plus its rank among the
+           chunk's entries of that concept; its clip is the one whose range of `starts` holds it.
+        4. Move the first free places on, and go back to 2.
+        """
         sizes = np.zeros(num_concepts, np.int64)
         for chunk in _chunks(len(self.ids)):
             sizes += np.bincount(self.ids[chunk], minlength=num_concepts)

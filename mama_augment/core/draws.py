@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 Item = TypeVar("Item")
 
@@ -21,6 +22,23 @@ def draw_bits(*key: object) -> int:
 def draw_unit(*key: object) -> float:
     """Uniform in [0, 1), a hash of its key."""
     return (draw_bits(*key) >> 11) / (1 << 53)
+
+
+def mix(values: NDArray[np.int64], salt: int) -> NDArray[np.uint64]:
+    """splitmix64 of each value with a salt, in the values' shape: 64 uniform bits, the same on
+    every machine and NumPy version."""
+    with np.errstate(over="ignore"):
+        z = values.astype(np.uint64) + np.uint64(salt % 2**64) * np.uint64(0x9E3779B97F4A7C15)
+        z = (z + np.uint64(0x9E3779B97F4A7C15)) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return z ^ (z >> np.uint64(31))
+
+
+def hash_salt(*parts: object) -> int:
+    """An integer below 2^62 from any printable parts, to be the salt of `mix`."""
+    digest = hashlib.sha256("|".join(map(str, parts)).encode()).digest()
+    return int.from_bytes(digest[:8], "little") >> 2
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,13 @@ def option(
     }
 
 
+@dataclass(frozen=True)
+class Named:
+    """In a field's `Annotated`: the name by which people know it, where its own is too short."""
+
+    name: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Spec:
     """What `option` says of a field."""

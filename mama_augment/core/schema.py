@@ -16,6 +16,14 @@ SPLITS = ("train", "meta", "val", "test")
 HELD_OUT = ("test", "val", "meta")
 """Splits that are not trained on, in the order in which `balance` fills them."""
 
+GENERATED_PREFIX = "generated:"
+"""A text's source is this and the model's name if a captioner of this pipeline wrote it."""
+
+
+def is_generated(source: str) -> bool:
+    """Whether a captioner of this pipeline wrote a text; all others came with the videos."""
+    return source.startswith(GENERATED_PREFIX)
+
 
 TEXT = pa.struct(
     [

@@ -28,7 +28,6 @@ OS_ERRORS = (errno.EACCES, errno.EMFILE, errno.ENFILE, errno.ELOOP, errno.ESTALE
 class VideoInfo:
     """What the container says about its chosen video stream."""
 
-    codec: str
     width_px: int
     height_px: int
     pixel_aspect: Fraction
@@ -150,7 +149,6 @@ def _info(stream: av.video.stream.VideoStream) -> VideoInfo:
     rate = stream.average_rate or stream.guessed_rate
     aspect = stream.sample_aspect_ratio or context.sample_aspect_ratio
     return VideoInfo(
-        codec=context.name,
         width_px=context.width,
         height_px=context.height,
         pixel_aspect=aspect if aspect else Fraction(1),

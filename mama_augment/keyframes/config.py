@@ -80,10 +80,10 @@ class CutConfig:
 
     def __post_init__(self) -> None:
         if self.seconds is not None and self.scenes:
-            raise InputError("--split-seconds and --split-scenes are both given; choose one")
+            raise InputError("--cut-seconds and --cut-scenes are both given; choose one")
         if self.seconds is not None and not LEAST_CUT_SECONDS <= self.seconds < math.inf:
             raise InputError(
-                f"--split-seconds is {self.seconds}; at least {LEAST_CUT_SECONDS} is needed: "
+                f"--cut-seconds is {self.seconds}; at least {LEAST_CUT_SECONDS} is needed: "
                 "most shorter clips would hold no frame"
             )
 

@@ -16,7 +16,7 @@ from mama_augment.core.schema import CLIPS
 from mama_augment.core.step import Output, Stage, Teller
 from mama_augment.core.store.step_dir import StepDir
 from mama_augment.decode.config import Span
-from mama_augment.decode.errors import ClipError, verdict_of
+from mama_augment.decode.errors import ClipError
 from mama_augment.keyframes.config import STEP, ClipFrames, KeyFramesStep, clip_list_fingerprint
 from mama_augment.keyframes.cut_step import Uncut, cut_clips
 from mama_augment.runtime.isolate import IsolatedFunction, IsolationError
@@ -146,17 +146,15 @@ class KeyFramesWorker:
                 found = self._extract(row["video_uri"], span, self._step.clip)
                 return clip_row(clip, found)
             except (ClipError, IsolationError) as error:
-                verdict = verdict_of(error.reason)
-                if verdict == "failed" and not is_last:
-                    continue
-                return Reject(
+                reject = Reject.of(
+                    STEP,
+                    error.reason,
                     id=row["clip_id"],
-                    step=STEP,
-                    verdict=verdict,
-                    reason=error.reason,
                     message=error.message,
                     attempts=num_attempts,
                 )
+                if reject.verdict == "rejected" or is_last:
+                    return reject
         raise AssertionError("the last attempt returns")
 
     def close(self) -> None:

@@ -61,7 +61,7 @@ def validate(shards: str, *, clips: str | None = None, num_decoded: int = 200) -
     for problem in (*audit(step_dir, deep=True).problems, *pending_reasons(step_dir)):
         result.add(problem)
     num_concepts = _check_sidecars(step_dir, result)
-    share = num_decoded / max(1, sum(r.data_rows for r in step_dir.records().values()))
+    share = num_decoded / max(1, sum(unit.num_rows for unit in step_dir.units()))
     keys, splits = array("Q"), array("b")
     for name, table in _tables(step_dir, result):
         _check_split(name, table, result)
@@ -92,21 +92,18 @@ def _check_sidecars(step_dir: StepDir, result: Validation) -> int | None:
 
 
 def _tables(step_dir: StepDir, result: Validation) -> Iterator[tuple[str, pa.Table]]:
-    for record in step_dir.records().values():
-        if record.data_file is None:
-            continue
+    for unit in step_dir.units():
         try:
-            table = step_dir.read_data(record)
+            table = unit.table()
         except UNREADABLE as error:
-            result.add(f"{record.data_file}: not readable as Parquet ({error})")
+            result.add(f"{unit.name}: not readable as Parquet ({error})")
             continue
-        assert table is not None
         if table.schema.equals(SHARDS):
-            yield record.data_file, table
+            yield unit.name, table
         else:
             wrong = {f.name for f in SHARDS} ^ set(table.schema.names)
             what = f"columns {sorted(wrong)}" if wrong else "types of columns"
-            result.add(f"{record.data_file}: {what} differ from the schema of shards")
+            result.add(f"{unit.name}: {what} differ from the schema of shards")
 
 
 def _check_split(name: str, table: pa.Table, result: Validation) -> None:
@@ -183,13 +180,13 @@ def _check_videos(
         result.add(f"{clips_dir.folder.uri}: {problem}")
     unknown = set(split_of)
     split_of_video: dict[str, tuple[int, str]] = {}
-    for record in clips_dir.records().values():
+    for unit in clips_dir.units():
         try:
-            table = clips_dir.read_data(record, ["clip_id", "video_uri"])
+            table = unit.table(["clip_id", "video_uri"])
         except UNREADABLE as error:
-            result.add(f"{clips_dir.folder.uri}/{record.data_file}: not readable ({error})")
+            result.add(f"{clips_dir.folder.uri}/{unit.name}: not readable ({error})")
             continue
-        for row in table.to_pylist() if table is not None else ():
+        for row in table.to_pylist():
             key = draw_bits(0, row["clip_id"])
             if (split := split_of.get(key)) is None:
                 continue

@@ -31,7 +31,8 @@ from typing import Any
 import numpy as np
 
 from mama_augment.core.errors import InputError
-from mama_train.config import TrainConfig
+from mama_train.config import TrainConfig, settings
+from mama_train.settings import flat
 
 Metrics = dict[str, Any]
 MEASURES: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -56,9 +57,16 @@ class Comparison:
     common: dict[str, Any]
 
     def config(self, arm: str, seed: int, out: Path) -> TrainConfig:
-        fields = {"tensorboard": False, "shards": self.shards, **self.common, **self.arms[arm]}
+        """What a run does: the arm's settings, which win over those of all arms.
+
+        Raises:
+            InputError: a name does not exist, or a value is not allowed.
+        """
+        fields = {"tensorboard": False, "shards": self.shards}
+        for given in (self.common, self.arms[arm]):
+            fields |= flat(given, settings())
         own = {"seed": seed, "out": str(run_folder(out, arm, seed))}
-        return TrainConfig.from_json(fields | own)
+        return TrainConfig.of(**fields | own)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +100,7 @@ def read_comparison(path: str) -> Comparison:
         raise InputError(f"{path}: needs `shards` and at least one `[arms.NAME]`")
     baseline = content.get("baseline", next(iter(arms)))
     if baseline not in arms:
-        raise InputError(f"{path}: baseline {baseline!r} is no arm; arms: {', '.join(arms)}")
+        raise InputError(f"{path}: baseline {baseline!r} is not one of the arms: {', '.join(arms)}")
     common = content.get("common", {})
     _check_own({"[common]": common} | {f"[arms.{arm}]": s for arm, s in arms.items()}, path)
     comparison = Comparison(
@@ -112,17 +120,17 @@ def read_comparison(path: str) -> Comparison:
 
 def _check_own(tables: dict[str, Any], path: str) -> None:
     """Refuse settings that the comparison itself makes, instead of overriding them in silence."""
-    for name, settings in tables.items():
-        if not isinstance(settings, dict):
-            raise InputError(f"{path}: {name} is {settings!r}; give a table of settings")
-        if "seed" in settings:
+    for name, given in tables.items():
+        if not isinstance(given, dict):
+            raise InputError(f"{path}: {name} is {given!r}; give a table of settings")
+        if "seed" in given:
             raise InputError(
-                f"{path}: {name} sets seed = {settings['seed']!r}, but every arm runs with every "
+                f"{path}: {name} sets seed = {given['seed']!r}, but every arm runs with every "
                 "seed; give `seeds = [...]` at the top"
             )
-        if "out" in settings:
+        if "out" in given:
             raise InputError(
-                f"{path}: {name} sets out = {settings['out']!r}, but runs lie below --out; drop it"
+                f"{path}: {name} sets out = {given['out']!r}, but runs lie below --out; drop it"
             )
     if "shards" in tables["[common]"]:
         raise InputError(f"{path}: [common] sets shards; give them at the top, or in an arm")
@@ -138,6 +146,7 @@ def _seeds(seeds: Any, path: str) -> tuple[int, ...]:
 
 
 def run_folder(out: Path, arm: str, seed: int) -> Path:
+    """Where the run of an arm with a seed lies."""
     return out / f"{arm}-seed{seed}"
 
 

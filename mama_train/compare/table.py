@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from matplotlib.figure import Figure
-from rich.table import Table
 
+from mama_augment.core.shared import say
 from mama_augment.core.shared.charts import BLUE, GREY, svg
 from mama_augment.core.shared.page import Section, note, page, table
 from mama_augment.core.store.files import write_whole
@@ -29,17 +29,15 @@ def table_rows(summary: Summary) -> list[list[str]]:
     return [[arm, *(cell(e) for e in of_arm.values())] for arm, of_arm in summary.items()]
 
 
-def terminal_table(summary: Summary, *, num_seeds: int, baseline: str) -> Table:
-    table = Table(
-        title=f"{num_seeds} seeds; mean ± 95 % interval; Δ and paired t-test against {baseline}",
-        title_justify="left",
+def show_comparison(summary: Summary, *, num_seeds: int, baseline: str) -> None:
+    """The table on the terminal."""
+    measures = list(next(iter(summary.values())))
+    say.table(
+        f"{num_seeds} seeds; mean ± 95 % interval; Δ and paired t-test against {baseline}",
+        ["arm", *measures],
+        table_rows(summary),
+        right=measures,
     )
-    table.add_column("arm")
-    for measure in next(iter(summary.values())):
-        table.add_column(measure, justify="right")
-    for row in table_rows(summary):
-        table.add_row(*row)
-    return table
 
 
 def write_comparison(path: Path, summary: Summary, *, num_seeds: int, baseline: str) -> None:

@@ -41,6 +41,7 @@ class Batch:
         return len(self.clip_key_B)
 
     def model_input(self) -> tuple[Tensor, Tensor, Tensor]:
+        """What `DualEncoder.forward` takes: video, input_ids_BS, mask_BS of this rank."""
         return self.video, self.input_ids_BS, self.mask_BS
 
     def chunks(self, num_rows: int) -> Iterator[Batch]:
@@ -55,6 +56,7 @@ class Batch:
             )
 
     def to(self, device: torch.device) -> Batch:
+        """The same batch with its tensors on a device."""
         if device.type == "cpu":
             return self
         tensors = {

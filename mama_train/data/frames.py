@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mama_augment.core.draws import mix
 from mama_augment.core.errors import InputError
 from mama_augment.core.shared.jpeg import BrokenFrameError, decode_jpeg
-from mama_train.data.visits import mix
 from mama_train.models.base import FrameSpec
 
 Pixels = NDArray[np.uint8]
@@ -37,7 +37,7 @@ def decode_frames(
     """[len(which),H,W,3] RGB of the chosen frames, each decoded once.
 
     Raises:
-        InputError: a frame is broken, or there is none.
+        InputError: a frame cannot be read as an image, or there are none.
     """
     if not files:
         raise InputError(f"clip {clip_id!r} has no frames; make the shards again")

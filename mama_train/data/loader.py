@@ -1,4 +1,4 @@
-"""From shards to batches: decode, tokenize, and follow the visit plan from any position."""
+"""From shards to batches: decode, tokenize, and follow the order of visits from any position."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
+from mama_augment.core.draws import hash_salt, mix
 from mama_augment.core.errors import InputError
+from mama_augment.core.schema import SPLITS
 from mama_train import ranks
-from mama_train.config import VisitKind
 from mama_train.data.batch import Batch, keys, same_text
+from mama_train.data.config import DataConfig
 from mama_train.data.frames import augment, choose_frames, decode_frames
-from mama_train.data.shards import Caption, ClipRows, SplitIndex
-from mama_train.data.visits import VisitPlan, hash_salt, keep_share, mix, plan_epoch
+from mama_train.data.index import SplitIndex, read_index
+from mama_train.data.rows import Caption, ClipRows
+from mama_train.data.visits import EpochOrder, keep_share, order_epoch
 from mama_train.models.base import FrameSpec
 from mama_train.models.tokenizer import TextTokenizer
-
-CACHE_BYTES = 2 * 2**30
-"""Decoded frames of a split are kept in memory when all of them fit into this."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,17 +43,16 @@ class BatchSource(Dataset[Batch]):
 
     def __init__(
         self,
-        index: SplitIndex,
+        rows: ClipRows,
         spec: FrameSpec,
         tokenizer: TextTokenizer,
         frequency: dict[int, int],
         *,
         cache: bool,
         augment: float = 0.0,
-        num_groups_kept: int = 4,
     ) -> None:
         """`frequency`: training captions per concept id. `augment`: strength of it."""
-        self.rows = ClipRows(index, num_groups_kept=num_groups_kept)
+        self.rows = rows
         self.spec = spec
         self.tokenizer = tokenizer
         self.frequency = frequency
@@ -121,19 +120,17 @@ class BatchSource(Dataset[Batch]):
         return float(min(counts)) if counts else float("nan")
 
 
-@dataclass(frozen=True, kw_only=True)
-class LoaderConfig:
-    """batch_size counts the rows of all processes together. num_workers: decoding processes per
-    training process; none when the decoded split fits into memory. window_clips: clips that are
-    shuffled together while streaming; each decoding process holds their JPEG files in memory."""
+def open_split(uri: str, split: str, spec: FrameSpec, tokenizer: TextTokenizer) -> BatchSource:
+    """A split of shards, to be evaluated or embedded: decoded as a model wants it, a clip at a
+    time, without augmentation.
 
-    batch_size: int = 32
-    num_workers: int = 0
-    window_clips: int = 1024
-    visit: VisitKind = "caption"
-    human_share: float | None = None
-    augment: float = 0.0
-    seed: int = 0
+    Raises:
+        InputError: `uri` holds no shards, or they have no such split.
+    """
+    index = read_index(uri, split)
+    if index.num_captions == 0:
+        raise InputError(f"{uri!r} holds no {split} split; allowed: {', '.join(SPLITS)}")
+    return BatchSource(ClipRows(index), spec, tokenizer, {}, cache=False)
 
 
 class Loader:
@@ -146,67 +143,71 @@ class Loader:
         spec: FrameSpec,
         tokenizer: TextTokenizer,
         frequency: dict[int, int],
-        config: LoaderConfig,
+        data: DataConfig,
         *,
-        cache_bytes: int = CACHE_BYTES,
+        seed: int,
     ) -> None:
-        """`cache_bytes`: a split whose decoded frames are smaller is kept in memory."""
+        """`spec`, `tokenizer`: what the model takes. `frequency`: training captions per concept
+        id."""
         self.index = index
-        self.config = config
-        self.in_memory = decoded_bytes(index, spec) <= cache_bytes
+        self.data = data
+        self.seed = seed
+        self.in_memory = decoded_bytes(index, spec) <= data.cache_bytes
+        num_groups = groups_in_window(index, data.window_clips) + 2
         self.clips = BatchSource(
-            index,
+            ClipRows(index, num_groups_kept=num_groups),
             spec,
             tokenizer,
             frequency,
             cache=self.in_memory,
-            augment=config.augment,
-            num_groups_kept=groups_in_window(index, config.window_clips) + 2,
+            augment=data.augment,
         )
 
-    def plan(self, epoch: int) -> VisitPlan:
+    def epoch(self, number: int) -> EpochOrder:
+        """The batches of an epoch, in order."""
         kept: Any = slice(None)
-        if self.config.human_share is not None:
-            salt = hash_salt(self.config.seed, epoch, "sources")
-            kept = keep_share(self.index.is_generated_C, self.config.human_share, salt)
-        return plan_epoch(
+        if self.data.human_share is not None:
+            salt = hash_salt(self.seed, number, "sources")
+            kept = keep_share(self.index.is_generated_C, self.data.human_share, salt)
+        return order_epoch(
             self.index.clip_C[kept],
             self.index.caption_C[kept],
             self.index.group_R,
-            seed=self.config.seed,
-            epoch=epoch,
-            batch_size=self.config.batch_size,
-            window_clips=self.config.window_clips,
-            visit=self.config.visit,
+            self.data,
+            seed=self.seed,
+            epoch=number,
         )
 
     def batches(self, start: Position = Position()) -> Iterator[tuple[Position, Batch]]:
-        """Endless (position after this batch, batch)."""
-        epoch, first = start.epoch, start.batch
+        """Endless (position after this batch, batch).
+
+        Raises:
+            InputError: an epoch has no captions to visit, or a clip has no frames to decode.
+        """
+        number, first = start.epoch, start.batch
         while True:
-            plan = self.plan(epoch)
-            if not len(plan):
+            order = self.epoch(number)
+            if not len(order):
                 raise InputError(
                     f"{self.index.uri!r} has no {self.index.split} captions to visit (human_share "
-                    f"{self.config.human_share})"
+                    f"{self.data.human_share})"
                 )
-            salt = hash_salt(self.config.seed, epoch, "draws") if self.config.augment else None
-            todo: list[Request] = [(plan.batch(i), salt) for i in range(first, len(plan))]
-            for i, batch in enumerate(self._load(todo), start=first):
-                is_last = i + 1 == len(plan)
-                after = Position(epoch=epoch + 1) if is_last else Position(epoch=epoch, batch=i + 1)
-                yield after, batch
-            epoch, first = epoch + 1, 0
+            salt = hash_salt(self.seed, number, "draws") if self.data.augment else None
+            todo: list[Request] = [(order.batch(i), salt) for i in range(first, len(order))]
+            for i, batch in enumerate(self._load(todo), start=first + 1):
+                after = (number, i) if i < len(order) else (number + 1, 0)
+                yield Position(epoch=after[0], batch=after[1]), batch
+            number, first = number + 1, 0
 
     def _load(self, todo: list[Request]) -> Iterator[Batch]:
-        if self.config.num_workers == 0 or self.in_memory:
+        if self.data.num_workers == 0 or self.in_memory:
             yield from (self.clips[request] for request in todo)
             return
         loader: DataLoader[Any] = DataLoader(
             self.clips,
             sampler=todo,
             batch_size=None,
-            num_workers=self.config.num_workers,
+            num_workers=self.data.num_workers,
             worker_init_fn=_ignore_interrupts,
         )
         yield from loader
@@ -222,7 +223,7 @@ def decoded_bytes(index: SplitIndex, spec: FrameSpec) -> int:
 
 
 def groups_in_window(index: SplitIndex, window_clips: int) -> int:
-    """The most row groups that a window of the visit plan can hold."""
+    """The most row groups that a window of visits can hold."""
     smallest_first = np.cumsum(sorted(rows for _, _, rows in index.groups))
     return int(np.searchsorted(smallest_first, window_clips)) + 1
 

@@ -8,19 +8,19 @@ the number of workers, so a position in it is all that resuming needs.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mama_train.config import VisitKind
+from mama_augment.core.draws import hash_salt, mix
+from mama_train.data.config import DataConfig
 
 Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
-class VisitPlan:
+class EpochOrder:
     """Every batch of an epoch: batch i is `visits[starts[i]:starts[i + 1]]`, rows of
     (clip row, caption index)."""
 
@@ -31,66 +31,76 @@ class VisitPlan:
         return len(self.starts) - 1
 
     def batch(self, index: int) -> Ints:
+        """[B,2]: (clip row, caption index) of each visit."""
         return self.visits[self.starts[index] : self.starts[index + 1]]
 
 
-def plan_epoch(
-    clip_of_caption: Ints,
-    caption_index: Ints,
-    group_of_clip: Ints,
-    *,
-    seed: int,
-    epoch: int,
-    batch_size: int,
-    window_clips: int,
-    visit: VisitKind = "caption",
-) -> VisitPlan:
+def order_epoch(
+    clip_C: Ints, caption_C: Ints, group_R: Ints, data: DataConfig, *, seed: int, epoch: int
+) -> EpochOrder:
     """Shuffle an epoch and cut it into batches that never hold one clip twice.
 
     Args:
-        clip_of_caption: the clip row of each caption to visit, ascending.
-        caption_index: the place of each of these captions in its clip's list.
-        group_of_clip: the row group of each clip row.
-        window_clips: clips that are shuffled together (at least one row group).
-        visit: `caption` visits each caption; `clip` each clip once, its caption drawn by hash.
+        clip_C: [C] the clip row of each caption to visit, ascending.
+        caption_C: [C] the place of each of these captions in its clip's list.
+        group_R: [R] the row group of each clip row.
+        data: visit, batch_size and window_clips (at least one row group is a window).
+
+    Algorithm:
+        1. With `visit` clip, draw one caption of each clip by hash.
+        2. Deal the row groups, in hashed order, into windows (`_windows`).
+        3. Shuffle the captions of each window, those of one clip far apart (`_shuffle`).
+        4. Cut the order into batches; a clip that is in one already waits for the next (`_cut`).
     """
-    if not len(clip_of_caption):
-        return VisitPlan(visits=np.empty((0, 2), np.int64), starts=np.zeros(1, np.int64))
+    if not len(clip_C):
+        return EpochOrder(visits=np.empty((0, 2), np.int64), starts=np.zeros(1, np.int64))
     salt = hash_salt(seed, epoch)
-    clips, first, counts = np.unique(clip_of_caption, return_index=True, return_counts=True)
-    if visit == "clip":
+    clips, first, counts = np.unique(clip_C, return_index=True, return_counts=True)
+    if data.visit == "clip":
         drawn = first + (mix(clips, salt + 1) % counts.astype(np.uint64)).astype(np.int64)
-        clip_of_caption, caption_index = clip_of_caption[drawn], caption_index[drawn]
+        clip_C, caption_C = clip_C[drawn], caption_C[drawn]
         first, counts = np.arange(len(clips)), np.ones_like(counts)
-    window = _windows(group_of_clip, clips, salt, window_clips)
-    order = _shuffle(clip_of_caption, first, counts, window, salt)
-    visits = np.stack([clip_of_caption[order], caption_index[order]], axis=1)
-    return _cut(visits, min(batch_size, len(clips)))
+    window = _windows(group_R, clips, salt, data.window_clips)
+    order = _shuffle(clip_C, first, counts, window, salt)
+    visits = np.stack([clip_C[order], caption_C[order]], axis=1)
+    return _cut(visits, min(data.batch_size, len(clips)))
 
 
-def _windows(group_of_clip: Ints, clips: Ints, salt: int, window_clips: int) -> Ints:
+def _windows(group_R: Ints, clips: Ints, salt: int, window_clips: int) -> Ints:
     """The window of each clip: row groups in hashed order, taken until a window is full."""
-    groups, group_sizes = np.unique(group_of_clip[clips], return_counts=True)
+    groups, group_sizes = np.unique(group_R[clips], return_counts=True)
     hashed = np.argsort(mix(groups, salt + 2), kind="stable")
     before = np.concatenate([[0], np.cumsum(group_sizes[hashed])[:-1]])
     window_of_group = np.empty(len(groups), np.int64)
     window_of_group[hashed] = before // max(1, window_clips)
-    return window_of_group[np.searchsorted(groups, group_of_clip[clips])]
+    return window_of_group[np.searchsorted(groups, group_R[clips])]
 
 
-def _shuffle(clip_of_caption: Ints, first: Ints, counts: Ints, window: Ints, salt: int) -> Ints:
-    """Order of the captions: by window, then by pass, then by hash.
+def _shuffle(clip_C: Ints, first: Ints, counts: Ints, window: Ints, salt: int) -> Ints:
+    """[C] order of the captions: by window, then by pass, then by hash.
 
     A clip with k captions takes part in k different ones of its window's K passes, spread evenly,
     K being the most captions that any clip has. So two visits of one clip can only meet in a
     batch that lies across the end of a pass.
+
+    Args:
+        clip_C: [C] clip row of each caption, ascending.
+        first, counts, window: per clip that has captions, the place of its first one in `clip_C`,
+            how many it has, and the window it is in.
+
+    Algorithm:
+        1. Hash every caption.
+        2. Rank the captions of each clip by hash: their places 0 … k − 1.
+        3. Give place j of k the pass (j + u) · K / k, rounded down, with one u in [0, 1) hashed
+           for the clip: one pass for each place, evenly spread, from a random start.
+        4. Sort by window, pass and hash.
     """
-    hashed = mix(np.arange(len(clip_of_caption)), salt + 3)
+    hashed = mix(np.arange(len(clip_C)), salt + 3)
     place = np.zeros(len(hashed), np.int64)
     if counts.max() > 1:
-        by_clip = np.lexsort((hashed, clip_of_caption))
+        by_clip = np.lexsort((hashed, clip_C))
         place[by_clip] = np.arange(len(by_clip)) - np.repeat(first, counts)
-    start = mix(clip_of_caption, salt + 4) / 2.0**64
+    start = mix(clip_C, salt + 4) / 2.0**64
     num_of_clip = np.repeat(counts, counts)
     passes = ((place + start) * counts.max() / num_of_clip).astype(np.int64)
     block = np.repeat(window, counts) * (counts.max() + 1) + passes
@@ -99,11 +109,11 @@ def _shuffle(clip_of_caption: Ints, first: Ints, counts: Ints, window: Ints, sal
     return np.argsort(key, kind="stable")
 
 
-def _cut(visits: Ints, batch_size: int) -> VisitPlan:
+def _cut(visits: Ints, batch_size: int) -> EpochOrder:
     """Batches in order; a visit whose clip is in the batch already waits for the next one."""
     if not _repeats_in_a_batch(visits[:, 0], batch_size):
         starts_at = np.arange(0, len(visits), batch_size)
-        return VisitPlan(visits=visits, starts=np.append(starts_at, len(visits)))
+        return EpochOrder(visits=visits, starts=np.append(starts_at, len(visits)))
     order: list[int] = []
     starts = [0]
     waiting: list[int] = []
@@ -131,7 +141,7 @@ def _cut(visits: Ints, batch_size: int) -> VisitPlan:
         waiting = still_waiting
         if inside:
             starts.append(len(order))
-    return VisitPlan(visits=visits[order], starts=np.asarray(starts, np.int64))
+    return EpochOrder(visits=visits[order], starts=np.asarray(starts, np.int64))
 
 
 def _repeats_in_a_batch(rows: Ints, batch_size: int) -> bool:
@@ -156,19 +166,3 @@ def keep_share(is_generated_C: NDArray[np.bool_], human_share: float, salt: int)
         for some, num in zip((human, generated), wanted, strict=True)
     ]
     return np.sort(np.concatenate(drawn))
-
-
-def mix(values: Ints, salt: int) -> NDArray[np.uint64]:
-    """splitmix64 of each value with a salt: the same on every machine and NumPy version."""
-    with np.errstate(over="ignore"):
-        z = values.astype(np.uint64) + np.uint64(salt % 2**64) * np.uint64(0x9E3779B97F4A7C15)
-        z = (z + np.uint64(0x9E3779B97F4A7C15)) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return z ^ (z >> np.uint64(31))
-
-
-def hash_salt(*parts: object) -> int:
-    """An integer below 2^62 from any printable parts."""
-    digest = hashlib.sha256("|".join(map(str, parts)).encode()).digest()
-    return int.from_bytes(digest[:8], "little") >> 2

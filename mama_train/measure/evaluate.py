@@ -5,7 +5,7 @@ Shapes: R clips, C captions, D embedding dimensions.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +16,8 @@ from torch import Tensor
 
 from mama_train import ranks
 from mama_train.data.batch import same_text
+from mama_train.data.index import SplitIndex
 from mama_train.data.loader import BatchSource
-from mama_train.data.shards import SplitIndex
 from mama_train.measure.metrics import (
     by_bucket,
     by_concept,
@@ -42,6 +42,7 @@ class SplitTexts:
 
 
 def split_texts(clips: BatchSource, index: SplitIndex) -> SplitTexts:
+    """The captions that an index holds, read from the rows."""
     rows, texts, concepts = [], [], []
     for row, place in zip(index.clip_C.tolist(), index.caption_C.tolist(), strict=True):
         caption = clips.texts(row)[1][place]
@@ -85,12 +86,12 @@ def embed_texts(
 def evaluate(
     model: DualEncoder,
     clips: BatchSource,
-    concepts: list[dict[str, Any]],
+    concepts: Sequence[dict[str, Any]] = (),
     *,
     autocast: torch.dtype | None = None,
 ) -> dict[str, Any]:
     """Text-to-video and video-to-text metrics of a split, dual-softmax ones apart, and R@1
-    (text to video) by concept and by concept frequency."""
+    (text to video) by concept and, with `concepts` (see `read_concepts`), by their frequency."""
     index = clips.rows.index
     was_training = model.training
     model.eval()
@@ -124,7 +125,7 @@ def embedding_table(model: DualEncoder, clips: BatchSource) -> pa.Table:
 
 
 def measure(
-    similarity_TV: Any, texts: SplitTexts, concepts: list[dict[str, Any]]
+    similarity_TV: Any, texts: SplitTexts, concepts: Sequence[dict[str, Any]]
 ) -> dict[str, Any]:
     """The metrics of a similarity matrix [texts, videos]."""
     names = [same_text(t) for t in texts.texts]

@@ -1,0 +1,1 @@
+"""Dual encoders of video and text, their weights and tokenizers."""

@@ -13,6 +13,7 @@ from mama_augment.core.shared.hub import MODEL_FILES, hub_folder
 from mama_train.models.base import DualEncoder
 from mama_train.models.clip_mean import ClipMean
 from mama_train.models.clip_vip import ClipVip, ClipVipConfig, TowerConfig
+from mama_train.models.config import SMALL
 from mama_train.models.initial import initialise_from_nothing
 from mama_train.models.tokenizer import TextTokenizer
 from mama_train.models.weights import find_weights, load_weights, read_config, read_weights
@@ -64,7 +65,7 @@ def build(
         InputError: the folder cannot be found or does not fit.
     """
     torch.manual_seed(seed)
-    if name == "small":
+    if name == SMALL:
         tokenizer = TextTokenizer.of_words(texts, max_tokens=SMALL_MAX_TOKENS)
         model = ClipVip(small_config(tokenizer.vocab_size), num_frames=num_frames)
         initialise_from_nothing(model)
@@ -128,7 +129,7 @@ def locate(name: str) -> tuple[str, Path]:
         return kind or "clip-vip", folder
     if rest not in ALIASES:
         raise InputError(
-            f"model {name!r} is neither a folder nor an alias; aliases: small, "
+            f"model {name!r} is neither a folder nor an alias; aliases: {SMALL}, "
             f"{', '.join(ALIASES)}; or give a local folder with config.json, weights, tokenizer"
         )
     kind = "clip-vip" if rest.startswith("clip-vip") else "clip-mean"

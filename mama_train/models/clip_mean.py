@@ -46,7 +46,7 @@ class ClipMean(DualEncoder):
         """Load config and weights strictly from a local folder.
 
         Raises:
-            InputError: it is no CLIP or SigLIP, or weights are missing or left over.
+            InputError: it is not a CLIP or SigLIP, or weights are missing or left over.
         """
         from transformers import AutoModel
 

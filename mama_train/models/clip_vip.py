@@ -126,18 +126,23 @@ _VISION_DEFAULTS = {
 
 
 class TextEmbeddings(nn.Module):
+    """Tokens and their places to vectors."""
+
     def __init__(self, config: ClipVipConfig) -> None:
         super().__init__()
         self.token_embedding = nn.Embedding(config.vocab_size, config.text.hidden_size)
         self.position_embedding = nn.Embedding(config.max_text_tokens, config.text.hidden_size)
 
     def forward(self, input_ids_BS: Tensor) -> Tensor:
+        """Token ids [B,S] to [B,S,D]; S at most the table's length."""
         num_tokens = input_ids_BS.shape[1]
         assert num_tokens <= self.position_embedding.num_embeddings, "text too long"
         return self.token_embedding(input_ids_BS) + self.position_embedding.weight[:num_tokens]
 
 
 class TextTransformer(nn.Module):
+    """The text tower: causal attention, read off at the end token."""
+
     def __init__(self, config: ClipVipConfig) -> None:
         super().__init__()
         self.embeddings = TextEmbeddings(config)
@@ -159,6 +164,8 @@ class TextTransformer(nn.Module):
 
 
 class VisionEmbeddings(nn.Module):
+    """Patches of all frames, and the proxies in front of them, to tokens."""
+
     def __init__(self, config: ClipVipConfig) -> None:
         super().__init__()
         width = config.vision.hidden_size
@@ -192,6 +199,8 @@ class VisionEmbeddings(nn.Module):
 
 
 class VisionTransformer(nn.Module):
+    """The video tower: one transformer over proxies and all frames' patches."""
+
     def __init__(self, config: ClipVipConfig) -> None:
         super().__init__()
         width = config.vision.hidden_size

@@ -17,6 +17,7 @@ Activation = Literal["quick_gelu", "gelu"]
 
 
 def activate(x: Tensor, kind: Activation) -> Tensor:
+    """QuickGELU, as OpenAI's CLIP has it, or GELU; any shape."""
     return x * torch.sigmoid(1.702 * x) if kind == "quick_gelu" else F.gelu(x)
 
 
@@ -68,6 +69,8 @@ def proxy_attention(
 
 
 class MLP(nn.Module):
+    """Two linear layers with an activation between them."""
+
     def __init__(self, width: int, hidden: int, activation: Activation) -> None:
         super().__init__()
         self.fc1 = nn.Linear(width, hidden)
@@ -75,6 +78,7 @@ class MLP(nn.Module):
         self.activation = activation
 
     def forward(self, x: Tensor) -> Tensor:
+        """x [...,D] to [...,D]."""
         return self.fc2(activate(self.fc1(x), self.activation))
 
 
@@ -91,6 +95,7 @@ class Block(nn.Module):
     def forward(
         self, x: Tensor, mask: Tensor | None = None, proxies: tuple[int, int] | None = None
     ) -> Tensor:
+        """x [B,N,D] to [B,N,D]; `mask` and `proxies` as in `Attention.forward`."""
         x = x + self.self_attn(self.layer_norm1(x), mask=mask, proxies=proxies)
         return x + self.mlp(self.layer_norm2(x))
 
@@ -115,6 +120,10 @@ class Encoder(nn.Module):
         proxies: tuple[int, int] | None = None,
         remember: list[Tensor] | None = None,
     ) -> Tensor:
+        """x [B,N,D] to [B,N,D]; `mask` and `proxies` as in `Attention.forward`.
+
+        `remember` gets [B,N,D] once more than there are blocks.
+        """
         for layer in self.layers:
             if remember is not None:
                 remember.append(x)

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from torch import Tensor
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from mama_augment.core.errors import InputError
 
@@ -21,21 +22,18 @@ BOS, EOS, UNKNOWN = "<|startoftext|>", "<|endoftext|>", "<|unknown|>"
 
 
 class TextTokenizer:
-    """A `tokenizers` tokenizer with the padding that its model was trained with.
+    """A Hugging Face tokenizer with the length and the padding that its model is used with.
 
-    pad_id fills up short texts; `pad_to_max` always fills up to `max_tokens` (SigLIP).
+    `pad_to_max` always fills up to `max_tokens` (SigLIP); else texts are padded to the longest of
+    a batch.
     """
 
     def __init__(
-        self, backend: Tokenizer, *, max_tokens: int, pad_id: int, pad_to_max: bool = False
+        self, fast: PreTrainedTokenizerFast, *, max_tokens: int, pad_to_max: bool = False
     ) -> None:
-        self.backend = backend
+        self.fast = fast
         self.max_tokens = max_tokens
-        self.pad_id = pad_id
         self.pad_to_max = pad_to_max
-        backend.no_padding()
-        # Truncation keeps the closing token, at which the text tower reads its output.
-        backend.enable_truncation(max_tokens)
 
     @classmethod
     def of_words(
@@ -43,7 +41,8 @@ class TextTokenizer:
     ) -> TextTokenizer:
         """One token per word of `texts` (letters' case ignored), most frequent first.
 
-        The end token has the largest id and is the padding too, as the text tower expects.
+        The end token has the largest id and is the padding too, as the text tower expects. A text
+        that spells a special token gets words for it, never the token.
         """
         split = pre_tokenizers.Whitespace()
         counts: Counter[str] = Counter()
@@ -58,74 +57,73 @@ class TextTokenizer:
             single=f"{BOS} $A {EOS}",
             special_tokens=[(BOS, vocabulary[BOS]), (EOS, vocabulary[EOS])],
         )
-        return cls(backend, max_tokens=max_tokens, pad_id=vocabulary[EOS])
+        names = {"bos_token": BOS, "eos_token": EOS, "unk_token": UNKNOWN, "pad_token": EOS}
+        fast = PreTrainedTokenizerFast(
+            tokenizer_object=backend,
+            model_max_length=max_tokens,
+            split_special_tokens=True,
+            **names,
+        )
+        return cls(fast, max_tokens=max_tokens)
 
     @property
     def vocab_size(self) -> int:
-        return self.backend.get_vocab_size()
+        """Token ids are below this."""
+        return len(self.fast)
 
     def encode(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """(input_ids_BS, mask_BS), int64; mask 1 = token."""
-        encoded = [e.ids for e in self.backend.encode_batch(list(texts))]
-        length = self.max_tokens if self.pad_to_max else max(map(len, encoded), default=1)
-        ids = torch.full((len(encoded), length), self.pad_id, dtype=torch.int64)
-        mask = torch.zeros_like(ids)
-        for row, tokens in enumerate(encoded):
-            ids[row, : len(tokens)] = torch.tensor(tokens)
-            mask[row, : len(tokens)] = 1
-        return ids, mask
+        if not texts:
+            return torch.zeros(0, 1, dtype=torch.int64), torch.zeros(0, 1, dtype=torch.int64)
+        found = self.fast(
+            list(texts),
+            padding="max_length" if self.pad_to_max else "longest",
+            # Truncation keeps the closing token, at which the text tower reads its output.
+            truncation=True,
+            max_length=self.max_tokens,
+            return_tensors="pt",
+        )
+        return found["input_ids"], found["attention_mask"]
 
     def save(self, folder: Path) -> None:
-        self.backend.save(str(folder / "tokenizer.json"))
-        settings = {
-            "max_tokens": self.max_tokens,
-            "pad_id": self.pad_id,
-            "pad_to_max": self.pad_to_max,
-        }
-        (folder / "tokenizer_padding.json").write_text(json.dumps(settings))
+        """Into a model folder, for `load` and for transformers' AutoTokenizer."""
+        self.fast.save_pretrained(folder)
 
     @classmethod
     def load(cls, folder: Path) -> TextTokenizer:
-        """What `save` wrote, or the tokenizer of a Hugging Face model folder.
+        """The tokenizer of a model folder: one that `save` wrote, or a Hugging Face CLIP or SigLIP.
 
         Raises:
-            InputError: the folder holds neither.
+            InputError: the folder holds none.
         """
-        padding = folder / "tokenizer_padding.json"
-        if padding.is_file():
-            backend = Tokenizer.from_file(str(folder / "tokenizer.json"))
-            return cls(backend, **json.loads(padding.read_text()))
-        return cls.of_pretrained(folder)
-
-    @classmethod
-    def of_pretrained(cls, folder: Path) -> TextTokenizer:
-        """The tokenizer of a Hugging Face CLIP or SigLIP folder."""
-        from transformers import AutoTokenizer
-
         try:
-            loaded: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            fast = _read(folder)
         except (OSError, ValueError, KeyError) as error:
             raise InputError(
                 f"{str(folder)!r} holds no tokenizer that can be read (tokenizer.json, or "
                 f"vocab.json with merges.txt): {error}"
             ) from error
-        is_siglip = "siglip" in str(_model_type(folder))
-        max_tokens = _max_tokens(folder, loaded)
-        pad_id = loaded.pad_token_id if loaded.pad_token_id is not None else loaded.eos_token_id
-        backend = Tokenizer.from_str(loaded.backend_tokenizer.to_str())
-        return cls(backend, max_tokens=max_tokens, pad_id=pad_id, pad_to_max=is_siglip)
+        config = _json(folder / "config.json")
+        is_siglip = "siglip" in str(config.get("model_type"))
+        longest = config.get("text_config", {}).get(
+            "max_position_embeddings", 64 if is_siglip else 77
+        )
+        return cls(fast, max_tokens=min(longest, fast.model_max_length), pad_to_max=is_siglip)
 
 
-def _config(folder: Path) -> dict[str, Any]:
-    path = folder / "config.json"
+def _read(folder: Path) -> PreTrainedTokenizerFast:
+    """Whatever class it is of, as one that pads by itself and is saved in one file."""
+    settings = _json(folder / "tokenizer_config.json")
+    if settings.get("tokenizer_class") == PreTrainedTokenizerFast.__name__:  # as `save` leaves it
+        return PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
+    loaded: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    names = {"pad_token": loaded.eos_token, **loaded.special_tokens_map}
+    return PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_str(loaded.backend_tokenizer.to_str()),
+        model_max_length=loaded.model_max_length,
+        **names,
+    )
+
+
+def _json(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text()) if path.is_file() else {}
-
-
-def _model_type(folder: Path) -> str | None:
-    return _config(folder).get("model_type")
-
-
-def _max_tokens(folder: Path, loaded: Any) -> int:
-    default = 64 if "siglip" in str(_model_type(folder)) else 77
-    of_model = _config(folder).get("text_config", {}).get("max_position_embeddings", default)
-    return min(of_model, loaded.model_max_length)

@@ -82,5 +82,5 @@ def read_config(folder: Path) -> dict[str, Any]:
     """
     path = folder / "config.json"
     if not path.is_file():
-        raise InputError(f"{str(folder)!r} is no model folder: it holds no config.json")
+        raise InputError(f"{str(folder)!r} is not a model folder: it has no config.json")
     return json.loads(path.read_text())

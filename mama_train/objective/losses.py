@@ -6,72 +6,22 @@ fp64 when the embeddings are fp64), whatever autocast did before.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, get_args
-
 import torch
 from torch import Tensor
 
-from mama_augment.core.errors import InputError
-
-MarginKind = Literal["subtractive", "none", "additive", "cosine"]
-BelowKind = Literal["clamp", "reflect"]
+from mama_train.objective.config import MarginLoss
 
 COSINE_LIMIT = 1 - 1e-6
 """|x| is clamped to this before √(1 − x²), whose slope is infinite at 1."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class MarginLoss:
-    """Which margin the positive pairs get; `margin` μ is in radians (for `cosine`: in cosine)."""
-
-    kind: MarginKind = "subtractive"
-    margin: float = 0.2
-    below: BelowKind = "clamp"
-
-    def __post_init__(self) -> None:
-        if self.kind not in get_args(MarginKind):
-            raise InputError(
-                f"margin kind {self.kind!r} is unknown; allowed: {', '.join(get_args(MarginKind))}"
-            )
-        if self.below not in get_args(BelowKind):
-            raise InputError(
-                f"below={self.below!r} is unknown; allowed: {', '.join(get_args(BelowKind))}"
-            )
-        if not 0 <= self.margin < 1.5:
-            raise InputError(
-                f"margin {self.margin} is out of range; give radians from 0 to 1.5 (0.2 is usual)"
-            )
-
-    def __call__(
-        self,
-        video_BD: Tensor,
-        text_BD: Tensor,
-        log_scale: Tensor,
-        *,
-        margin_B: Tensor | None = None,
-        same_BB: Tensor | None = None,
-    ) -> Tensor:
-        """loss_B of the batch; see `contrastive_loss_B`. `margin_B` replaces the fixed μ."""
-        return contrastive_loss_B(
-            video_BD,
-            text_BD,
-            log_scale,
-            kind=self.kind,
-            margin=self.margin if margin_B is None else margin_B,
-            below=self.below,
-            same_BB=same_BB,
-        )
 
 
 def contrastive_loss_B(
     video_BD: Tensor,
     text_BD: Tensor,
     log_scale: Tensor,
+    loss: MarginLoss,
     *,
-    kind: MarginKind = "subtractive",
-    margin: float | Tensor = 0.2,
-    below: BelowKind = "clamp",
+    margin_B: Tensor | None = None,
     same_BB: Tensor | None = None,
 ) -> Tensor:
     """Mean of the video-to-text and text-to-video cross-entropy of each sample.
@@ -82,13 +32,14 @@ def contrastive_loss_B(
     Args:
         video_BD, text_BD: unit vectors, any float dtype; row i of both is a positive pair.
         log_scale: scalar, logarithm of the inverse temperature.
-        margin: μ, one number or one per sample [B].
-        same_BB: true where i and j are the same clip or have the same text; such pairs are no
+        loss: which margin the positive pairs get.
+        margin_B: a margin per sample, in place of the fixed μ of `loss`.
+        same_BB: true where i and j are the same clip or have the same text; such pairs are not
             negatives of each other. The diagonal is ignored.
     """
     precise = torch.promote_types(video_BD.dtype, torch.float32)
     x_BB = video_BD.to(precise) @ text_BD.to(precise).T
-    positive_B = margin_cosine(torch.diagonal(x_BB), kind=kind, margin=margin, below=below)
+    positive_B = margin_cosine(torch.diagonal(x_BB), loss, margin_B)
     eye_BB = torch.eye(len(x_BB), dtype=torch.bool, device=x_BB.device)
     logits_BB = log_scale.to(precise).exp() * torch.where(eye_BB, positive_B[:, None], x_BB)
     if same_BB is not None:
@@ -99,32 +50,31 @@ def contrastive_loss_B(
     return (video_to_text_B + text_to_video_B) / 2
 
 
-def margin_cosine(
-    x: Tensor,
-    *,
-    kind: MarginKind = "subtractive",
-    margin: float | Tensor = 0.2,
-    below: BelowKind = "clamp",
-) -> Tensor:
-    """The positive pair's cosine x = cos λ after the margin.
+def margin_cosine(x: Tensor, loss: MarginLoss, margin: Tensor | None = None) -> Tensor:
+    """The positive pair's cosine after the margin, for any shape of x = cos λ.
 
     subtractive: cos(λ − μ) = x cos μ + √(1 − x²) sin μ. For λ < μ, `clamp` gives 1 (no pull left),
     `reflect` keeps cos(λ − μ), whose gradient pushes such a pair back towards λ = μ.
     additive: cos(λ + μ), continued by x − μ sin μ beyond λ = π − μ so that it stays monotone
     (ArcFace). cosine: x − μ (CosFace). Finite, with finite gradient, at λ = 0 and λ = π.
+
+    Args:
+        x: cosines in [−1, 1], any shape.
+        loss: kind of margin, μ, and what happens below it.
+        margin: μ of each element (x's shape, or one that broadcasts to it) in place of the loss's.
     """
-    if kind == "none":
+    if loss.kind == "none":
         return x
-    if kind == "cosine":
-        return x - margin
-    mu = torch.as_tensor(margin, dtype=x.dtype, device=x.device)
+    mu = torch.as_tensor(loss.margin if margin is None else margin, dtype=x.dtype, device=x.device)
+    if loss.kind == "cosine":
+        return x - mu
     x_safe = x.clamp(-COSINE_LIMIT, COSINE_LIMIT)
     sine = torch.sqrt(1 - x_safe * x_safe)
-    if kind == "additive":
+    if loss.kind == "additive":
         shifted = x_safe * mu.cos() - sine * mu.sin()
         return torch.where(x > -mu.cos(), shifted, x - mu * mu.sin())
     shifted = x_safe * mu.cos() + sine * mu.sin()
-    if below == "reflect":
+    if loss.below == "reflect":
         return shifted
     return torch.where(x >= mu.cos(), torch.ones_like(x), shifted)
 

@@ -16,15 +16,16 @@ Shapes: B samples of the global batch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mama_train.data.batch import Batch
 from mama_train.objective.objective import Encoded, Named, Objective
+from mama_train.objective.weighting import Weigher
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,76 +45,84 @@ class MetaOutcome:
     meta_loss: float
 
 
+class Update(Protocol):
+    """A step that is affine in the gradient, element by element: D · gradient + d."""
+
+    def scale(self, name: str) -> Tensor:
+        """D of a parameter, in the parameter's shape or one that broadcasts to it."""
+
+    def drift(self, name: str) -> Tensor:
+        """d of a parameter, likewise."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VirtualStep:
+    """The step that the meta loss is taken after.
+
+    lr: α, its length. update: D and d of the optimizer, or None for SGD.
+    names: parameters that take it; None means all. With fewer, the meta gradient is exact for a
+        virtual step of those alone.
+    """
+
+    lr: float
+    update: Update | None = None
+    names: Sequence[str] | None = None
+
+    def along(self, name: str, gradient: Tensor) -> Tensor:
+        """What is subtracted from a parameter, per unit of α."""
+        if self.update is None:
+            return gradient
+        return self.update.scale(name) * gradient + self.update.drift(name)
+
+    def pull_back(self, direction: Named) -> None:
+        """Turn g, the gradient after the step, into D g, in place."""
+        if self.update is not None:
+            for name, value in direction.items():
+                value.mul_(self.update.scale(name))
+
+
 def meta_gradient(
     objective: Objective,
     encoded: Encoded,
     meta_batch: Batch,
-    net: nn.Module,
-    weigh: Callable[[Tensor], Tensor],
+    weigh: Weigher,
+    step: VirtualStep,
     *,
-    lr: float,
-    virtual_step: VirtualStep | None = None,
-    names: Sequence[str] | None = None,
     keep_gradient: bool = True,
 ) -> MetaOutcome:
-    """The exact derivative of the meta loss after one virtual step, in the parameters of `net`.
+    """The exact derivative of the meta loss after one virtual step, in the parameters of V.
 
     Args:
         encoded: the training batch, encoded at w.
-        weigh: loss_B -> ω_B, differentiable in `net`.
-        lr: α, the virtual step's length.
-        virtual_step: D and d by parameter name, or None for SGD.
-        names: parameters that take the virtual step; None means all. With fewer, the result is
-            exact for a virtual step of those alone.
+        weigh: loss_B -> ω_B, differentiable in V.
         keep_gradient: also return the training gradient (for a lagged real step), and free the
             graph of `encoded`, which nobody needs then.
     """
     weight_B = weigh(encoded.loss_B.detach())
-    gradient: Named | None = objective.gradient(encoded, weight_B, last=keep_gradient)
-    virtual = _stepped(objective.parameters(), gradient, names, lr, virtual_step)
-    if not keep_gradient:
-        gradient = None  # as large as the model; nobody will read it
+    gradient = objective.gradient(encoded, weight_B, last=keep_gradient)
+    virtual = _stepped(objective.parameters(), gradient, step)
+    kept = gradient if keep_gradient else None
+    del gradient  # as large as the model; mostly nobody will read it
     direction, meta_loss_B = objective.mean_gradient_at(virtual, meta_batch)
     del virtual
-    if virtual_step is not None:
-        for name, value in direction.items():
-            value.mul_(virtual_step.scale(name))
+    step.pull_back(direction)
     s_B = objective.loss_jvp(encoded, direction).to(weight_B.dtype)
-    surrogate = -lr * (weight_B * s_B).sum()
+    surrogate = -step.lr * (weight_B * s_B).sum()
     return MetaOutcome(
-        theta_gradient=list(torch.autograd.grad(surrogate, list(net.parameters()))),
-        gradient=gradient,
+        theta_gradient=list(torch.autograd.grad(surrogate, weigh.theta())),
+        gradient=kept,
         s_B=s_B,
         weight_B=weight_B.detach(),
         meta_loss=float(meta_loss_B.mean()),
     )
 
 
-def _stepped(
-    parameters: Named,
-    gradient: Named | None,
-    names: Sequence[str] | None,
-    lr: float,
-    virtual_step: VirtualStep | None,
-) -> Named:
-    assert gradient is not None
-    moved: Named = {}
-    for name in parameters if names is None else names:
-        step = gradient[name]
-        if virtual_step is not None:
-            step = virtual_step.scale(name) * step + virtual_step.drift(name)
-        moved[name] = parameters[name].detach() - lr * step
-    return moved
-
-
-class VirtualStep(Protocol):
-    """An update that is affine in the gradient, element by element: D · gradient + d."""
-
-    def scale(self, name: str) -> Tensor:
-        """D of a parameter."""
-
-    def drift(self, name: str) -> Tensor:
-        """d of a parameter."""
+def _stepped(parameters: Named, gradient: Named, step: VirtualStep) -> Named:
+    """w', of the parameters that take the step."""
+    return {
+        name: parameters[name].detach() - step.lr * step.along(name, gradient[name])
+        for name in (parameters if step.names is None else step.names)
+    }
 
 
 class AdamWStep:
@@ -147,7 +156,7 @@ class AdamWStep:
         return 1 - group["betas"][0] ** (float(state["step"]) + 1)
 
 
-def adamw_step(optimizer: torch.optim.Optimizer, named: Named) -> VirtualStep | None:
+def adamw_step(optimizer: torch.optim.Optimizer, named: Named) -> Update | None:
     """AdamW's next step; None (SGD) until every parameter has a state."""
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     if not all(optimizer.state.get(p) for p in parameters):

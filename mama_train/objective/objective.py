@@ -24,7 +24,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from mama_train import ranks
 from mama_train.data.batch import Batch
 from mama_train.models.base import DualEncoder
-from mama_train.objective.losses import MarginLoss, same_pairs_BB
+from mama_train.objective.config import MarginLoss
+from mama_train.objective.losses import same_pairs_BB
 from mama_train.objective.tape import Tape
 
 Named = dict[str, Tensor]

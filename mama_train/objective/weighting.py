@@ -6,15 +6,11 @@ Shapes: B samples of the global batch.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
-from mama_augment.core.errors import InputError
-
-WeightKind = Literal["mlp-meta", "mlp-joint", "focal", "self-paced", "inverse-frequency", "none"]
-LEARNED: tuple[WeightKind, ...] = ("mlp-meta", "mlp-joint")
+from mama_train.objective.config import LEARNED, Weighting
 
 
 class WeightNet(nn.Module):
@@ -31,61 +27,49 @@ class WeightNet(nn.Module):
         nn.init.zeros_(self.out.bias)
 
     def forward(self, loss_B: Tensor) -> Tensor:
+        """loss_B [B] to V [B]."""
         return torch.sigmoid(self.out(torch.relu(self.hidden(loss_B[:, None]))))[:, 0]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Weighting:
-    """How weights are made of losses.
+class Weigher:
+    """loss_B -> ω_B for one batch.
 
-    normalised: Σ ω = 1 over the global batch; else ω = V / B (raw), which lets all weights drift
-    to zero together.
-    gamma: focal exponent. pace: share of the batch that self-paced learning admits at the start;
-    it grows linearly to all of it.
+    net: V, which the learned kinds need; ω is differentiable in its parameters.
+    frequency_B: captions in training that share the sample's rarest concept (inverse-frequency;
+        NaN where a sample has no concept).
+    progress: share of the training done, 0 to 1 (self-paced).
     """
 
-    kind: WeightKind = "mlp-meta"
-    normalised: bool = True
-    gamma: float = 2.0
-    pace: float = 0.5
+    weighting: Weighting
+    net: WeightNet | None = None
+    frequency_B: Tensor | None = None
+    progress: float = 1.0
 
-    def __post_init__(self) -> None:
-        if self.kind not in get_args(WeightKind):
-            raise InputError(
-                f"weights {self.kind!r} are unknown; allowed: {', '.join(get_args(WeightKind))}"
-            )
+    def theta(self) -> list[Tensor]:
+        """The parameters of V."""
+        assert self.net is not None
+        return list(self.net.parameters())
 
-    def weights_B(
-        self,
-        loss_B: Tensor,
-        *,
-        net: WeightNet | None = None,
-        frequency_B: Tensor | None = None,
-        progress: float = 1.0,
-    ) -> Tensor:
-        """ω_B, with Σ ω = 1 (normalised) or ω = raw / B.
+    def __call__(self, loss_B: Tensor) -> Tensor:
+        """ω_B, with Σ ω = 1 (normalised) or ω = raw / B. The loss is detached here, whatever is
+        passed: V's input carries no gradient."""
+        raw_B = self._raw_B(loss_B.detach())
+        return normalise(raw_B) if self.weighting.normalised else raw_B / len(raw_B)
 
-        Args:
-            loss_B: detached here, whatever is passed: V's input carries no gradient.
-            net: V, for the learned kinds; ω is differentiable in its parameters.
-            frequency_B: captions in training that share the sample's rarest concept
-                (inverse-frequency; NaN where a sample has no concept).
-            progress: share of the training done, 0 to 1 (self-paced).
-        """
-        loss_B = loss_B.detach()
-        if self.kind in LEARNED:
-            assert net is not None
-            raw_B = net(loss_B.to(next(net.parameters()).dtype))
-        elif self.kind == "focal":
-            raw_B = (1 - torch.exp(-loss_B)).clamp_min(0) ** self.gamma
-        elif self.kind == "self-paced":
-            raw_B = self_paced_B(loss_B, share=self.pace + (1 - self.pace) * progress)
-        elif self.kind == "inverse-frequency":
-            assert frequency_B is not None
-            raw_B = inverse_frequency_B(frequency_B).to(loss_B.dtype)
-        else:
-            raw_B = torch.ones_like(loss_B)
-        return normalise(raw_B) if self.normalised else raw_B / len(raw_B)
+    def _raw_B(self, loss_B: Tensor) -> Tensor:
+        kind, pace = self.weighting.kind, self.weighting.pace
+        if kind in LEARNED:
+            assert self.net is not None
+            return self.net(loss_B.to(self.theta()[0].dtype))
+        if kind == "focal":
+            return (1 - torch.exp(-loss_B)).clamp_min(0) ** self.weighting.gamma
+        if kind == "self-paced":
+            return self_paced_B(loss_B, share=pace + (1 - pace) * self.progress)
+        if kind == "inverse-frequency":
+            assert self.frequency_B is not None
+            return inverse_frequency_B(self.frequency_B).to(loss_B.dtype)
+        return torch.ones_like(loss_B)
 
 
 def normalise(raw_B: Tensor) -> Tensor:

@@ -152,13 +152,15 @@ def smooth(values: Floats, *, share: float = 0.05) -> Floats:
     return np.convolve(values, kernel, "same") / np.convolve(np.ones_like(values), kernel, "same")
 
 
-def wilson(rate: Floats, count: NDArray[np.int64]) -> tuple[Floats, Floats]:
-    """The 95 % Wilson score interval of a share measured on `count` trials."""
+def wilson(rate: Floats, count: Floats | NDArray[np.int64]) -> tuple[Floats, Floats]:
+    """The 95 % Wilson score interval of each share that was measured on `count` trials."""
     from scipy.stats import binomtest
 
-    tests = [binomtest(round(r * n), n) for r, n in zip(rate, count.tolist(), strict=True)]
-    intervals = [test.proportion_ci(method="wilson") for test in tests]
-    return np.array([i.low for i in intervals]), np.array([i.high for i in intervals])
+    found = [
+        binomtest(round(r * n), n).proportion_ci(method="wilson")
+        for r, n in zip(rate.tolist(), count.tolist(), strict=True)
+    ]
+    return np.array([f.low for f in found]), np.array([f.high for f in found])
 
 
 def _series(rows: Sequence[Row], name: str) -> tuple[Any, Floats]:

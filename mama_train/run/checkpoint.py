@@ -15,7 +15,7 @@ import json
 import os
 import shutil
 import uuid
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -28,41 +28,13 @@ from mama_augment.core.store.files import whole
 from mama_train.config import TrainConfig
 from mama_train.data.loader import Position
 from mama_train.models.base import DualEncoder
+from mama_train.models.build import build_from_checkpoint
 from mama_train.models.tokenizer import TextTokenizer
 from mama_train.objective.weighting import WeightNet
-from mama_train.run.optim import MovingAverage
+from mama_train.run.state import Progress, Trainee
 
 NEEDED = ("run.json", "training_state.pt", "model.safetensors", "weight_net.safetensors")
 """What a checkpoint must hold to be resumed from."""
-
-
-@dataclass
-class Progress:
-    """How far a run is: what changes from step to step besides tensors.
-
-    seconds: time spent until here, evaluations and checkpoints included, without steps that were
-    lost; num_samples: rows of the steps taken.
-    """
-
-    step: int = 0
-    seconds: float = 0.0
-    num_samples: int = 0
-    data: Position = field(default_factory=Position)
-    meta: Position = field(default_factory=Position)
-    best_score: float | None = None
-    best_step: int | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Trainee:
-    """Everything that training changes."""
-
-    model: DualEncoder
-    tokenizer: TextTokenizer
-    optimizer: torch.optim.Optimizer
-    net: WeightNet
-    net_optimizer: torch.optim.Optimizer
-    average: MovingAverage | None
 
 
 def save_model(
@@ -118,19 +90,15 @@ def _delete(checkpoint: Path) -> None:
 
 
 def _write(folder: Path, trainee: Trainee, progress: Progress, config: TrainConfig) -> None:
-    average = trainee.average
-    parameters = list(trainee.model.named_parameters())
     state: dict[str, Any] = {
         "optimizer": trainee.optimizer.state_dict(),
         "net_optimizer": trainee.net_optimizer.state_dict(),
     }
-    if average is not None:
+    if trainee.average is not None:
         # The average is the model that people use; the live values are for resuming.
-        state["live"] = {n: p.detach().clone() for n, p in parameters}
-        average.swap(parameters)
-    save_model(folder, trainee.model, trainee.tokenizer)
-    if average is not None:
-        average.swap(parameters)
+        live = trainee.model.named_parameters()
+        state["live"] = {n: p.detach().clone() for n, p in live}
+    trainee.with_average(lambda: save_model(folder, trainee.model, trainee.tokenizer))
     save_file(
         {k: v.detach().cpu() for k, v in trainee.net.state_dict().items()},
         folder / "weight_net.safetensors",
@@ -150,16 +118,16 @@ def load_progress(folder: Path) -> tuple[Progress, TrainConfig]:
     """What `run.json` of a checkpoint says.
 
     Raises:
-        InputError: `folder` is no training checkpoint.
+        InputError: `folder` is not a training checkpoint.
     """
     path = folder / "run.json"
     if not path.is_file():
-        raise InputError(f"{str(folder)!r} is no checkpoint of a run: it holds no run.json")
+        raise InputError(f"{str(folder)!r} is not a checkpoint of a run: it has no run.json")
     content = json.loads(path.read_text())
     fields = content["progress"]
     for name in ("data", "meta"):
         fields[name] = Position(**fields[name])
-    return Progress(**fields), TrainConfig.from_json(content["config"])
+    return Progress(**fields), TrainConfig.of(**content["config"])
 
 
 def restore(folder: Path, trainee: Trainee) -> None:
@@ -175,6 +143,17 @@ def restore(folder: Path, trainee: Trainee) -> None:
     trainee.optimizer.load_state_dict(state["optimizer"])
     trainee.net_optimizer.load_state_dict(state["net_optimizer"])
     trainee.net.load_state_dict(load_file(folder / "weight_net.safetensors", device=str(device)))
+
+
+def load_model(path: str, *, num_frames: int | None = None) -> tuple[DualEncoder, TextTokenizer]:
+    """The model and tokenizer of a checkpoint, of a run's best one, or of an exported folder.
+
+    `num_frames`: frames per clip; as in training when None.
+
+    Raises:
+        InputError: there is no checkpoint, or its files do not fit each other.
+    """
+    return build_from_checkpoint(find_checkpoint(path), num_frames=num_frames)
 
 
 def load_model_into(folder: Path, model: DualEncoder) -> None:

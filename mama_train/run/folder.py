@@ -10,7 +10,7 @@ from mama_augment.core.errors import InputError
 from mama_augment.core.store.lock import LOCK_NAME
 from mama_train import ranks
 from mama_train.config import TrainConfig
-from mama_train.data.shards import fingerprint
+from mama_train.data.index import fingerprint
 from mama_train.run import checkpoint
 from mama_train.run.history import read_history, write_json
 
@@ -34,16 +34,16 @@ def find_run(
             "another --out"
         )
     if not settings.is_file() and _files_of(run):
-        raise InputError(f"{str(run)!r} is not empty and is no run; give another --out")
+        raise InputError(f"{str(run)!r} holds files but not a run; give another --out")
     return None
 
 
 def changes(config: TrainConfig, run: Path) -> list[str]:
     """In which settings, and in which data, the run in a folder differs, in words."""
     before = json.loads((run / "config.json").read_text())
-    found = config.changed_since(TrainConfig.from_json(before["config"]))
+    found = config.changed_since(TrainConfig.of(**before["config"]))
     if before["shards"] != fingerprint(config.shards):
-        found.append(f"the files in {config.shards!r} are others now")
+        found.append(f"the files in {config.shards!r} have changed")
     return found
 
 

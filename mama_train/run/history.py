@@ -22,6 +22,7 @@ class History:
         write_whole(self.path, "".join(json.dumps(r) + "\n" for r in kept))
 
     def add(self, rows: Iterable[Row]) -> None:
+        """Append rows to the file."""
         text = "".join(json.dumps(row) + "\n" for row in rows)
         with self.path.open("a") as stream:
             stream.write(text)

@@ -1,4 +1,4 @@
-"""Ctrl-C waits for the end of a step, because half a step cannot be resumed from."""
+"""Ctrl-C and SIGTERM wait for the end of a step: half a step cannot be resumed from."""
 
 from __future__ import annotations
 
@@ -9,25 +9,30 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
 
+from mama_augment.core.errors import TerminatedError
+
 
 @dataclass
 class Interrupt:
-    """Whether this process was asked to stop (SIGINT)."""
+    """Whether this process was asked to stop, and by which signal."""
 
     asked: bool = False
+    error: type[KeyboardInterrupt] = KeyboardInterrupt
+    """What to end with."""
 
 
 @contextmanager
 def deferred(on_first: Callable[[], None]) -> Iterator[Interrupt]:
-    """Inside, the first SIGINT is noted (and `on_first` called), the next raises KeyboardInterrupt.
+    """Inside, the first signal is noted (and `on_first` called), the next one is raised.
 
     Only the main thread can receive signals; in another one nothing changes.
     """
     interrupt = Interrupt()
 
     def receive(number: int, frame: FrameType | None) -> None:
+        interrupt.error = TerminatedError if number == signal.SIGTERM else KeyboardInterrupt
         if interrupt.asked:
-            raise KeyboardInterrupt
+            raise interrupt.error
         interrupt.asked = True
         with suppress(RuntimeError):  # the signal came while the same stream was written to
             on_first()
@@ -35,8 +40,9 @@ def deferred(on_first: Callable[[], None]) -> Iterator[Interrupt]:
     if threading.current_thread() is not threading.main_thread():
         yield interrupt
         return
-    before = signal.signal(signal.SIGINT, receive)
+    before = [(n, signal.signal(n, receive)) for n in (signal.SIGINT, signal.SIGTERM)]
     try:
         yield interrupt
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before:
+            signal.signal(number, handler)

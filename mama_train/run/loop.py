@@ -15,6 +15,7 @@ from mama_train.config import TrainConfig
 from mama_train.errors import NonFiniteLossError
 from mama_train.measure.evaluate import evaluate
 from mama_train.run import checkpoint, interrupt
+from mama_train.run.device import torch_device
 from mama_train.run.history import History, Row, write_json
 from mama_train.run.setup import Setup, prepare
 from mama_train.run.step import Stepper
@@ -50,7 +51,7 @@ def train(
         KeyboardInterrupt: after Ctrl-C, at the end of the step and with a checkpoint saved; after
             a second Ctrl-C, at once and without.
     """
-    ranks.start(config.torch_device())
+    ranks.start(torch_device(config.compute.device))
     with locked(config.run_folder()) if ranks.is_first() else nullcontext():
         return _train(config, resume, overwrite, watch or Watch())
 
@@ -72,7 +73,7 @@ def _train(config: TrainConfig, resume: bool, overwrite: bool, watch: Watch) -> 
             run.save()
         if stopped:
             watch.note(f"stopped at step {progress.step}; `--resume` continues from there")
-            raise KeyboardInterrupt
+            raise asked.error
     except NonFiniteLossError:
         run.flush()
         raise
@@ -102,7 +103,7 @@ class _Run:
 
     def take_steps(self, asked: interrupt.Interrupt) -> bool:
         """Steps until the end of the run, or until a rank is asked to stop: then True."""
-        setup, progress, config = self.setup, self.setup.progress, self.setup.config
+        setup, progress, due = self.setup, self.setup.progress, self.setup.config.save
         stepper = Stepper(setup)
         batches = setup.train.batches(progress.data)
         stopped = False
@@ -114,9 +115,9 @@ class _Run:
             progress.num_samples += batch.num_rows
             self.pending.append(row)
             self.watch.step(row, batch.num_rows)
-            if setup.is_due(config.eval_every, progress.step) and self.evaluate():
+            if setup.is_due(due.eval_every, progress.step) and self.evaluate():
                 self.save(is_best=True)
-            elif setup.is_due(config.save_every, progress.step):
+            elif setup.is_due(due.save_every, progress.step):
                 self.save()
             # All ranks stop after the same step, whichever of them was asked during it.
             stopped = ranks.any_rank(asked.asked, setup.device)
@@ -127,7 +128,7 @@ class _Run:
         setup, progress, val = self.setup, self.setup.progress, self.setup.val
         if val is None:
             return False
-        metrics = setup.with_average(
+        metrics = setup.trainee.with_average(
             lambda: evaluate(setup.trainee.model, val, setup.concepts, autocast=setup.autocast)
         )
         self.watch.evaluated(progress.step, metrics)
@@ -178,4 +179,4 @@ def _final_metrics(setup: Setup) -> dict[str, Any]:
         for name, clips in (("val", setup.val), ("test", setup.test))
     }
     run_step = json.loads((best / "run.json").read_text())["progress"]["step"]
-    return {"best_step": run_step, "weights": setup.weights, "notes": setup.notes, **found}
+    return {"best_step": run_step, "weights": setup.weighting.kind, "notes": setup.notes, **found}

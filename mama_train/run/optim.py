@@ -8,12 +8,14 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from mama_train.config import TrainConfig
 from mama_train.objective.objective import SCALE, Named
+from mama_train.run.config import OptimConfig
 
 
-def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
-    """Matrices decay; norms, biases, single vectors, embedding tables and the scale do not."""
+def make_optimizer(model: nn.Module, optim: OptimConfig) -> torch.optim.AdamW:
+    """AdamW over the trained parameters. Matrices decay; norms, biases, single vectors, embedding
+    tables and the scale do not."""
+    assert optim.lr is not None
     decay: list[Tensor] = []
     keep: list[Tensor] = []
     for name, parameter in model.named_parameters():
@@ -22,42 +24,44 @@ def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
         is_table = "embedding" in name and "patch_embedding" not in name
         (keep if parameter.ndim < 2 or is_table or name == SCALE else decay).append(parameter)
     groups = [
-        {"params": decay, "weight_decay": config.weight_decay},
+        {"params": decay, "weight_decay": optim.weight_decay},
         {"params": keep, "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(
-        groups, lr=config.peak_lr, betas=(config.beta1, config.beta2), eps=1e-8
-    )
+    return torch.optim.AdamW(groups, lr=optim.lr, betas=(optim.beta1, optim.beta2), eps=1e-8)
 
 
-def lr_at(step: int, num_steps: int, config: TrainConfig) -> float:
+def lr_at(step: int, num_steps: int, optim: OptimConfig) -> float:
     """Linear warm-up over a share of the steps, then a cosine down to zero."""
-    num_warmup = int(config.warmup * num_steps)
+    assert optim.lr is not None
+    num_warmup = int(optim.warmup * num_steps)
     if step < num_warmup:
-        return config.peak_lr * (step + 1) / num_warmup
+        return optim.lr * (step + 1) / num_warmup
     done = (step - num_warmup) / max(1, num_steps - num_warmup)
-    return config.peak_lr * 0.5 * (1 + math.cos(math.pi * done))
+    return optim.lr * 0.5 * (1 + math.cos(math.pi * done))
 
 
 def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    """One learning rate for all groups."""
     for group in optimizer.param_groups:
         group["lr"] = lr
 
 
-def clip_gradient(model: nn.Module, gradient: Named, config: TrainConfig) -> float:
+def clip_gradient(model: nn.Module, gradient: Named, max_norm: float) -> float:
     """Put the clipped gradient into place; returns its norm before clipping, which may not be
     finite: then no step should be taken."""
     for name, parameter in model.named_parameters():
         parameter.grad = gradient.get(name)
-    return float(nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm))
+    return float(nn.utils.clip_grad_norm_(model.parameters(), max_norm))
 
 
-def take_step(model: nn.Module, optimizer: torch.optim.Optimizer, config: TrainConfig) -> None:
-    """Step along the gradient in place, and keep the temperature in bounds."""
+def take_step(
+    model: nn.Module, optimizer: torch.optim.Optimizer, *, max_logit_scale: float
+) -> None:
+    """Step along the gradient in place, and keep the inverse temperature from 1 to its bound."""
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     with torch.no_grad():
-        model.get_parameter(SCALE).clamp_(0, math.log(config.max_logit_scale))
+        model.get_parameter(SCALE).clamp_(0, math.log(max_logit_scale))
 
 
 class MovingAverage:
@@ -70,13 +74,18 @@ class MovingAverage:
     @torch.no_grad()
     def update(self, model: nn.Module, step: int) -> None:
         # Early on, a long memory would be mostly the initial values.
+        """Move towards the model's values after `step` (counted from 0)."""
         decay = min(self.decay, (1 + step) / (10 + step))
         for name, parameter in model.named_parameters():
             self.values[name].lerp_(parameter, 1 - decay)
 
     @torch.no_grad()
     def swap(self, parameters: Iterable[tuple[str, Tensor]]) -> None:
-        """Exchange the average with the model's own values; the second call undoes it."""
+        """Exchange the average with the model's own values, in place; the second call undoes it.
+
+        `parameters`: (name, parameter) of the model that the average was made of, each in its own
+        shape, as `named_parameters` gives them.
+        """
         for name, parameter in parameters:
             held = parameter.clone()
             parameter.copy_(self.values[name])

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NoReturn
 
 import numpy as np
@@ -14,12 +13,13 @@ from torch import Tensor
 from mama_train import ranks
 from mama_train.data.batch import Batch
 from mama_train.errors import NonFiniteLossError
-from mama_train.objective.meta import MetaOutcome, adamw_step, meta_gradient
+from mama_train.objective.meta import MetaOutcome, VirtualStep, adamw_step, meta_gradient
 from mama_train.objective.objective import Encoded, Objective
-from mama_train.run.checkpoint import Progress
+from mama_train.objective.weighting import Weigher
 from mama_train.run.history import Row, write_json
 from mama_train.run.optim import clip_gradient, lr_at, set_lr, take_step
 from mama_train.run.setup import Setup
+from mama_train.run.state import Progress
 
 
 class Stepper:
@@ -28,14 +28,13 @@ class Stepper:
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
         self.config = setup.config
-        self.weighting = dataclasses.replace(setup.config.weighting(), kind=setup.weights)
         self.objective = Objective(
             setup.trainee.model,
-            setup.config.loss(),
-            chunk=setup.config.rows_per_pass,
-            autocast=setup.config.autocast(),
+            setup.config.loss,
+            chunk=setup.config.compute.rows_per_pass,
+            autocast=setup.autocast,
         )
-        layers = setup.config.meta_layers
+        layers = setup.config.meta.layers
         self.meta_names = None if layers is None else setup.trainee.model.upper_names(layers)
         meta = setup.meta
         self.meta_batches = meta.batches(setup.progress.meta) if meta else None
@@ -47,35 +46,32 @@ class Stepper:
             NonFiniteLossError: a sample's loss, or a gradient, is NaN or infinite; neither model
                 nor optimizer was changed.
         """
-        trainee, step = self.setup.trainee, progress.step
-        lr = lr_at(step, self.setup.num_steps, self.config)
+        trainee, optim, step = self.setup.trainee, self.setup.optim, progress.step
+        lr = lr_at(step, self.setup.num_steps, optim)
         set_lr(trainee.optimizer, lr)
         # Whoever recomputes activations to save memory would not want products kept.
-        tape = self._is_meta_step(step) and not self.config.gradient_checkpointing
+        tape = self._is_meta_step(step) and not self.config.compute.gradient_checkpointing
         encoded = self.objective.encode(batch, for_jvp=tape)
         loss_B = encoded.loss_B.detach()
         bad = [batch.clip_ids[i] for i in torch.nonzero(~torch.isfinite(loss_B))[:, 0].tolist()]
         if bad:
             self._stop(f"the loss of {len(bad)} samples", bad, batch, step)
-
-        def weigh(losses_B: Tensor) -> Tensor:
-            return self.weighting.weights_B(
-                losses_B,
-                net=trainee.net,
-                frequency_B=batch.frequency_B,
-                progress=step / self.setup.num_steps,
-            )
-
+        weigh = Weigher(
+            weighting=self.setup.weighting,
+            net=trainee.net,
+            frequency_B=batch.frequency_B,
+            progress=step / self.setup.num_steps,
+        )
         outcome = self._train_net(encoded, weigh, progress, lr)
         if outcome is not None and outcome.gradient is not None:
             weight_B, gradient = outcome.weight_B, outcome.gradient
         else:
             weight_B = weigh(loss_B).detach()
             gradient = self.objective.gradient(encoded, weight_B, last=True)
-        norm = clip_gradient(trainee.model, gradient, self.config)
+        norm = clip_gradient(trainee.model, gradient, optim.clip_norm)
         if not math.isfinite(norm):
             self._stop("the gradient", [], batch, step)
-        take_step(trainee.model, trainee.optimizer, self.config)
+        take_step(trainee.model, trainee.optimizer, max_logit_scale=optim.max_logit_scale)
         if trainee.average is not None:
             trainee.average.update(trainee.model, step)
         row = step_row(step + 1, lr, loss_B, weight_B, norm)
@@ -83,39 +79,32 @@ class Stepper:
         return row | (meta_row(outcome) if outcome is not None else {})
 
     def _train_net(
-        self,
-        encoded: Encoded,
-        weigh: Callable[[Tensor], Tensor],
-        progress: Progress,
-        lr: float,
+        self, encoded: Encoded, weigh: Weigher, progress: Progress, lr: float
     ) -> MetaOutcome | None:
         """Step the weight net where this step does; a meta step says what it found."""
-        trainee, loss_B = self.setup.trainee, encoded.loss_B.detach()
-        if self.setup.weights == "mlp-joint":
-            joint = (weigh(loss_B) * loss_B).sum()
-            grads = torch.autograd.grad(joint, list(trainee.net.parameters()))
+        if self.setup.weighting.kind == "mlp-joint":
+            loss_B = encoded.loss_B.detach()
+            grads = torch.autograd.grad((weigh(loss_B) * loss_B).sum(), weigh.theta())
             self._step_net(grads, encoded.batch, progress.step)
         if not self._is_meta_step(progress.step):
             return None
         assert self.meta_batches is not None
         progress.meta, meta_batch = next(self.meta_batches)
+        update = adamw_step(self.setup.trainee.optimizer, self.objective.parameters())
         outcome = meta_gradient(
             self.objective,
             encoded,
-            meta_batch.to(loss_B.device),
-            trainee.net,
+            meta_batch.to(encoded.loss_B.device),
             weigh,
-            lr=lr,
-            virtual_step=adamw_step(trainee.optimizer, self.objective.parameters()),
-            names=self.meta_names,
-            keep_gradient=self.config.lagged,
+            VirtualStep(lr=lr, update=update, names=self.meta_names),
+            keep_gradient=self.config.meta.lagged,
         )
         # The factor α would make Adam forget how to move as the schedule shrinks it.
         self._step_net([g / lr for g in outcome.theta_gradient], encoded.batch, progress.step)
         return outcome
 
     def _is_meta_step(self, step: int) -> bool:
-        return self.setup.weights == "mlp-meta" and step % self.config.meta_every == 0
+        return self.setup.weighting.kind == "mlp-meta" and step % self.config.meta.every == 0
 
     def _step_net(self, gradient: Sequence[Tensor], batch: Batch, step: int) -> None:
         if not all(bool(torch.isfinite(grad).all()) for grad in gradient):
@@ -125,7 +114,7 @@ class Stepper:
         self.setup.trainee.net_optimizer.step()
 
     def _stop(self, what: str, bad: list[str], batch: Batch, step: int) -> NoReturn:
-        """End the run. `bad`: the clips whose loss is no number; a gradient is of all of them."""
+        """End the run. `bad`: the clips whose loss is not finite; a gradient is of all of them."""
         path = self.config.run_folder() / "nonfinite.json"
         if ranks.is_first():
             ids = {"bad_clips": bad, "batch": list(batch.clip_ids)}

@@ -8,20 +8,26 @@ from pathlib import Path
 from typing import Any
 
 from mama_augment.core.errors import InputError
+from mama_augment.core.shared import say
 
 
 class Watch:
     """Receives a run's events; this one ignores them."""
 
-    def begin(self, first_step: int, num_steps: int) -> None: ...
+    def begin(self, first_step: int, num_steps: int) -> None:
+        """Training starts, or goes on, after `first_step` steps of `num_steps`."""
 
-    def step(self, row: dict[str, Any], num_samples: int) -> None: ...
+    def step(self, row: dict[str, Any], num_samples: int) -> None:
+        """A step of `num_samples` rows was taken; `row` is its row of the history."""
 
-    def evaluated(self, step: int, metrics: dict[str, Any]) -> None: ...
+    def evaluated(self, step: int, metrics: dict[str, Any]) -> None:
+        """The val split was evaluated after a step; `metrics` as `evaluate` gives them."""
 
-    def note(self, text: str) -> None: ...
+    def note(self, text: str) -> None:
+        """Something that a person should know."""
 
-    def end(self) -> None: ...
+    def end(self) -> None:
+        """Training is over, or was stopped; called once, also after an error."""
 
 
 class Watches(Watch):
@@ -56,10 +62,8 @@ class Terminal(Watch):
 
     def __init__(self) -> None:
         from rich import progress
-        from rich.console import Console
 
-        self.console = Console(stderr=True)
-        self.bar = progress.Progress(
+        self.bar = say.bar(
             progress.TextColumn("[bold]train"),
             progress.BarColumn(),
             progress.MofNCompleteColumn(),
@@ -67,7 +71,6 @@ class Terminal(Watch):
             progress.TextColumn("{task.fields[rate]}"),
             progress.TimeElapsedColumn(),
             progress.TimeRemainingColumn(),
-            console=self.console,
         )
         self.task: Any = None
 
@@ -84,10 +87,10 @@ class Terminal(Watch):
 
     def evaluated(self, step: int, metrics: dict[str, Any]) -> None:
         found = metrics["text_to_video"]
-        self.console.print(f"step {step}: val R@1 {found['R@1']:.1f} %, MdR {found['MdR']:g}")
+        say.tell(f"step {step}: val R@1 {found['R@1']:.1f} %, MdR {found['MdR']:g}")
 
     def note(self, text: str) -> None:
-        self.console.print(f"[yellow]note:[/yellow] {text}", highlight=False, soft_wrap=True)
+        say.tell(text, "note")
 
     def end(self) -> None:
         self.bar.stop()

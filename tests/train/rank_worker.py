@@ -23,7 +23,7 @@ def main() -> None:
         dist.init_process_group(
             "gloo", init_method=f"file://{rendezvous}", rank=int(rank), world_size=int(world)
         )
-    config = TrainConfig(shards=shards, out=f"{out}/run", **json.loads(settings))
+    config = TrainConfig.of(shards=shards, out=f"{out}/run", **json.loads(settings))
     setup = prepare(config, overwrite=True)
     trainee = setup.trainee
     trainee.model.double()

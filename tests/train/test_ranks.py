@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 import torch
 
-from mama_train.config import TrainConfig
 from mama_train.run.checkpoint import find_checkpoint, load_progress
+from mama_train.run.device import torch_device
 from mama_train.run.history import read_history
 from tests.train.shards_helper import write_shards
 
@@ -71,8 +71,7 @@ def test_each_process_of_a_machine_has_its_own_gpu(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
     monkeypatch.setenv("LOCAL_RANK", "3")
-    config = TrainConfig(shards="shards", device=device)
-    assert str(config.torch_device()) == expected
+    assert str(torch_device(device)) == expected
 
 
 @pytest.mark.slow

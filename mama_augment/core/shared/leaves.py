@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import typer
 from rich.markup import escape
 
-from mama_augment.core.fields import META, Spec
+from mama_augment.core.fields import META, Named, Spec
 
 UNGROUPED = "Options"
 
@@ -39,11 +39,17 @@ class Leaf:
         return flag.split("/")[0].lstrip("-").replace("-", "_")
 
     @property
+    def field_name(self) -> str:
+        """As the field says by `Named`, else its own."""
+        named = [m.name for m in _metadata(self.annotation) if isinstance(m, Named)]
+        return named[0] if named else self.path[-1]
+
+    @property
     def flags(self) -> tuple[str, ...]:
         """`--name`, and `--no-name` beside it for what is on by default."""
         if self.spec.flags or self.spec.positional:
             return self.spec.flags
-        name = self.path[-1].replace("_", "-")
+        name = self.field_name.replace("_", "-")
         return (f"--{name}/--no-{name}",) if self.default is True else (f"--{name}",)
 
     @property
@@ -91,7 +97,7 @@ class Leaf:
 
 def leaves(config: type[Any], path: tuple[str, ...] = (), panel: str = UNGROUPED) -> Iterator[Leaf]:
     """The options of a dataclass, nested ones included, in the order of its fields."""
-    hints = typing.get_type_hints(config)
+    hints = typing.get_type_hints(config, include_extras=True)
     texts = field_docstrings(config)  # type: ignore[arg-type]
     for field in dataclasses.fields(config):
         spec: Spec = field.metadata.get(META, Spec())
@@ -157,6 +163,15 @@ def value_of(leaf: Leaf, given: Any) -> Any:
     if origin is tuple or any(get_origin(a) is tuple for a in get_args(leaf.annotation)):
         return tuple(given or ())
     return given
+
+
+def _metadata(annotation: Any) -> tuple[Any, ...]:
+    """What `Annotated` says of a type, also inside `… | None`."""
+    if get_origin(annotation) is Annotated:
+        return annotation.__metadata__
+    if get_origin(annotation) in (typing.Union, types.UnionType):
+        return tuple(m for inner in get_args(annotation) for m in _metadata(inner))
+    return ()
 
 
 def _plain(annotation: Any) -> Any:

@@ -90,13 +90,13 @@ def table(
     columns: Sequence[str],
     rows: Sequence[Sequence[object]],
     *,
-    right: str = "",
+    right: Sequence[str] | str = (),
     max_widths: Mapping[str, int] | None = None,
 ) -> None:
-    """A table of the result. right: names of columns aligned right, with commas; `*` is all."""
+    """A table of the result. right: names of the columns that are aligned right; `*` is all."""
     if _mode.quiet or _mode.json:
         return
-    aligned = columns if right == "*" else right.split(",")
+    aligned = columns if right == "*" else right
     made = Table(title=Text(shown(title)), title_justify="left", show_header=any(columns))
     for column in columns:
         justify: Any = "right" if column in aligned else "left"
@@ -116,6 +116,11 @@ def summary(fields: Mapping[str, Any]) -> None:
     """What a script reads of a command (`--json`); nothing for a person."""
     if _mode.json:
         _out.print(Text(json.dumps(dict(fields), ensure_ascii=True, default=str)), soft_wrap=True)
+
+
+def bar(*columns: ProgressColumn) -> Progress:
+    """A progress bar of one's own columns, on stderr; what is told meanwhile stands above it."""
+    return Progress(*columns, console=_err, disable=_mode.quiet)
 
 
 class _RateColumn(ProgressColumn):
@@ -157,9 +162,9 @@ class Terminal:
             TimeElapsedColumn(),
             TimeRemainingColumn(),
         )
-        with Progress(*columns, console=_err, disable=_mode.quiet) as bar:
-            task_id = bar.add_task(name, total=num_total, completed=num_done)
-            yield lambda num_items: bar.advance(task_id, num_items)
+        with bar(*columns) as shown_bar:
+            task_id = shown_bar.add_task(name, total=num_total, completed=num_done)
+            yield lambda num_items: shown_bar.advance(task_id, num_items)
 
     def close(self) -> None:
         """Take the spinner away."""
@@ -211,15 +216,15 @@ class EndedError(Exception):
 
 
 @contextmanager
-def keeping(noun: str, out: str) -> Iterator[None]:
-    """Inside, an early end says what is kept where, and that the same command continues."""
+def keeping(noun: str, out: str, again: str = "the same command") -> Iterator[None]:
+    """Inside, an early end says what is kept where, and which command continues."""
     try:
         yield
     except (KeyboardInterrupt, StoppedError, OSError) as error:
         kept = f"Finished {noun} are kept in {out}; "
         if not isinstance(error, KeyboardInterrupt):
             kept += "when the cause is mended, "
-        end = ending(error, f"{kept}the same command continues")
+        end = ending(error, f"{kept}{again} continues")
         if end is None:
             raise
         raise EndedError(end) from error

@@ -19,6 +19,16 @@ class CommittedUnit:
     folder: Folder
     record: UnitRecord
 
+    @property
+    def name(self) -> str:
+        """Its data file, relative to the step's directory."""
+        assert self.record.data_file is not None, self.record.unit_id
+        return self.record.data_file
+
+    @property
+    def num_rows(self) -> int:
+        return self.record.data_rows
+
     def table(self, columns: Sequence[str] | None = None) -> pa.Table:
         """All rows, or some columns of them."""
         with self._open() as stream:
@@ -49,5 +59,4 @@ class CommittedUnit:
                 first_row += num_rows
 
     def _open(self) -> pa.NativeFile:
-        assert self.record.data_file is not None, self.record.unit_id
-        return self.folder.open_input(self.record.data_file)
+        return self.folder.open_input(self.name)

@@ -37,10 +37,16 @@ class Folder:
 
     @property
     def fs(self) -> pafs.FileSystem:
+        """The file system, opened on first use.
+
+        Raises:
+            InputError: nothing installed here opens the URI.
+        """
         return self._open()[0]
 
     @property
     def is_local(self) -> bool:
+        """Whether this is a directory of this machine, with renames, locks and appending."""
         return isinstance(self.fs, pafs.LocalFileSystem)
 
     def path(self, name: str = "") -> str:
@@ -57,9 +63,11 @@ class Folder:
         return self._opened
 
     def child(self, name: str) -> Folder:
+        """The folder `name` below this one; it need not exist."""
         return Folder(f"{self.uri.rstrip('/')}/{name}")
 
     def exists(self, name: str = "") -> bool:
+        """Whether there is a file or a folder of that name; by default, the folder itself."""
         return self.fs.get_file_info(self.path(name)).type != pafs.FileType.NotFound
 
     def size_bytes(self, name: str) -> int | None:
@@ -76,10 +84,20 @@ class Folder:
         return dict(sorted(sizes.items()))
 
     def read_bytes(self, name: str) -> bytes:
+        """The whole content of a file.
+
+        Raises:
+            OSError: it is not there, or cannot be read.
+        """
         with self.fs.open_input_file(self.path(name)) as stream:
             return bytes(stream.read())
 
     def open_input(self, name: str) -> pa.NativeFile:
+        """A file to seek and read in; a context manager.
+
+        Raises:
+            OSError: it is not there, or cannot be read.
+        """
         return self.fs.open_input_file(self.path(name))
 
     def write_bytes(self, name: str, data: bytes | memoryview | pa.Buffer) -> None:
@@ -103,6 +121,7 @@ class Folder:
                 stream.write(part)
 
     def delete(self, name: str) -> None:
+        """Remove a file, if there is one."""
         if self.exists(name):
             self.fs.delete_file(self.path(name))
 

@@ -247,6 +247,11 @@ class StepDir:
         return self.read_data(record, columns)
 
     def read_data(self, record: UnitRecord, columns: list[str] | None = None) -> pa.Table | None:
+        """The rows of a committed unit, all columns or some; None where it has no data file.
+
+        Raises:
+            OSError, pa.ArrowException: the file is gone or damaged since the record was checked.
+        """
         if record.data_file is None:
             return None
         with self.folder.open_input(record.data_file) as stream:
@@ -257,6 +262,12 @@ class StepDir:
             return []
         with self.folder.open_input(record.rejects_file) as stream:
             return [Reject(**row) for row in pq.read_table(stream).to_pylist()]
+
+    def unit(self, unit_id: str) -> CommittedUnit | None:
+        """One committed unit, whose record alone is read; None where it has no rows."""
+        record = self.record(unit_id)
+        assert record is not None, f"unit {unit_id} is not committed"
+        return CommittedUnit(self.folder, record) if record.data_file is not None else None
 
     def units(self) -> Iterator[CommittedUnit]:
         """Every committed unit that has rows, in unit order; nothing is read yet."""

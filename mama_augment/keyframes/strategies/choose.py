@@ -138,7 +138,15 @@ def choose_candidates(
 
     A frame next to a cut may still carry the other shot (blending, compression), and frames
     near the edges crowd together: the outer quarters of a segment are used only when nothing
-    else is there. None: no candidate at all.
+    else is there.
+
+    Args:
+        segments: S ranges of frame indices.
+        candidate_index: [C], frame indices, ascending.
+        score: [C], higher is better; of equal ones the first is taken.
+
+    Returns:
+        S frame indices; None for a segment without any candidate.
     """
     chosen: list[int | None] = []
     for start, end in segments:

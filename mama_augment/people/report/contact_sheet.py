@@ -82,15 +82,13 @@ def sheet_png(clips: Sequence[dict[str, Any]]) -> bytes:
 
 def pick_rows(step_dir: StepDir, num_wanted: int) -> list[dict[str, Any]]:
     """Up to `num_wanted` rows of a clips table, spread evenly; only their files are read."""
-    records = [record for record in step_dir.records().values() if record.data_rows]
-    num_rows = sum(record.data_rows for record in records)
+    units = list(step_dir.units())
+    num_rows = sum(unit.num_rows for unit in units)
     wanted = np.linspace(0, num_rows - 1, min(num_wanted, num_rows)).round().astype(int).tolist()
     rows: list[dict[str, Any]] = []
     first = 0
-    for record in records:
-        here = [index - first for index in wanted if first <= index < first + record.data_rows]
-        table = step_dir.read_data(record) if here else None
-        if table is not None:
-            rows += table.take(here).to_pylist()
-        first += record.data_rows
+    for unit in units:
+        if here := [index - first for index in wanted if first <= index < first + unit.num_rows]:
+            rows += unit.table().take(here).to_pylist()
+        first += unit.num_rows
     return rows

@@ -6,9 +6,9 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from mama_augment.balance.stats import is_generated
 from mama_augment.core.errors import InputError
 from mama_augment.core.manifest import fingerprint
+from mama_augment.core.schema import is_generated
 from mama_augment.core.store.step_dir import StepDir
 
 MAX_ORDERED = 6

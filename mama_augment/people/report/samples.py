@@ -9,9 +9,9 @@ from typing import Any
 
 import cv2
 
-from mama_augment.balance.stats import is_generated
 from mama_augment.caption.input.grid import compose_grid, even_indices
 from mama_augment.core.draws import draw_bits
+from mama_augment.core.schema import is_generated
 from mama_augment.core.shared.jpeg import BrokenFrameError, Image, decode_jpeg
 from mama_augment.core.store.step_dir import StepDir
 
@@ -90,13 +90,12 @@ def _choose(shards_dir: StepDir, concept_ids: Sequence[int]) -> dict[int, dict[s
 def _frames(shards_dir: StepDir, clip_ids: set[str]) -> dict[str, list[bytes]]:
     """The JPEGs of a few clips; only shards that hold one are read in full."""
     found: dict[str, list[bytes]] = {}
-    for record in shards_dir.records().values():
-        ids = shards_dir.read_data(record, ["clip_id"])
-        if ids is None or not clip_ids & set(ids["clip_id"].to_pylist()):
+    for unit in shards_dir.units():
+        ids = unit.table(["clip_id"])["clip_id"].to_pylist()
+        if not clip_ids & set(ids):
             continue
-        table = shards_dir.read_data(record, ["clip_id", "frames"])
-        assert table is not None
-        for i, clip_id in enumerate(ids["clip_id"].to_pylist()):
+        table = unit.table(["clip_id", "frames"])
+        for i, clip_id in enumerate(ids):
             if clip_id in clip_ids:
                 found[clip_id] = table["frames"][i].as_py()
     return found

@@ -153,8 +153,8 @@ def test_scenes_are_found_in_the_frames_that_are_looked_at(tmp_path: Path) -> No
     [
         (["--sample-fps", "nan"], "--sample-fps is nan; more than 0, and finite"),
         (["--sample-fps", "inf"], "--sample-fps is inf; more than 0, and finite"),
-        (["--split-seconds", "nan"], "--split-seconds is nan; at least 0.1"),
-        (["--split-seconds", "0.01"], "--split-seconds is 0.01; at least 0.1"),
+        (["--cut-seconds", "nan"], "--cut-seconds is nan; at least 0.1"),
+        (["--split-seconds", "0.01"], "--cut-seconds is 0.01; at least 0.1"),
         (["--time-limit-seconds", "nan"], "--time-limit-seconds is nan; more than 0"),
         (["--decode-threads", "-1"], "--decode-threads is -1; allowed: 1 to 256"),
         (["--decode-threads", "0"], "--decode-threads is 0; allowed: 1 to 256"),

@@ -82,6 +82,25 @@ def test_other_shards_are_other_results(tmp_path: Path) -> None:
     assert compare(moved, small) == {"a": 12, "b": 6}
 
 
+def test_settings_may_stand_in_tables_and_an_arm_wins(tmp_path: Path) -> None:
+    file = tmp_path / "arms.toml"
+    file.write_text(
+        """
+        shards = "x"
+        [common]
+        optim.lr = 1e-3
+        margin = 0.1
+        [arms.a]
+        lr = 1e-4
+        [arms.b.loss]
+        margin = 0.2
+        """
+    )
+    comparison = read_comparison(str(file))
+    found = {arm: comparison.config(arm, 0, tmp_path).to_json() for arm in ("a", "b")}
+    assert [(c["lr"], c["margin"]) for c in found.values()] == [(1e-4, 0.1), (1e-3, 0.2)]
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -95,7 +114,7 @@ def test_other_shards_are_other_results(tmp_path: Path) -> None:
         ("shards = 'x'\n[arms.a]\nsteps = '2'", "arm 'a': steps is '2'"),
         ("shards = 'x'", "arms"),
         ("shards = 'x'\nbaseline = 'b'\n[arms.a]", "'b'"),
-        ("shards = 'x'\n[arms.a]\nmargins = 1", "margins"),
+        ("shards = 'x'\n[arms.a]\nmargins = 1", "'margins' is unknown; did you mean 'margin'"),
         ("shards = ", "arms.toml"),
     ],
 )

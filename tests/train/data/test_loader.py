@@ -14,9 +14,11 @@ import pytest
 import torch
 
 from mama_train.data.batch import Batch, keys, same_text
+from mama_train.data.config import DataConfig
 from mama_train.data.frames import augment, choose_frames, decode_frames
-from mama_train.data.loader import Loader, LoaderConfig, Position
-from mama_train.data.shards import all_texts, read_index
+from mama_train.data.index import read_index
+from mama_train.data.loader import Loader, Position
+from mama_train.data.rows import all_texts
 from mama_train.models.base import FrameSpec
 from mama_train.models.tokenizer import TextTokenizer
 from tests.train.shards_helper import NAMES, frames_of, write_shards
@@ -29,11 +31,11 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_shards(tmp_path_factory.mktemp("shards"), {"train": 40}, row_group=5)
 
 
-def loader(shards: Path, *, cache_bytes: int = 0, **changes: Any) -> Loader:
+def loader(shards: Path, **changes: Any) -> Loader:
     index = read_index(str(shards), "train")
     tokenizer = TextTokenizer.of_words(all_texts(index), max_tokens=12)
-    fields: dict[str, Any] = {"batch_size": 8, "window_clips": 10, **changes}
-    return Loader(index, SPEC, tokenizer, {0: 5}, LoaderConfig(**fields), cache_bytes=cache_bytes)
+    fields: dict[str, Any] = {"batch_size": 8, "window_clips": 10, "augment": 0.0, "cache_bytes": 0}
+    return Loader(index, SPEC, tokenizer, {0: 5}, DataConfig(**fields | changes), seed=0)
 
 
 def decode_clip(files: list[bytes], spec: FrameSpec, clip_id: str) -> Any:
@@ -100,7 +102,7 @@ def test_a_row_group_is_read_once_per_epoch(shards: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(pq.ParquetFile, "read_row_group", counted)
     streamed = loader(shards)
-    list(islice(streamed.batches(), len(streamed.plan(0))))
+    list(islice(streamed.batches(), len(streamed.epoch(0))))
     assert len(read) == len(streamed.index.groups)
 
 
@@ -176,7 +178,7 @@ def test_leftovers_of_a_killed_balance_are_not_read(tmp_path: Path) -> None:
     """Only files that a commit record names count, where there are such records."""
     from mama_augment.core.manifest import Manifest
     from mama_augment.core.store.step_dir import StepDir
-    from mama_train.data.shards import split_files
+    from mama_train.data.index import split_files
 
     manifest = Manifest(
         step="balance", config={}, input_fingerprint="", units={"u": 0}, versions={}

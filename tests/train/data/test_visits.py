@@ -10,23 +10,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mama_train.data.visits import VisitPlan, keep_share, plan_epoch
+from mama_train.data.config import DataConfig
+from mama_train.data.visits import EpochOrder, keep_share, order_epoch
 
 
-def plan(counts: list[int], **settings: Any) -> VisitPlan:
-    """The plan of clips with so many captions each, eight clips per row group."""
+def order(counts: list[int], *, seed: int = 0, epoch: int = 0, **changes: Any) -> EpochOrder:
+    """The order of clips with so many captions each, eight clips per row group."""
     lengths = np.array(counts)
     clips = np.repeat(np.arange(len(lengths)), lengths)
     first = np.cumsum(lengths) - lengths
     captions = np.arange(lengths.sum()) - np.repeat(first, lengths)
-    kwargs: dict[str, Any] = {
-        "seed": 0,
-        "epoch": 0,
-        "batch_size": 4,
-        "window_clips": 1000,
-        **settings,
-    }
-    return plan_epoch(clips, captions, np.arange(len(lengths)) // 8, **kwargs)
+    data = DataConfig(**{"batch_size": 4, "window_clips": 1000, **changes})
+    groups = np.arange(len(lengths)) // 8
+    return order_epoch(clips, captions, groups, data, seed=seed, epoch=epoch)
 
 
 worlds = st.lists(st.integers(0, 9), min_size=1, max_size=60)
@@ -42,7 +38,7 @@ worlds = st.lists(st.integers(0, 9), min_size=1, max_size=60)
 def test_every_caption_once_and_no_clip_twice_in_a_batch(
     counts: list[int], batch_size: int, window_clips: int, seed: int
 ) -> None:
-    found = plan(counts, batch_size=batch_size, window_clips=window_clips, seed=seed)
+    found = order(counts, batch_size=batch_size, window_clips=window_clips, seed=seed)
     visited = Counter(map(tuple, found.visits.tolist()))
     assert visited == Counter((c, j) for c, n in enumerate(counts) for j in range(n))
     for i in range(len(found)):
@@ -54,7 +50,7 @@ def test_every_caption_once_and_no_clip_twice_in_a_batch(
 @settings(max_examples=50, deadline=None)
 @given(counts=worlds, epoch=st.integers(0, 3))
 def test_visit_clip_visits_each_captioned_clip_once(counts: list[int], epoch: int) -> None:
-    found = plan(counts, visit="clip", epoch=epoch)
+    found = order(counts, visit="clip", epoch=epoch)
     assert sorted(found.visits[:, 0].tolist()) == [c for c, n in enumerate(counts) if n]
     assert all(j < counts[c] for c, j in found.visits.tolist())
 
@@ -63,28 +59,28 @@ def test_visit_clip_draws_other_captions_in_other_epochs() -> None:
     drawn = Counter(
         j
         for epoch in range(50)
-        for _, j in plan([4] * 10, visit="clip", epoch=epoch).visits.tolist()
+        for _, j in order([4] * 10, visit="clip", epoch=epoch).visits.tolist()
     )
     assert set(drawn) == {0, 1, 2, 3}
     assert max(drawn.values()) < 2 * min(drawn.values())
 
 
 def test_full_batches_but_for_the_last_where_captions_are_even() -> None:
-    found = plan([2] * 50, batch_size=8)
+    found = order([2] * 50, batch_size=8)
     sizes = np.diff(found.starts)
     assert sizes.sum() == 100
     assert (sizes[:-1] == 8).all()
 
 
 def test_order_depends_on_seed_and_epoch_alone() -> None:
-    first = plan([2] * 50, seed=1, epoch=2).visits
-    assert np.array_equal(first, plan([2] * 50, seed=1, epoch=2).visits)
-    assert not np.array_equal(first, plan([2] * 50, seed=1, epoch=3).visits)
-    assert not np.array_equal(first, plan([2] * 50, seed=2, epoch=2).visits)
+    first = order([2] * 50, seed=1, epoch=2).visits
+    assert np.array_equal(first, order([2] * 50, seed=1, epoch=2).visits)
+    assert not np.array_equal(first, order([2] * 50, seed=1, epoch=3).visits)
+    assert not np.array_equal(first, order([2] * 50, seed=2, epoch=2).visits)
 
 
 def test_a_window_is_left_only_when_it_is_used_up() -> None:
-    found = plan([2] * 64, batch_size=4, window_clips=16)
+    found = order([2] * 64, batch_size=4, window_clips=16)
     window_of_visit = found.visits[:, 0] // 8
     blocks = [set(window_of_visit[i : i + 32].tolist()) for i in range(0, 128, 32)]
     assert [len(b) for b in blocks] == [2, 2, 2, 2]
@@ -92,7 +88,7 @@ def test_a_window_is_left_only_when_it_is_used_up() -> None:
 
 
 def test_captions_of_a_clip_lie_apart() -> None:
-    found = plan([4] * 100, batch_size=8)
+    found = order([4] * 100, batch_size=8)
     places = {c: np.flatnonzero(found.visits[:, 0] == c) for c in range(100)}
     gaps = np.concatenate([np.diff(p) for p in places.values()])
     assert np.median(gaps) > 60  # a quarter of an epoch would be 100

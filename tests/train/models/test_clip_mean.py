@@ -12,11 +12,11 @@ import torch
 from mama_train.data.batch import Batch
 from mama_train.models.build import build, build_from_checkpoint
 from mama_train.models.tokenizer import TextTokenizer
-from mama_train.objective.losses import MarginLoss
-from mama_train.objective.meta import meta_gradient
+from mama_train.objective.config import MarginLoss, Weighting
+from mama_train.objective.meta import VirtualStep, meta_gradient
 from mama_train.objective.objective import Objective
 from mama_train.objective.unrolled import unrolled_meta_gradient
-from mama_train.objective.weighting import Weighting, WeightNet
+from mama_train.objective.weighting import Weigher, WeightNet
 from mama_train.run.checkpoint import save_model
 
 TEXTS = ["a red square moves left", "a blue square moves up", "a white square"]
@@ -56,7 +56,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         found[name] = tmp_path_factory.mktemp(name)
         model.save_pretrained(found[name])
         PreTrainedTokenizerFast(
-            tokenizer_object=words.backend,
+            tokenizer_object=words.fast.backend_tokenizer,
             bos_token="<|startoftext|>",
             eos_token="<|endoftext|>",
             pad_token="<|endoftext|>",
@@ -129,12 +129,10 @@ def test_the_meta_step_is_exact_through_transformers(folders: dict[str, Path], k
     objective = Objective(model, MarginLoss())
     rows, meta = batch(tokenizer, 1), batch(tokenizer, 2)
 
-    def weigh(loss_B: torch.Tensor) -> torch.Tensor:
-        return Weighting().weights_B(loss_B, net=net)
-
+    weigh, step = Weigher(weighting=Weighting(), net=net), VirtualStep(lr=0.05)
     encoded = objective.encode(rows, for_jvp=True)
-    found = meta_gradient(objective, encoded, meta, net, weigh, lr=0.05)
-    expected, _, _ = unrolled_meta_gradient(objective, rows, meta, net, weigh, lr=0.05)
+    found = meta_gradient(objective, encoded, meta, weigh, step)
+    expected, _, _ = unrolled_meta_gradient(objective, rows, meta, weigh, step)
     for a, e in zip(found.theta_gradient, expected, strict=True):
         torch.testing.assert_close(a, e, rtol=1e-9, atol=1e-14)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -11,13 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from mama_train.objective.losses import (
-    MarginKind,
-    MarginLoss,
-    contrastive_loss_B,
-    margin_cosine,
-    same_pairs_BB,
-)
+from mama_train.objective.config import BelowKind, MarginKind, MarginLoss
+from mama_train.objective.losses import margin_cosine, same_pairs_BB
 
 
 def unit_rows(angles: list[float]) -> Tensor:
@@ -40,19 +36,20 @@ def by_hand(video: list[float], text: list[float], scale: float, mu: float) -> l
 def test_equals_the_definition() -> None:
     video, text = [0.1, 1.3, 2.0], [0.5, 1.2, 0.7]  # one pair is nearer than the margin
     expected = by_hand(video, text, 3.0, 0.2)
-    for mu in (0.2, torch.full((3,), 0.2, dtype=torch.float64)):
-        loss_B = contrastive_loss_B(
-            unit_rows(video), unit_rows(text), torch.tensor(math.log(3.0)), margin=mu
-        )
+    each_B = torch.full((3,), 0.2, dtype=torch.float64)
+    for loss, margin_B in ((MarginLoss(margin=0.2), None), (MarginLoss(margin=0.9), each_B)):
+        scale = torch.tensor(math.log(3.0))
+        loss_B = loss(unit_rows(video), unit_rows(text), scale, margin_B=margin_B)
         assert loss_B.tolist() == pytest.approx(expected, rel=1e-6)
 
 
 def test_subtracting_the_margin_helps_the_positive_pair() -> None:
     """A flipped sign fails here: additive is larger, subtractive smaller than none."""
     video, text = unit_rows([0.0, 1.0]), unit_rows([0.6, 1.9])
+    kinds: tuple[MarginKind, ...] = ("subtractive", "none", "additive", "cosine")
     losses = {
-        kind: contrastive_loss_B(video, text, torch.tensor(1.0), kind=kind, margin=0.2).sum().item()
-        for kind in ("subtractive", "none", "additive", "cosine")
+        kind: MarginLoss(kind=kind, margin=0.2)(video, text, torch.tensor(1.0)).sum().item()
+        for kind in kinds
     }
     assert losses["subtractive"] < losses["none"] < losses["cosine"] < losses["additive"] + 0.2
     assert losses["none"] < losses["additive"]
@@ -63,7 +60,7 @@ def gradient_on_the_angle(
 ) -> Tensor:
     """|d loss / d λ_ii| when the negatives of the row sum to `rest`."""
     angle = angle.clone().requires_grad_()
-    positive = scale * margin_cosine(angle.cos(), kind=kind, margin=mu)
+    positive = scale * margin_cosine(angle.cos(), MarginLoss(kind=kind, margin=mu))
     loss = torch.logaddexp(positive, torch.full_like(positive, math.log(rest))) - positive
     (grad,) = torch.autograd.grad(loss.sum(), angle)
     return grad.abs()
@@ -82,11 +79,11 @@ def test_gradient_is_at_most_that_without_margin_between_the_margin_and_a_right_
 @settings(max_examples=60, deadline=None)
 @given(mu=st.floats(0.0, 1.2), x=st.floats(-1.0, 1.0))
 def test_finite_everywhere_with_finite_gradient(mu: float, x: float) -> None:
-    for kind in ("subtractive", "none", "additive", "cosine"):
-        for below in ("clamp", "reflect"):
+    for kind in get_args(MarginKind):
+        for below in get_args(BelowKind):
             for dtype in (torch.float32, torch.float64):
                 at = torch.tensor([x, 1.0, -1.0, math.cos(mu)], dtype=dtype, requires_grad=True)
-                value = margin_cosine(at, kind=kind, margin=mu, below=below)
+                value = margin_cosine(at, MarginLoss(kind=kind, margin=mu, below=below))
                 (grad,) = torch.autograd.grad(value.sum(), at)
                 assert torch.isfinite(value).all()
                 assert torch.isfinite(grad).all()
@@ -96,9 +93,9 @@ def test_finite_everywhere_with_finite_gradient(mu: float, x: float) -> None:
 @given(mu=st.floats(0.01, 1.0), angle=st.floats(0.01, 3.1))
 def test_below_the_margin(mu: float, angle: float) -> None:
     x = torch.tensor(math.cos(angle), dtype=torch.float64, requires_grad=True)
-    clamped = margin_cosine(x, margin=mu)
+    clamped = margin_cosine(x, MarginLoss(margin=mu))
     assert clamped.item() == pytest.approx(math.cos(max(0.0, angle - mu)), abs=2e-6)
-    reflected = margin_cosine(x, margin=mu, below="reflect")
+    reflected = margin_cosine(x, MarginLoss(margin=mu, below="reflect"))
     assert reflected.item() == pytest.approx(math.cos(angle - mu), abs=1e-5)
     if abs(angle - mu) > 1e-3:
         (slope,) = torch.autograd.grad(reflected, x)
@@ -109,7 +106,7 @@ def test_below_the_margin(mu: float, angle: float) -> None:
 @given(mu=st.floats(0.0, 1.0))
 def test_additive_falls_with_the_angle_all_the_way(mu: float) -> None:
     x = torch.linspace(-1, 1, 400, dtype=torch.float64)
-    values = margin_cosine(x, kind="additive", margin=mu)
+    values = margin_cosine(x, MarginLoss(kind="additive", margin=mu))
     assert (values.diff() > -1e-9).all()
 
 
@@ -117,13 +114,14 @@ def test_identical_texts_and_clips_are_no_negatives() -> None:
     video, text = unit_rows([0.0, 0.3, 2.0]), unit_rows([0.1, 0.1, 1.5])
     same = same_pairs_BB(torch.tensor([1, 2, 3]), torch.tensor([7, 7, 8]))
     scale = torch.tensor(1.0)
-    loss_B = contrastive_loss_B(video, text, scale, same_BB=same)
-    first = contrastive_loss_B(video[[0, 2]], text[[0, 2]], scale)
-    second = contrastive_loss_B(video[[1, 2]], text[[1, 2]], scale)
+    loss = MarginLoss(margin=0.2)
+    loss_B = loss(video, text, scale, same_BB=same)
+    first = loss(video[[0, 2]], text[[0, 2]], scale)
+    second = loss(video[[1, 2]], text[[1, 2]], scale)
     assert loss_B[0].item() == pytest.approx(first[0].item())
     assert loss_B[1].item() == pytest.approx(second[0].item())
     everything_same = torch.ones(3, 3, dtype=torch.bool)
-    alone = contrastive_loss_B(video, text, scale, kind="none", same_BB=everything_same)
+    alone = MarginLoss(kind="none")(video, text, scale, same_BB=everything_same)
     assert alone.tolist() == pytest.approx([0, 0, 0], abs=1e-12)
 
 

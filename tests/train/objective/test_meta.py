@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import torch
 from torch import Tensor
 
-from mama_train.objective.losses import MarginLoss
-from mama_train.objective.meta import MetaOutcome, VirtualStep, adamw_step, meta_gradient
+from mama_train.objective.config import MarginLoss, Weighting
+from mama_train.objective.meta import MetaOutcome, Update, VirtualStep, adamw_step, meta_gradient
 from mama_train.objective.objective import Objective
 from mama_train.objective.unrolled import unrolled_meta_gradient
-from mama_train.objective.weighting import Weighting, WeightNet
+from mama_train.objective.weighting import Weigher, WeightNet
 from tests.train.conftest import random_batch, tiny_model
 
 LR = 0.05
+SGD = VirtualStep(lr=LR)
 
 
 def weight_net(dtype: torch.dtype) -> WeightNet:
@@ -26,7 +25,11 @@ def weight_net(dtype: torch.dtype) -> WeightNet:
     return net
 
 
-def adamw(objective: Objective) -> VirtualStep:
+def weigher(dtype: torch.dtype = torch.float64, *, normalised: bool = True) -> Weigher:
+    return Weigher(weighting=Weighting(normalised=normalised), net=weight_net(dtype))
+
+
+def adamw(objective: Objective) -> Update:
     """AdamW's, after two steps on other batches."""
     named = objective.parameters()
     optimizer = torch.optim.AdamW(objective.model.parameters(), lr=1e-3)
@@ -52,25 +55,17 @@ def both(
     tape: bool = True,
 ) -> tuple[MetaOutcome, tuple[list[Tensor], dict[str, Tensor]]]:
     model = tiny_model(dtype=dtype)
-    net = weight_net(dtype)
     loss = MarginLoss(margin=0.3)
     reference = Objective(model, loss)
-    d = adamw(reference) if with_adamw else None
+    step = VirtualStep(lr=LR, update=adamw(reference) if with_adamw else None)
     batch, meta_batch = random_batch(1, dtype=dtype), random_batch(2, 4, dtype=dtype)
-    weighting = Weighting(normalised=normalised)
-
-    def weigh(loss_B: Tensor) -> Tensor:
-        return weighting.weights_B(loss_B, net=net)
-
-    expected = unrolled_meta_gradient(
-        reference, batch, meta_batch, net, weigh, lr=LR, virtual_step=d
-    )[:2]
+    weigh = weigher(dtype, normalised=normalised)
+    expected = unrolled_meta_gradient(reference, batch, meta_batch, weigh, step)[:2]
     for tower in (model.text_model, model.vision_model):
         tower.encoder.gradient_checkpointing = checkpointing
     objective = Objective(model, loss, chunk=chunk)
     encoded = objective.encode(batch, for_jvp=tape)
-    outcome = meta_gradient(objective, encoded, meta_batch, net, weigh, lr=LR, virtual_step=d)
-    return outcome, expected
+    return meta_gradient(objective, encoded, meta_batch, weigh, step), expected
 
 
 def relative_error(actual: list[Tensor], expected: list[Tensor]) -> float:
@@ -135,19 +130,11 @@ def test_upper_layers_alone_are_exact_for_a_step_of_those_alone() -> None:
     names = model.upper_names(1)
     assert 0 < len(names) < len(list(model.parameters()))
     assert not any("layers.0." in n or "embedding" in n for n in names)
-    objective, net, weighting = (
-        Objective(model, MarginLoss()),
-        weight_net(torch.float64),
-        Weighting(),
-    )
-
-    def weigh(loss_B: Tensor) -> Tensor:
-        return weighting.weights_B(loss_B, net=net)
-
+    objective, weigh = Objective(model, MarginLoss()), weigher()
     batch, meta_batch = random_batch(1), random_batch(2)
     encoded = objective.encode(batch, for_jvp=True)
-    kwargs: dict[str, Any] = {"lr": LR}
-    outcome = meta_gradient(objective, encoded, meta_batch, net, weigh, names=names, **kwargs)
+    upper = VirtualStep(lr=LR, names=names)
+    outcome = meta_gradient(objective, encoded, meta_batch, weigh, upper)
 
     class Masked:
         def scale(self, name: str) -> Tensor:
@@ -156,33 +143,27 @@ def test_upper_layers_alone_are_exact_for_a_step_of_those_alone() -> None:
         def drift(self, name: str) -> Tensor:
             return torch.tensor(0.0, dtype=torch.float64)
 
-    expected, _, _ = unrolled_meta_gradient(
-        objective, batch, meta_batch, net, weigh, virtual_step=Masked(), **kwargs
-    )
+    masked = VirtualStep(lr=LR, update=Masked())
+    expected, _, _ = unrolled_meta_gradient(objective, batch, meta_batch, weigh, masked)
     assert relative_error(outcome.theta_gradient, expected) < 1e-10
 
 
 def test_descending_theta_lowers_the_loss_on_the_meta_set() -> None:
     """Skipping the meta step, or a wrong sign, fails here."""
-    model, net, weighting = tiny_model(), weight_net(torch.float64), Weighting()
-    objective = Objective(model, MarginLoss())
+    objective, weigh = Objective(tiny_model(), MarginLoss()), weigher()
     batch, meta_batch = random_batch(1), random_batch(2)
 
     def meta_loss_after_a_virtual_step() -> float:
         encoded = objective.encode(batch)
-        weight_B = weighting.weights_B(encoded.loss_B, net=net)
-        grads = objective.gradient(encoded, weight_B)
+        grads = objective.gradient(encoded, weigh(encoded.loss_B))
         moved = {n: p - LR * grads[n] for n, p in objective.parameters().items()}
         return float(objective.mean_gradient_at(moved, meta_batch)[1].mean())
 
-    def weigh(loss_B: Tensor) -> Tensor:
-        return weighting.weights_B(loss_B, net=net)
-
     before = meta_loss_after_a_virtual_step()
-    outcome = meta_gradient(objective, objective.encode(batch), meta_batch, net, weigh, lr=LR)
+    outcome = meta_gradient(objective, objective.encode(batch), meta_batch, weigh, SGD)
     size = sum(float((g * g).sum()) for g in outcome.theta_gradient)
     with torch.no_grad():
-        for parameter, grad in zip(net.parameters(), outcome.theta_gradient, strict=True):
+        for parameter, grad in zip(weigh.theta(), outcome.theta_gradient, strict=True):
             parameter.sub_(grad, alpha=0.1)
     assert meta_loss_after_a_virtual_step() - before == pytest.approx(-0.1 * size, rel=0.05)
 
@@ -192,20 +173,15 @@ def test_bf16_autocast_points_the_same_way() -> None:
     s is right to some percent; in V's gradient a sample may besides cross a ReLU's kink."""
     outcomes = []
     for autocast in (None, torch.bfloat16):
-        model, net = tiny_model(dtype=torch.float32), weight_net(torch.float32)
+        model = tiny_model(dtype=torch.float32)
         objective = Objective(model, MarginLoss(margin=0.3), autocast=autocast)
-
-        def weigh(loss_B: Tensor, net: WeightNet = net) -> Tensor:
-            return Weighting().weights_B(loss_B, net=net)
-
         outcomes.append(
             meta_gradient(
                 objective,
                 objective.encode(random_batch(1, dtype=torch.float32), for_jvp=True),
                 random_batch(2, dtype=torch.float32),
-                net,
-                weigh,
-                lr=LR,
+                weigher(torch.float32),
+                SGD,
             )
         )
     exact, rounded = outcomes
@@ -226,10 +202,10 @@ def test_the_virtual_adamw_step_is_the_one_that_adamw_takes() -> None:
     for _ in range(4):
         parameter.grad = torch.randn_like(parameter)
         optimizer.step()
-    virtual_step = adamw_step(optimizer, {"p": parameter})
-    assert virtual_step is not None
+    virtual_step = VirtualStep(lr=1e-2, update=adamw_step(optimizer, {"p": parameter}))
+    assert virtual_step.update is not None
     gradient = 1e-3 * torch.randn_like(parameter)
-    update = virtual_step.scale("p") * gradient + virtual_step.drift("p")
+    update = virtual_step.along("p", gradient)
     expected = parameter.detach() - 1e-2 * update
     # A tiny gradient: what it adds to the second moment can be left out of the comparison.
     parameter.grad = gradient

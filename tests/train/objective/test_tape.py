@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 from torch.overrides import TorchFunctionMode
 
-from mama_train.objective.losses import MarginLoss
+from mama_train.objective.config import MarginLoss
 from mama_train.objective.objective import Objective
 from mama_train.objective.tape import BILINEAR, Tape
 from tests.train.conftest import random_batch, tiny_model

@@ -18,8 +18,9 @@ import pytest
 import torch
 
 from mama_train.config import TrainConfig
+from mama_train.data.index import read_concepts, read_index
 from mama_train.data.loader import BatchSource
-from mama_train.data.shards import read_concepts, read_index
+from mama_train.data.rows import ClipRows
 from mama_train.measure.evaluate import evaluate
 from mama_train.models.build import build_from_checkpoint
 from mama_train.report.page import training_sections, write_report
@@ -51,7 +52,7 @@ def config(shards: Path, out: Path, **changes: Any) -> TrainConfig:
         "eval_every": 4,
         "save_every": 4,
     }
-    return TrainConfig(**fields | changes)
+    return TrainConfig.of(**fields | changes)
 
 
 def steps_of(run: Path) -> list[dict[str, Any]]:
@@ -67,7 +68,7 @@ def test_a_run_leaves_a_checkpoint_that_reloads_to_the_same_numbers(
     assert stored["weights"] == "mlp-meta"
     model, tokenizer = build_from_checkpoint(checkpoint.find_checkpoint(str(tmp_path / "run")))
     index = read_index(str(shards), "test")
-    clips = BatchSource(index, model.frame_spec, tokenizer, {}, cache=False)
+    clips = BatchSource(ClipRows(index), model.frame_spec, tokenizer, {}, cache=False)
     assert evaluate(model, clips, read_concepts(str(shards))) == stored["test"]
     steps = steps_of(tmp_path / "run")
     assert [r["step"] for r in steps] == list(range(1, 9))
@@ -298,7 +299,7 @@ def test_a_used_run_folder_is_refused(shards: Path, tmp_path: Path) -> None:
     train(config(shards, tmp_path / "run", steps=3), overwrite=True)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("x")
-    with pytest.raises(ValueError, match="is no run"):
+    with pytest.raises(ValueError, match="not a run"):
         train(config(shards, tmp_path / "mine"), overwrite=True)
     assert (tmp_path / "mine" / "thesis.tex").exists()
 

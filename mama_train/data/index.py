@@ -1,9 +1,7 @@
-"""Reading training shards: an index without pixels, and rows with them, a row group at a time."""
+"""What training shards hold, without pixels: which clips lie where, who wrote their captions."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,16 +11,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from mama_augment.core import manifest
 from mama_augment.core.errors import InputError
-from mama_augment.core.schema import SPLITS
-from mama_augment.core.store import step_dir as store
+from mama_augment.core.schema import GENERATED_PREFIX, SPLITS
 from mama_augment.core.store.files import Folder
 from mama_augment.core.store.sidecars import CONCEPTS_NAME, read_sidecar
 from mama_augment.core.store.step_dir import MANIFEST_NAME, StepDir
-from mama_train.config import Sources
-
-GENERATED = "generated"
-"""Sources that start with this are a captioner's; all others are what came with the videos."""
+from mama_train.data.config import Sources
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +25,8 @@ class SplitIndex:
     """What a split holds, without frames. Arrays over clip rows (R) or over captions (C).
 
     groups: (file, row group number, rows) of each row group, in file order.
+    group_R, row_in_group_R: where each clip row lies. clip_C, caption_C: the clip row of each
+    caption, ascending, and its place in that clip's list. is_generated_C: a captioner wrote it.
     """
 
     split: str
@@ -63,13 +60,6 @@ class SplitIndex:
         return SplitIndex(**fields)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Caption:
-    text: str
-    source: str
-    concept_ids: tuple[int, ...]
-
-
 def read_index(uri: str, split: str) -> SplitIndex:
     """Index the committed files of a split; an absent split has no rows.
 
@@ -90,7 +80,7 @@ def read_index(uri: str, split: str) -> SplitIndex:
             captions = file.read(columns=["captions.list.element.source"])["captions"]
         lengths.append(_to_numpy(pc.list_value_length(captions)))
         sources = pc.struct_field(pc.list_flatten(captions), "source")
-        generated.append(_to_numpy(pc.starts_with(sources, GENERATED)))
+        generated.append(_to_numpy(pc.starts_with(sources, GENERATED_PREFIX)))
     length_R = np.concatenate([np.empty(0, np.int64), *lengths]).astype(np.int64)
     rows = np.array([g[2] for g in groups], np.int64)
     first_C = np.cumsum(length_R) - length_R
@@ -118,61 +108,7 @@ def split_files(folder: Folder, split: str) -> list[str]:
 def fingerprint(uri: str) -> str:
     """Changes when files of the shards are added, removed or of another size."""
     folder = Folder(uri)
-    return store.fingerprint({split: folder.sizes_bytes(split) for split in SPLITS})
-
-
-class ClipRows:
-    """Rows of a split by number, with the last few row groups kept in memory. Picklable."""
-
-    def __init__(self, index: SplitIndex, *, num_groups_kept: int = 4) -> None:
-        self.index = index
-        self.num_groups_kept = num_groups_kept
-        self._folder = Folder(index.uri)
-        self._kept: OrderedDict[int, pa.Table] = OrderedDict()
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_kept": OrderedDict()}
-
-    def frames(self, row: int) -> list[bytes]:
-        """The JPEG files of a clip's frames, in time order."""
-        return self._row("frames", row).as_py()
-
-    def clip_id(self, row: int) -> str:
-        return self._row("clip_id", row).as_py()
-
-    def captions(self, row: int) -> list[Caption]:
-        return [
-            Caption(text=c["text"], source=c["source"], concept_ids=tuple(c["concept_ids"]))
-            for c in self._row("captions", row).as_py()
-        ]
-
-    def _row(self, column: str, row: int) -> Any:
-        table = self._group(int(self.index.group_R[row]))
-        return table[column][int(self.index.row_in_group_R[row])]
-
-    def _group(self, group: int) -> pa.Table:
-        if group in self._kept:
-            self._kept.move_to_end(group)
-            return self._kept[group]
-        name, number, _ = self.index.groups[group]
-        with self._folder.open_input(name) as stream:
-            table = pq.ParquetFile(stream).read_row_group(
-                number, columns=["clip_id", "frames", "captions"]
-            )
-        self._kept[group] = table
-        while len(self._kept) > self.num_groups_kept:
-            self._kept.popitem(last=False)
-        return table
-
-
-def all_texts(index: SplitIndex) -> Iterator[str]:
-    """Every text of a split, file by file, without reading frames."""
-    folder = Folder(index.uri)
-    for name in dict.fromkeys(g[0] for g in index.groups):
-        with folder.open_input(name) as stream:
-            column = pq.ParquetFile(stream).read(columns=["captions.list.element.text"])
-        texts = pc.struct_field(pc.list_flatten(column["captions"]), "text")
-        yield from texts.to_pylist()
+    return manifest.fingerprint({split: folder.sizes_bytes(split) for split in SPLITS})
 
 
 def read_concepts(uri: str) -> list[dict[str, Any]]:

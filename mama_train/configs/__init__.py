@@ -1,0 +1,1 @@
+"""Settings that ship with the program: `--config NAME`."""

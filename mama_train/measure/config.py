@@ -1,0 +1,23 @@
+"""What is measured, and where; imports nothing heavy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from mama_augment.core.fields import option
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """A checkpoint and what it is measured on."""
+
+    checkpoint: str = field(metadata=option(positional=True))
+    """A checkpoint, or a run (its best is taken)."""
+    shards: str = field(metadata=option(positional=True))
+    """The output of `mama-augment balance`."""
+    split: str = "test"
+    """train, meta, val or test."""
+    num_frames: int | None = None
+    """Frames per clip; as many as in training when not given."""
+    device: str = "auto"
+    """auto (a GPU where there is one), cpu, cuda or cuda:N."""

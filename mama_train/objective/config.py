@@ -1,0 +1,86 @@
+"""Settings of the objective: the margin, the weights, the meta step.
+
+Imports no torch, so that `mama-train --help` need not wait for it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from annotated_types import Ge, Gt, Le, Lt
+
+from mama_augment.core.fields import Named
+from mama_train.checked import checked
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MarginKind = Literal["subtractive", "none", "additive", "cosine"]
+BelowKind = Literal["clamp", "reflect"]
+WeightKind = Literal["mlp-meta", "mlp-joint", "focal", "self-paced", "inverse-frequency", "none"]
+LEARNED: tuple[WeightKind, ...] = ("mlp-meta", "mlp-joint")
+
+
+@checked
+class MarginLoss:
+    """The contrastive loss with an angular margin μ on the positive pairs (arXiv 2407.03788)."""
+
+    kind: Annotated[MarginKind, Named("margin_kind")] = "subtractive"
+    """Where the margin goes: off the angle of a pair (subtractive, the paper's), onto it
+    (additive, as ArcFace), off its cosine (cosine, as CosFace), or nowhere (none)."""
+    margin: Annotated[float, Ge(0), Lt(1.5)] = 0.05
+    """Margin μ, in radians; for the cosine kind, in cosine. The larger the inverse temperature of
+    the model, the more it weighs."""
+    below: BelowKind = "clamp"
+    """What happens to pairs that are closer than the margin: they are left alone (clamp) or pushed
+    back to it (reflect)."""
+
+    def __call__(
+        self,
+        video_BD: Tensor,
+        text_BD: Tensor,
+        log_scale: Tensor,
+        *,
+        margin_B: Tensor | None = None,
+        same_BB: Tensor | None = None,
+    ) -> Tensor:
+        """loss_B of the batch; see `contrastive_loss_B`."""
+        from mama_train.objective.losses import contrastive_loss_B
+
+        return contrastive_loss_B(
+            video_BD, text_BD, log_scale, self, margin_B=margin_B, same_BB=same_BB
+        )
+
+
+@checked
+class Weighting:
+    """How the samples of a batch are weighted, and how the weight net V is trained."""
+
+    kind: Annotated[WeightKind, Named("weights")] = "mlp-meta"
+    """Where weights come from: V, trained by meta steps (mlp-meta) or along with the model
+    (mlp-joint); a function of the loss (focal, self-paced); how rare a caption's rarest concept is
+    (inverse-frequency); or all the same (none)."""
+    normalised: bool = True
+    """Weights sum to one over the batch. If not, they may all drift to zero together."""
+    lr: Annotated[float, Gt(0), Named("weight_lr")] = 1e-2
+    """Learning rate of V."""
+    gamma: Annotated[float, Ge(0)] = 2.0
+    """Exponent of the focal weights."""
+    pace: Annotated[float, Ge(0), Le(1)] = 0.5
+    """Share of the batch that self-paced learning admits at the start; it grows to all of it."""
+
+
+@checked
+class MetaConfig:
+    """When and how the meta step trains the weight net V (mlp-meta)."""
+
+    every: Annotated[int, Gt(0), Named("meta_every")] = 4
+    """Number of steps from one meta step to the next; 1 takes one in every step."""
+    batch_size: Annotated[int, Ge(2), Named("meta_batch_size")] | None = None
+    """Captions per meta batch, over all processes together; as many as in a training batch when
+    not given."""
+    layers: Annotated[int, Gt(0), Named("meta_layers")] | None = None
+    """Blocks of each tower, counted from the top, that take the virtual step; all when not
+    given."""
+    lagged: bool = False
+    """Take the real step with the weights of before the meta step: one backward pass fewer."""

@@ -1,0 +1,69 @@
+"""Settings of a run: the optimizer, where and how steps are computed, what is kept and shown."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Gt, Lt
+
+from mama_train.checked import checked
+
+Precision = Literal["fp32", "bf16"]
+
+
+@checked
+class OptimConfig:
+    """AdamW, its schedule, and the bounds on what a step may do."""
+
+    lr: Annotated[float, Gt(0)] | None = None
+    """Peak learning rate; when not given, 1e-3 for `small` and 1e-5 for a model with weights."""
+    weight_decay: Annotated[float, Ge(0)] = 0.05
+    """Decoupled weight decay of matrices; norms, biases and embedding tables have none."""
+    beta1: Annotated[float, Ge(0), Lt(1)] = 0.9
+    """Decay of AdamW's first moment."""
+    beta2: Annotated[float, Ge(0), Lt(1)] = 0.98
+    """Decay of AdamW's second moment."""
+    warmup: Annotated[float, Ge(0), Lt(1)] = 0.1
+    """Share of the steps in which the learning rate rises to its peak; it then falls to zero."""
+    clip_norm: Annotated[float, Gt(0)] = 1.0
+    """A gradient whose norm is larger is shortened to this."""
+    max_logit_scale: Annotated[float, Ge(1)] = 100.0
+    """The inverse temperature is kept from 1 to this."""
+    ema_decay: Annotated[float, Gt(0), Lt(1)] | None = None
+    """Keep a moving average of the model with this decay, and evaluate and save that; none when
+    not given."""
+
+
+@checked
+class ComputeConfig:
+    """Where and how a step is computed: speed and memory, but for rounding not the result."""
+
+    device: str = "auto"
+    """auto (a GPU where there is one), cpu, cuda or cuda:N."""
+    precision: Precision = "fp32"
+    """bf16 runs the encoders under autocast; parameters, optimizer, loss and V stay in fp32."""
+    rows_per_pass: Annotated[int, Gt(0)] | None = None
+    """Encode this many captions at a time and keep only their embeddings (cached features); the
+    whole batch at once when not given."""
+    gradient_checkpointing: bool = False
+    """Compute activations again on the way back instead of keeping them."""
+
+
+@checked
+class SaveConfig:
+    """When a run evaluates and saves."""
+
+    eval_every: Annotated[int, Gt(0)] | None = None
+    """Number of steps between evaluations on the val split; once per epoch when not given."""
+    save_every: Annotated[int, Gt(0)] | None = None
+    """Number of steps between checkpoints; once per epoch when not given."""
+
+
+@checked
+class WatchConfig:
+    """Where the curves of a run go, besides its own history."""
+
+    tensorboard: bool = True
+    """Write scalars for TensorBoard into the run's folder."""
+    wandb: bool = False
+    """Send scalars to Weights & Biases, which must be installed and logged in to."""

@@ -1,0 +1,98 @@
+"""Every step is run the same way: resumed, accounted, ended early with what is finished kept."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from mama_augment.core.errors import InputError, StoppedError
+from mama_augment.core.step import run
+from mama_augment.core.store.audit import audit
+from mama_augment.core.store.output import StepOutput
+from mama_augment.core.store.step_dir import StepDir
+from mama_augment.runtime import RuntimeConfig
+from tests.augment.core.toy_step import ITEMS, Toy
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+HERE = RuntimeConfig(num_workers=1)
+
+
+class Listener:
+    """A teller that remembers."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, int]] = []
+
+    def phase(self, text: str) -> None:
+        self.heard.append((text, 0))
+
+    @contextmanager
+    def progress(
+        self, name: str, num_total: int, num_done: int = 0
+    ) -> Iterator[Callable[[int], None]]:
+        self.heard.append((f"{name} {num_done} of {num_total}", 0))
+        yield lambda number: self.heard.append(("items", number))
+
+
+@pytest.mark.parametrize("runtime", [HERE, RuntimeConfig(num_workers=3)])
+def test_a_run_does_every_unit_once_and_accounts_for_it(
+    tmp_path: Path, runtime: RuntimeConfig
+) -> None:
+    step, tell = Toy(5), Listener()
+    outcome = run(step, StepOutput(str(tmp_path / "out")), runtime, tell)
+    assert (outcome.ledger.num_ok, outcome.ledger.exit_code) == (5 * ITEMS, 0)
+    assert outcome.num_done == 5 * ITEMS
+    assert step.ends == ["finished", "closed"]
+    assert tell.heard == [("counting", 0), ("toy 0 of 15", 0), *[("items", ITEMS)] * 5]
+    again = run(Toy(5), StepOutput(str(tmp_path / "out")), runtime, told := Listener())
+    assert (again.num_done, again.ledger) == (0, outcome.ledger)
+    assert told.heard[-1] == ("toy 15 of 15", 0)
+
+
+def test_a_fault_that_is_no_items_own_stops_the_step_and_rejects_nothing(tmp_path: Path) -> None:
+    out = StepOutput(str(tmp_path / "out"))
+    step = Toy(5, fault="000003")
+    with pytest.raises(StoppedError, match="unknown parameter"):
+        run(step, out, HERE)
+    assert step.ends == ["closed"]
+    ledger = audit(StepDir.open(out.uri))
+    assert (ledger.num_ok, ledger.num_pending) == (3 * ITEMS, 2 * ITEMS)
+    assert (ledger.num_rejected, ledger.num_failed) == (0, 0)
+    assert run(Toy(5), out, HERE).num_done == 2 * ITEMS
+
+
+def test_another_input_is_refused_and_overwritten_on_request(tmp_path: Path) -> None:
+    uri = str(tmp_path / "out")
+    run(Toy(2), StepOutput(uri), HERE)
+    with pytest.raises(InputError, match="made from another input"):
+        run(Toy(3), StepOutput(uri), HERE)
+    assert run(Toy(3), StepOutput(uri, overwrite=True), HERE).ledger.num_ok == 3 * ITEMS
+
+
+def test_sigterm_waits_for_the_units_in_flight_and_begins_no_other(tmp_path: Path) -> None:
+    out = tmp_path / "my [out]"
+    command = [sys.executable, "-m", "tests.augment.core.toy_step", str(out), "6"]
+    child = subprocess.Popen(
+        [*command, "000003", str(tmp_path)], cwd=REPOSITORY, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "waiting").exists():
+        assert child.poll() is None and time.monotonic() < deadline  # noqa: PT018
+        time.sleep(0.01)
+    child.send_signal(signal.SIGTERM)
+    (tmp_path / "go").touch()
+    said = child.communicate(timeout=60)[1]
+    assert child.returncode == 143, said
+    assert f"stopped: ended by SIGTERM. Finished numbers are kept in {out}" in said
+    assert "the same command continues" in said
+    ledger = audit(StepDir.open(str(out)))
+    assert (ledger.num_ok, ledger.num_pending) == (4 * ITEMS, 2 * ITEMS)
+    assert subprocess.run(command, cwd=REPOSITORY).returncode == 0
+    assert audit(StepDir.open(str(out))).num_ok == 6 * ITEMS
