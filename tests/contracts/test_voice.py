@@ -238,6 +238,17 @@ def test_a_full_disk_is_one_message_in_the_heavy_commands(
     assert sum(line.startswith("stopped: ") for line in err.splitlines()) == 1, err
 
 
+@pytest.mark.slow
+def test_a_full_disk_is_one_message_on_ray_too(made: Path, small_disk: Path) -> None:
+    (small_disk / "filler").write_bytes(b"x" * (os.statvfs(small_disk).f_bavail * 4096 - 16_384))
+    line = ["keyframes", made / "world/manifest.csv", "--out", small_disk / "clips"]
+    code, out, err = call("mama-augment", *line, "--runtime", "ray")
+    assert (code, "Traceback" in err) == (1, False), out + err
+    (stopped,) = [line for line in err.splitlines() if line.startswith("stopped: ")]
+    assert "No space left on device" in stopped
+    assert "Finished clips are kept" in stopped
+
+
 def test_the_summary_is_one_line_of_json(made: Path) -> None:
     code, out, _ = call("mama-augment", "status", made / "clips", "--json")
     found = json.loads(out)

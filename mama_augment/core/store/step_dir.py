@@ -209,6 +209,15 @@ class StepDir:
         except (ValueError, TypeError):
             return None  # cut short or overwritten: the unit is not done
 
+    def verified(self, unit_id: str) -> UnitRecord | None:
+        """The record of one unit if it verifies; for a worker, who looks at its own units only."""
+        record = self.record(unit_id)
+        if record is None or any(
+            self.folder.size_bytes(name) != size for name, size, _ in record.files()
+        ):
+            return None
+        return record
+
     def records(self) -> dict[str, UnitRecord]:
         """The records that verify (their files exist with the recorded size), in unit order.
 
