@@ -10,20 +10,25 @@ function from the argument to Markdown lines, and name it in TABLES.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from mama_augment import cli as augment
 from mama_augment.concepts import ASSIGNERS, ConceptConfig
 from mama_augment.core.reasons import Reason, reasons_of
+from mama_augment.core.shared.leaves import UNGROUPED, Leaf, leaves
 from mama_augment.keyframes.strategies import STRATEGIES
 from mama_augment.keyframes.strategies.config import KeyFrameConfig
+from mama_train import cli as train
 
 PAGES = Path(__file__).resolve().parent
+PROGRAMS = {"mama-augment": augment.COMMANDS, "mama-train": train.COMMANDS}
 MARKED = re.compile(r"<!-- (?P<name>[a-z]+):(?P<argument>\S+) -->\n.*?<!-- end -->", re.DOTALL)
 
-FLAG = re.compile(r"(?<![`\w])--[a-z][a-z-]*")
+FLAG = re.compile(r"(?<![`\w-])--[a-z][a-z-]*")
 """An option in a text for a terminal; pages set it in type."""
 
 
@@ -58,6 +63,45 @@ def variants(argument: str) -> list[str]:
     return table(("`--concepts`", "a concept is", "reads"), rows)
 
 
+def options(argument: str) -> list[str]:
+    """`PROGRAM/COMMAND`: its options as `--help` has them, panel by panel."""
+    program, _, command = argument.partition("/")
+    by_name: dict[str, Leaf] = {}
+    for leaf in leaves(PROGRAMS[program][command]):
+        by_name.setdefault(leaf.name, leaf)
+    by_panel: dict[str, list[Leaf]] = {UNGROUPED: []}
+    for leaf in by_name.values():
+        by_panel.setdefault(leaf.panel, []).append(leaf)
+    lines: list[str] = []
+    for panel, found in by_panel.items():
+        if not found:
+            continue
+        if lines:
+            lines += ["", f"*{panel}*", ""]
+        rows = ((flags_of(leaf), default_of(leaf), leaf.help_text) for leaf in found)
+        lines += table(("option", "default", "meaning"), rows)
+    return lines
+
+
+def flags_of(leaf: Leaf) -> str:
+    """Its names, the older ones last; of an argument the name that `--help` shows."""
+    if leaf.spec.positional:
+        return f"`{leaf.name.upper()}`"
+    return ", ".join(f"`{flag}`" for flags in leaf.flags for flag in flags.split("/"))
+
+
+def default_of(leaf: Leaf) -> str:
+    """As `--help` shows it; empty where the text says what is done without the option."""
+    default = leaf.default
+    if default is dataclasses.MISSING:
+        return "must be given"
+    if leaf.spec.default_shown is not None:
+        return f"`{leaf.spec.default_shown}`"
+    if default is None or default is False or default == ():
+        return ""
+    return "on" if default is True else f"`{default}`"
+
+
 def named(name: str, default: str) -> str:
     return f"`{name}` (default)" if name == default else f"`{name}`"
 
@@ -69,7 +113,11 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     return [f"| {' | '.join(line)} |" for line in cells]
 
 
-TABLES: dict[str, Callable[[str], list[str]]] = {"reasons": reasons, "variants": variants}
+TABLES: dict[str, Callable[[str], list[str]]] = {
+    "reasons": reasons,
+    "variants": variants,
+    "options": options,
+}
 
 
 def generated(page: str) -> str:

@@ -9,8 +9,9 @@ Names are imported when they are first used: this module alone needs no torch.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from mama_augment.core.shared.lazy import lazily
 
 if TYPE_CHECKING:
     from mama_augment.core.errors import InputError as InputError
@@ -68,18 +69,10 @@ _OWNERS = {
     "mama_train.run.config": ("ComputeConfig", "OptimConfig", "SaveConfig", "WatchConfig"),
     "mama_train.run.loop": ("TrainResult", "train"),
 }
-_OWNER_OF = {name: owner for owner, names in _OWNERS.items() for name in names}
-__all__ = sorted([*_OWNER_OF, "__version__"])
-
+_get, __all__ = lazily(_OWNERS, globals())
 
 if not TYPE_CHECKING:  # to a type checker it would mean that every name exists
-
-    def __getattr__(name: str) -> Any:
-        if name not in _OWNER_OF:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = getattr(import_module(_OWNER_OF[name]), name)
-        globals()[name] = value
-        return value
+    __getattr__ = _get
 
 
 def __dir__() -> list[str]:

@@ -19,8 +19,8 @@ class RunCommand:
 
     train: TrainConfig
     settings: tuple[str, ...] = field(default=(), metadata=option("--set"))
-    """Any setting as name=value, under the name of its option or of its part: lr=1e-3,
-    optim.lr=1e-3. It wins over the option."""
+    """Any setting as name=value, under its option's name or its place: lr=1e-3, optim.lr=1e-3. It
+    wins over the option."""
     resume: bool = False
     """Continue the run in --out."""
     overwrite: bool = False
@@ -68,11 +68,11 @@ class ExportCommand:
     """Write a checkpoint's model alone, as a folder in Hugging Face layout."""
 
     checkpoint: str = field(metadata=option(positional=True))
-    """A checkpoint, or a run (its best is taken)."""
+    """A checkpoint, or a run (its best checkpoint is taken)."""
     out: str
     """The folder to write."""
     overwrite: bool = False
-    """Write into a folder that is not empty."""
+    """Write even where the folder is not empty."""
 
     def __call__(self) -> int:
         from mama_train.commands import run_export
@@ -89,7 +89,7 @@ class CompareCommand:
     out: str = "comparison"
     """Folder of the runs and the result."""
     jobs: int = 1
-    """Runs at a time, each in its own process."""
+    """Runs at a time, each in a process of its own."""
 
     def __call__(self) -> int:
         from mama_train.commands import run_compare

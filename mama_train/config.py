@@ -29,18 +29,18 @@ FREE_TO_CHANGE = ("out", "device", "num_workers", "cache_bytes", "shards")
 
 @checked
 class TrainConfig:
-    """What `mama-train run` does. docs/training.md says when to change what."""
+    """What `mama-train run` does. docs/train-run.md says when to change what."""
 
     shards: str = field(metadata=option(positional=True))
     """The output of `mama-augment balance`."""
     out: str = "runs/default"
     """Folder of this run."""
     steps: Annotated[int, Gt(0)] | None = None
-    """Length of the run in steps; when not given, `epochs` decides."""
+    """Length of the run in steps; by default, --epochs decides."""
     epochs: Annotated[int, Gt(0)] = 10
-    """Length of the run in epochs, each of which visits every kept caption once."""
+    """Length of the run in epochs; an epoch visits every kept caption once."""
     seed: int = 0
-    """Decides the order of the data, augmentation and initial weights."""
+    """Decides the order of the data, the augmentation and the initial weights."""
     data: DataConfig = field(default=DataConfig(), metadata=option(panel="Data"))
     model: ModelConfig = field(default=ModelConfig(), metadata=option(panel="Model"))
     loss: MarginLoss = field(default=MarginLoss(), metadata=option(panel="Loss"))

@@ -29,7 +29,7 @@ class BalanceStep:
     )
     sizes: SplitSizes = field(default_factory=SplitSizes, metadata=option(panel="Splits"))
     shard_mb: int = 256
-    """About how large a shard is, in MiB of frames."""
+    """Approximate size of a shard, in MiB of frames."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.shard_mb <= MAX_SHARD_MB:

@@ -29,17 +29,17 @@ class BalanceConfig:
     cap: float | None = field(
         default=None, metadata=option(parse=lambda text: parse_cap(text), default_shown="auto")
     )
-    """Concepts with more texts are thinned towards this number t; auto chooses it from the counts,
-    none keeps everything."""
+    """Thin concepts that have more texts than this number t. auto chooses it from the counts; none
+    keeps everything."""
     unmatched: str = "keep"
-    """What becomes of texts that match no concept: keep or drop."""
+    """What to do with texts that match no concept: keep or drop."""
     max_captions_per_clip: int | None = None
-    """At most this many captions of a clip; those with the rarest concepts stay."""
+    """Captions per clip, at most; those with the rarest concepts stay."""
     max_same_text: int | None = None
-    """Of near-identical texts of different clips, this many stay; by default they are counted
-    only."""
+    """Of near-identical texts of different clips, keep this many; by default they are only
+    counted."""
     seed: int = 0
-    """Decides every random draw: order, splits, topics."""
+    """Decides every random draw: order, splits and topics."""
 
     def __post_init__(self) -> None:
         if self.cap is not None and not self.cap > 0:

@@ -24,7 +24,7 @@ class SplitSizes:
     """Rows of each drawn split, or below 1 a share of the candidates; None: 5 %, at most 1,000."""
 
     meta: float | None = field(default=None, metadata=option("--meta-size"))
-    """Rows of the meta split, or below 1 a share of the trusted clips; by default 5 %, at most
+    """Rows of the meta split or, below 1, a share of the trusted clips. By default 5 %, at most
     1,000."""
     val: float | None = field(default=None, metadata=option("--val-size"))
     """The same for the val split."""
@@ -32,7 +32,7 @@ class SplitSizes:
     """The same for the test split."""
     stratify: str = "uniform"
     """Concepts in val and test: uniform, or proportional to the trusted clips. Meta is always
-    uniform: an even meta set is what the weights of the rest are learned from."""
+    uniform, because the weights of all other samples are learned from it."""
 
     def __post_init__(self) -> None:
         check_choice("--stratify", self.stratify, STRATIFY)

@@ -118,7 +118,7 @@ def _read(uri: str) -> pa.Table:
             )
         except pa.ArrowException as error:
             raise InputError(
-                f"--plan {uri!r} is no plan: {error}. A Parquet file with the columns clip_id "
+                f"--plan {uri!r} is not a plan: {error}. A Parquet file with the columns clip_id "
                 "(string) and num_captions (whole numbers) is needed, as `mama-augment plan` "
                 "writes it"
             ) from error

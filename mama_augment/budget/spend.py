@@ -34,11 +34,11 @@ class BudgetConfig:
     sqrt: visits in proportion to the square root of what there is. capped: as uniform, but no
     concept is raised above --cap."""
     cap: float | None = None
-    """With --target capped: no concept is raised above this number of visits."""
+    """With --target capped: raise no concept above this number of visits."""
     max_per_clip: int = 4
-    """At most this many new captions of one clip; more say less and less that is new."""
+    """New captions per clip, at most; each further one says less that is new."""
     seed: int = 0
-    """Decides every random draw: the order of equals, topics."""
+    """Decides every random draw: ties and topics."""
 
     def __post_init__(self) -> None:
         if self.num_captions < 1:

@@ -33,16 +33,16 @@ class AskConfig:
     )
     """Captions per clip."""
     plan: str | None = None
-    """File or URI from `mama-augment plan`: it says how many captions each clip gets, in place of
-    --num-captions."""
+    """A file or URI from `mama-augment plan`, which says how many captions each clip gets; it takes
+    the place of --num-captions."""
     every_split: bool = False
-    """Caption meta, val and test clips too. For whoever evaluates the captioner on them: `balance`
-    takes no generated caption there, so they are left out by default."""
+    """Caption meta, val and test clips too, to evaluate the captioner on them. `balance` takes no
+    generated captions there, so by default they are left out."""
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     seed: int = 0
     """Another seed draws other captions."""
     picture_px: int | None = None
-    """Side of the grid in pixels; by default what the model takes (336 for LLaVA-1.5 and for a
+    """Side of the grid in pixels; by default, what the model takes (336 for LLaVA-1.5 and for a
     server)."""
 
     def __post_init__(self) -> None:
@@ -55,7 +55,7 @@ class CaptionRun:
     """How to run the step: nothing here changes what a caption says."""
 
     allow_partial: bool = False
-    """Caption what there is of unfinished clips."""
+    """Caption the clips that are there, even though `keyframes` is unfinished."""
     reuse_uri: str | None = field(default=None, metadata=option("--reuse"))
-    """Captions directory to copy from what fits: same frames, grid, prompt, model, sampling and
-    seed."""
+    """A captions directory to copy from where everything is the same: frames, grid, prompt, model,
+    sampling and seed."""

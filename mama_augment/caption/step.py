@@ -9,12 +9,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from mama_augment.budget.plan_file import both_given, check_temperature
-from mama_augment.caption.config import CaptionRun
-from mama_augment.caption.engines import ENGINES, EngineConfig, check_model, make_engine
+from mama_augment.caption.config import AskConfig, CaptionRun
+from mama_augment.caption.engines import (
+    AUTO,
+    ENGINES,
+    EngineConfig,
+    ServingConfig,
+    check_model,
+    make_engine,
+)
 from mama_augment.caption.engines.supervised import StartEngine
 from mama_augment.caption.input.prompts import check_columns
 from mama_augment.caption.journal import FOLDER as JOURNAL_FOLDER
 from mama_augment.caption.requests import CaptionSettings
+from mama_augment.caption.settle import replicas_on, settle_all
 from mama_augment.caption.source import Counted, count_captions
 from mama_augment.caption.worker import CaptionWork, CaptionWorker
 from mama_augment.core.errors import InputError
@@ -50,6 +58,31 @@ class Caption:
         self.runtime = runtime or RuntimeConfig(num_workers=1)
         self.run = run or CaptionRun()
         self.start_engine = start_engine
+
+    @classmethod
+    def of(
+        cls,
+        clips: str,
+        ask: AskConfig | None = None,
+        *,
+        engine: str = AUTO,
+        serving: ServingConfig | None = None,
+        runtime: RuntimeConfig | None = None,
+        run: CaptionRun | None = None,
+    ) -> Caption:
+        """The step that the command's options describe.
+
+        runtime: by default one engine here, with the GPUs that `serving.tensor_parallel` needs,
+        where there are any; its workers are engines, each of which holds the model.
+
+        Raises:
+            InputError: an option names something that is not there, or contradicts another.
+        """
+        runtime = runtime or RuntimeConfig(num_workers=1)
+        asked = ask or AskConfig()
+        settings, config, gpus = settle_all(asked, serving or ServingConfig(), engine=engine)
+        runtime = replicas_on(runtime, gpus, runtime.num_workers)
+        return cls(clips, settings, config, runtime, run)
 
     def manifest(self, out: Output[StepDir], tell: Teller) -> Manifest:
         """See `core.step.Step`.

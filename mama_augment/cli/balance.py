@@ -23,12 +23,12 @@ class BalanceCommand:
     clips: str = field(metadata=option(positional=True))
     """Output of `keyframes`."""
     captions: tuple[str, ...] = field(default=(), metadata=option(positional=True))
-    """Outputs of `caption`; without any, only the texts given."""
+    """Outputs of `caption`; without any, only the texts that came with the videos are used."""
     out: str = "shards"
     """Directory for the shards."""
     step: BalanceStep
     workers: int = RuntimeConfig.num_workers
-    """Shards written side by side."""
+    """Shards that are written side by side."""
     overwrite: bool = False
     """Discard what is in the output directory."""
 

@@ -25,11 +25,11 @@ class DryRunConfig:
     """What to find out without captioning."""
 
     dry_run: bool = False
-    """Only count requests and tokens; writes nothing."""
+    """Count requests and tokens, and write nothing."""
     tokens_per_second: float | None = None
-    """With --dry-run: output tokens per second of the engine, for the time."""
+    """With --dry-run: the engine's output tokens per second, to forecast the time."""
     sample: bool = False
-    """With --dry-run: caption 1 % to measure tokens and time."""
+    """With --dry-run: caption 1 % of the clips to measure tokens and time."""
 
     def check(self) -> None:
         """Refuse options of `--dry-run` without it: whoever gives them expects no captions.
@@ -51,7 +51,7 @@ class DryRunConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class CaptionCommand:
-    """Caption every clip that may train: a grid of its key frames in, one text or more out."""
+    """Caption every clip that may train: a grid of its key frames in, one or more texts out."""
 
     clips: str = field(metadata=option(positional=True))
     """Output directory of `mama-augment keyframes`."""
@@ -59,20 +59,21 @@ class CaptionCommand:
     """Output directory or URI."""
     ask: AskConfig
     engine: str = field(default="auto", metadata=option(panel=ENGINE))
-    """vllm, transformers or openai (a server); auto: vllm where it is installed."""
+    """vllm, transformers or openai (any server of that protocol); auto is vllm where it is
+    installed, else transformers."""
     serving: ServingConfig = field(metadata=option(panel=ENGINE))
     gpu_memory_share: float | None = field(default=None, metadata=option(panel=ENGINE))
-    """vllm: share of a GPU that one replica may fill; 0.9, or as much less as replicas share the
-    GPU."""
+    """vllm: the share of a GPU's memory that one replica may fill. By default 0.9; for replicas
+    that share a GPU, 0.9 of their part of it."""
     replicas: int = field(default=1, metadata=option("--replicas", "--workers", panel=ENGINE))
     """Engines side by side; each holds the model."""
     gpus_per_replica: float | None = field(default=None, metadata=option(panel=ENGINE))
     """GPUs that each replica sees; below 1, replicas share one. By default as many as
-    --tensor-parallel, where there are any."""
+    --tensor-parallel says, where there are any."""
     runtime: str = field(default=RuntimeConfig.runtime, metadata=option(panel=RUNS))
     """Where engines run: local (this machine) or ray."""
     ray_address: str | None = field(default=None, metadata=option(panel=RUNS))
-    """Join this Ray cluster; by default Ray is started here."""
+    """The Ray cluster to join; by default, Ray is started here."""
     captioning: CaptionRun = field(metadata=option(panel=RUNS))
     run: RunConfig = field(metadata=option(panel=RUNS))
     dry: DryRunConfig = field(metadata=option(panel=DRY))

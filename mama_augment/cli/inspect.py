@@ -17,9 +17,9 @@ class InspectCommand:
     directory: str = field(metadata=option(positional=True))
     """The output directory of `keyframes`."""
     num_clips: int = 12
-    """How many clips to show, spread evenly."""
+    """How many clips to show, evenly spread."""
     sheet: str | None = None
-    """Where to write the contact sheet (PNG); by default contact_sheet.png in the directory."""
+    """The contact sheet to write (PNG); by default contact_sheet.png in the directory."""
 
     def __call__(self) -> int:
         from mama_augment.core.store.files import output_file

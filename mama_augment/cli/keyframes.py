@@ -25,16 +25,16 @@ class KeyframesCommand:
     """Choose the key frames of every clip: VIDEOS in, one Parquet row of JPEGs per clip out."""
 
     videos: str = field(metadata=option(positional=True))
-    """A folder, a glob (quoted), a video, or a manifest (csv, jsonl, parquet) with a column `video`
-    and, if you like, clip_id, start_seconds, end_seconds, text, source, trusted, split. Paths or
-    URIs such as s3://bucket/folder."""
+    """A folder, a quoted glob, a video, or a manifest (csv, jsonl, parquet) with a column `video`
+    and, optionally, clip_id, start_seconds, end_seconds, text, source, trusted, split. A path, or a
+    URI such as s3://bucket/folder."""
     out: str
     """Output directory or URI."""
     step: KeyFramesStep
     video_root: str | None = None
     """Where a manifest's relative paths start; by default the manifest's folder."""
     decode_threads: int | None = field(default=None, metadata=option(panel=RUNS))
-    """Threads of one decoder; by default what the workers leave of the processors."""
+    """Threads per decoder; by default, the processors that the workers leave over."""
     runtime: RuntimeConfig = field(metadata=option(panel=RUNS))
     run: RunConfig = field(metadata=option(panel=RUNS))
 
@@ -63,7 +63,7 @@ def show_uncut(uncut: Sequence[Uncut]) -> None:
     more = "; …" if len(uncut) > UNCUT_EXAMPLES else ""
     say.tell(
         f"{len(uncut):,} of the videos could not be cut and stay one clip each: {named}{more}. "
-        "Mend the cause (the file, --time-limit-seconds, --memory-limit-mb) and run with "
+        "Fix the cause (the file, --time-limit-seconds, --memory-limit-mb) and run with "
         "--overwrite, which cuts anew; --retry-failed keeps them whole",
         "not cut",
     )

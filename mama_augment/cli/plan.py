@@ -25,13 +25,13 @@ class PlanCommand:
     clips: str = field(metadata=option(positional=True))
     """Output of `keyframes`."""
     captions: tuple[str, ...] = field(default=(), metadata=option(positional=True))
-    """Outputs of `caption` that are there already; usually none."""
+    """Outputs of `caption` that exist already; usually there are none."""
     budget: BudgetConfig
     out: str = "plan.parquet"
     """The plan to write."""
     concepts: ConceptConfig = field(metadata=option(panel="Concepts"))
     dry_run: bool = False
-    """Only print the forecast; write nothing."""
+    """Print the forecast, and write nothing."""
 
     def __call__(self) -> int:
         from mama_augment.budget.step import make_caption_plan
@@ -82,8 +82,8 @@ def show_plan(plan: CaptionPlan) -> None:
         )
     if plan.num_unspent:
         say.tell(
-            f"{plan.num_unspent:,} captions of the budget have no use: "
-            "every clip that could take one has --max-per-clip, or every concept has --cap",
+            f"{plan.num_unspent:,} captions of the budget are left: "
+            "every clip that could take one has reached --max-per-clip, or every concept --cap",
             "warning",
         )
 

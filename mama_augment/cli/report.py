@@ -13,7 +13,7 @@ class ReportCommand:
     """Write one self-contained HTML page about a training set: flow, concepts, samples, ledger."""
 
     directories: tuple[str, ...] = field(metadata=option(positional=True))
-    """Outputs of keyframes, caption (any number) and balance, any order."""
+    """Outputs of keyframes, caption (any number of them) and balance, in any order."""
     out: str = "report.html"
     """The HTML file to write."""
 

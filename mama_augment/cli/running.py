@@ -23,7 +23,7 @@ class RunConfig:
     """Whether what is there is continued."""
 
     retry_failed: bool = False
-    """Try again what failed, and only that."""
+    """Try again what failed, and nothing else."""
     overwrite: bool = False
     """Discard what is in the output directory."""
 

@@ -13,13 +13,13 @@ from mama_augment.shapes.world.config import WorldConfig
 
 @dataclass(frozen=True, kw_only=True)
 class ShapesCommand:
-    """Make a shapes world: H.264 videos of moving shapes and a manifest with the truth beside."""
+    """Make a shapes world: H.264 videos of moving shapes, and a manifest that knows the truth."""
 
     out: str = field(metadata=option(positional=True))
     """Folder to make the world in."""
     world: WorldConfig
     workers: int = 2
-    """Processes."""
+    """Processes that make videos."""
 
     def __call__(self) -> int:
         from mama_augment.shapes.world.make import make_world

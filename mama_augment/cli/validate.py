@@ -10,14 +10,14 @@ from mama_augment.core.shared import say
 
 @dataclass(frozen=True, kw_only=True)
 class ValidateCommand:
-    """Check shards before training: files, schema, rows, pictures, and that splits are apart."""
+    """Check shards before training: files, schema, rows, pictures, splits that share nothing."""
 
     shards: str = field(metadata=option(positional=True))
     """Output of `balance`."""
     clips: str | None = None
-    """Output of `keyframes`: compare splits by video too."""
+    """Output of `keyframes`; with it, splits are compared by video too."""
     num_decoded: int = 200
-    """About how many rows have their frames decoded."""
+    """Decode the frames of about this many rows."""
 
     def __call__(self) -> int:
         from mama_augment.people.validate import validate

@@ -36,16 +36,17 @@ class ConceptConfig:
     assigner: str = field(default="topics", metadata=option("--concepts", choices=tuple(ASSIGNERS)))
     """How concepts are found."""
     num_concepts: int | None = None
-    """Number of topics (8 by default), clusters or mined phrases."""
+    """Number of topics (by default 8), clusters (64) or mined phrases (1,000)."""
     vocabulary: str | None = None
-    """A file of phrases for `vocabulary`, one per line; without it, frequent phrases are mined."""
+    """The phrases of `vocabulary`: a file with one per line. Without it, frequent phrases are
+    mined."""
     column: str | None = field(default=None, metadata=option("--concept-column"))
-    """The clips column of labels or vectors that `given` and `embedding` read; a saved model
-    remembers its own."""
+    """The column of the clips table that `given` (labels) and `embedding` (vectors) read. A saved
+    model remembers its own."""
     model: str | None = field(default=None, metadata=option("--concept-model"))
-    """Use the `concept_model` folder of other shards again, instead of finding concepts anew."""
+    """Use the `concept_model` folder of other shards instead of finding concepts anew."""
     seed: int = 0
-    """Decides every random draw: order, splits, topics."""
+    """Decides every random draw: order, splits and topics."""
 
     def __post_init__(self) -> None:
         ASSIGNERS.check(self.assigner)

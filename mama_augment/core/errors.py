@@ -25,7 +25,7 @@ def check_positive(option: str, value: float) -> None:
         InputError: naming the option.
     """
     if not (math.isfinite(value) and value > 0):
-        raise InputError(f"{option} is {value}; more than 0, and finite, is needed")
+        raise InputError(f"{option} is {value}; a finite number above 0 is needed")
 
 
 class StoppedError(RuntimeError):

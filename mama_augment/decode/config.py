@@ -18,11 +18,11 @@ class LimitsConfig:
     """What one clip may cost; beyond it the clip is rejected or its process killed."""
 
     max_pixels: int = 8192 * 4608
-    """Larger pictures (width x height) are rejected."""
+    """Reject clips whose pictures have more pixels (width x height) than this."""
     time_limit_seconds: float = 600.0
-    """A clip that takes longer is killed."""
+    """Kill a clip that takes longer than this."""
     memory_limit_mb: int = 2048
-    """A decoding process whose memory grows beyond this is killed."""
+    """Kill a decoding process that needs more memory than this."""
     num_threads: int = field(default=1, metadata=option(hidden=True))
     """Decoding threads of one process. They speed a single clip up and cost memory; with as many
     workers as processors, one thread each gets the most done."""
@@ -41,9 +41,9 @@ class PictureConfig:
     """How key frames are stored."""
 
     short_side_px: int = 256
-    """Larger frames are scaled down to this short side; smaller ones are never enlarged."""
+    """Scale larger frames down to this short side; smaller ones are never enlarged."""
     jpeg_quality: int = 90
-    """Of the stored pictures, 1 to 100."""
+    """JPEG quality of the stored pictures, 1 to 100."""
 
     def __post_init__(self) -> None:
         if not LEAST_SIDE_PX <= self.short_side_px <= MOST_SIDE_PX:

@@ -87,7 +87,7 @@ def check_file(path: str) -> None:
         if stat.S_ISDIR(mode):
             raise ClipError("unreadable", f"{path}: is a directory")
         if not stat.S_ISREG(mode):
-            raise ClipError("unreadable", f"{path}: is no regular file")
+            raise ClipError("unreadable", f"{path}: not a regular file")
         with open(path, "rb") as file:
             if not file.read(1):
                 raise ClipError("unreadable", f"{path}: the file is empty")

@@ -36,7 +36,7 @@ def find_clips(videos: str, *, video_root: str | None = None) -> pa.Table:
     for option, value in (("VIDEOS", videos), ("--video-root", video_root)):
         if value is not None and not is_text(value):
             shown = shown_names([value])[0]
-            raise InputError(f"{option} is {shown!r}: its name is no UTF-8; rename it on the disk")
+            raise InputError(f"{option} is {shown!r}: its name is not UTF-8; rename it on disk")
     folder, name = folder_and_name(videos.rstrip("/"))
     kind = _kind(videos)
     if kind == pafs.FileType.Directory:

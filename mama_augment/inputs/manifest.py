@@ -82,7 +82,7 @@ def _read_jsonl(content: bytes) -> pa.Table:
         if line.strip():
             row = json.loads(line)
             if not isinstance(row, dict):
-                raise TypeError(f"line {number} is no JSON object")
+                raise TypeError(f"line {number} is not a JSON object")
             rows.append(row)
     names = list(dict.fromkeys(name for row in rows for name in row))
     return pa.table({name: pa.array([row.get(name) for row in rows]) for name in names})

@@ -34,7 +34,7 @@ class ClipConfig:
     picture: PictureConfig = field(default_factory=PictureConfig, metadata=option(panel="Pictures"))
     limits: LimitsConfig = field(default_factory=LimitsConfig, metadata=option(panel=LIMITS))
     least_frames: int = field(default=1, metadata=option(panel=LIMITS))
-    """A clip with fewer frames is rejected as too short."""
+    """Reject clips with fewer frames than this as too short."""
     decoder: str = field(default="av", metadata=option(panel="How it runs"))
     """What decodes: av or decord (slower)."""
 
@@ -51,7 +51,7 @@ class WorkConfig:
     """How the work is cut and how often it is tried."""
 
     clips_per_unit: int = 32
-    """At most this many clips in an output file: what a kill may cost each worker."""
+    """Clips per output file, at most: a kill costs each worker no more than this."""
     num_attempts: int = field(default=2, metadata=option(hidden=True))
     """A clip whose process dies or passes a limit is tried this often before it has failed."""
     clips_per_process: int = field(default=500, metadata=option(hidden=True))
@@ -71,7 +71,7 @@ class CutConfig:
     seconds: float | None = field(
         default=None, metadata=option("--cut-seconds", "--split-seconds", default_shown="no")
     )
-    """Cut every video into clips of this length (at least 0.1); a rest shorter than half of it
+    """Cut every video into clips of this length (at least 0.1). A rest shorter than half of it
     stays with the clip before."""
     scenes: bool = field(default=False, metadata=option("--cut-scenes", "--split-scenes"))
     """Cut every video at its scenes; this takes a decode of its own."""

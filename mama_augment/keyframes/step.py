@@ -17,6 +17,7 @@ from mama_augment.core.step import Output, Stage, Teller
 from mama_augment.core.store.step_dir import StepDir
 from mama_augment.decode.config import Span
 from mama_augment.decode.errors import ClipError
+from mama_augment.inputs.find import find_clips
 from mama_augment.keyframes.config import STEP, ClipFrames, KeyFramesStep, clip_list_fingerprint
 from mama_augment.keyframes.cut_step import Uncut, cut_clips
 from mama_augment.runtime.isolate import IsolatedFunction, IsolationError
@@ -60,6 +61,17 @@ class KeyFrames:
         self.config = config or KeyFramesStep()
         self.num_cutters = num_cutters
         self.on_uncut = on_uncut
+
+    @classmethod
+    def of(
+        cls, videos: str, config: KeyFramesStep | None = None, *, video_root: str | None = None
+    ) -> KeyFrames:
+        """The step for what VIDEOS of the command may be: a folder, a glob, a video, a manifest.
+
+        Raises:
+            InputError: nothing is found, or the manifest is wrong.
+        """
+        return cls(find_clips(videos, video_root=video_root), config)
 
     def manifest(self, out: Output[StepDir], tell: Teller) -> Manifest:
         """See `core.step.Step`; cutting keeps the list of its clips in the output directory."""

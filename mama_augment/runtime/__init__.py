@@ -19,11 +19,11 @@ class RuntimeConfig:
     """Where units run. Never part of a step's config: it cannot change what comes out."""
 
     num_workers: int = field(default=2, metadata=option("--workers"))
-    """How many units are worked on side by side."""
+    """Units that are worked on side by side."""
     runtime: str = "local"
     """Where units run: local (this machine) or ray."""
     ray_address: str | None = None
-    """Join this Ray cluster; by default Ray is started here."""
+    """The Ray cluster to join; by default, Ray is started here."""
     gpus: GpuShare | None = field(default=None, metadata=option(hidden=True))
     """ray: GPUs that each worker asks the cluster for."""
     places: tuple[tuple[str, ...], ...] = field(default=(), metadata=option(hidden=True))

@@ -23,7 +23,8 @@ class GpuShare:
         number = self.per_worker
         if not 0 < number < math.inf or (number > 1 and number != int(number)):
             raise InputError(
-                f"--gpus-per-replica is {number:g}; allowed: above 0, and whole numbers from 1 on"
+                f"--gpus-per-replica is {number:g}; allowed: fractions above 0 and below 1, or "
+                "whole numbers"
             )
 
     def num_workers_on(self, num_gpus: int) -> int:
@@ -63,8 +64,8 @@ def check_room(share: GpuShare, num_workers: int, gpus_by_machine: Sequence[int]
         else "To run without a GPU, leave out --gpus-per-replica"
     )
     raise InputError(
-        f"--replicas {num_workers} with {share.per_worker:g} GPUs each do not fit: {number} GPUs "
-        f"are there{machines}, with room for {room}. {way_out}"
+        f"--replicas {num_workers} with {share.per_worker:g} GPUs each do not fit: there are "
+        f"{number} GPUs{machines}, with room for {room}. {way_out}"
     )
 
 

@@ -22,22 +22,22 @@ class DataConfig:
     those that a captioner wrote (generated)."""
     human_share: Annotated[float, Ge(0), Le(1)] | None = None
     """Share of human captions among the visits of an epoch, from 0 to 1; both sources must be
-    there. When not given, the captions are taken as they come."""
+    there. By default, captions are taken as they come."""
     visit: VisitKind = "caption"
     """What an epoch visits once: every caption, or every clip, with one caption drawn for it."""
     batch_size: Annotated[int, Ge(2)] = 32
-    """Captions per step, over all processes together. The negatives of a caption are the others
-    in its batch, so at least 2."""
+    """Captions per step, over all processes together: at least 2, because a caption's negatives are
+    the others in its batch."""
     augment: Annotated[float, Ge(0), Le(0.5)] = 0.1
     """Strength of zoom, shift, brightness and the random choice of frames, from 0 (none) to 0.5."""
     num_workers: Annotated[int, Ge(0)] = 0
-    """Processes that decode frames, per training process. None are started where the decoded
-    split fits into memory."""
+    """Decoding processes per training process. None are started where the decoded split fits into
+    memory."""
     window_clips: Annotated[int, Gt(0)] = 1024
     """Clips that are shuffled together while shards are streamed; each decoding process holds
     their JPEG files in memory."""
     cache_bytes: Annotated[int, Ge(0)] = 2 * 2**30
-    """A split whose decoded frames are smaller than this is kept in memory."""
+    """Keep a split in memory if its decoded frames are smaller than this."""
 
     def held_out(self, batch_size: int | None = None) -> DataConfig:
         """The same for a split that is not trained on: every caption once, frames as they are."""

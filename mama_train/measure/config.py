@@ -12,12 +12,12 @@ class Measured:
     """A checkpoint and what it is measured on."""
 
     checkpoint: str = field(metadata=option(positional=True))
-    """A checkpoint, or a run (its best is taken)."""
+    """A checkpoint, or a run (its best checkpoint is taken)."""
     shards: str = field(metadata=option(positional=True))
     """The output of `mama-augment balance`."""
     split: str = "test"
-    """train, meta, val or test."""
+    """Which split: train, meta, val or test."""
     num_frames: int | None = None
-    """Frames per clip; as many as in training when not given."""
+    """Frames per clip; by default, as many as in training."""
     device: str = "auto"
     """auto (a GPU where there is one), cpu, cuda or cuda:N."""

@@ -21,7 +21,7 @@ class ModelConfig:
     """`small`, trained from nothing; an alias such as clip-vip-b32; or a folder of CLIP-ViP, CLIP
     or SigLIP weights. `clip-mean:` in front averages the frames of a CLIP."""
     num_frames: Annotated[int, Gt(0)] | None = None
-    """Frames per clip; as many as the model is made for when not given."""
+    """Frames per clip; by default, as many as the model is made for."""
 
     @property
     def usual_lr(self) -> float:

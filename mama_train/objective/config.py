@@ -29,11 +29,11 @@ class MarginLoss:
     """Where the margin goes: off the angle of a pair (subtractive, the paper's), onto it
     (additive, as ArcFace), off its cosine (cosine, as CosFace), or nowhere (none)."""
     margin: Annotated[float, Ge(0), Lt(1.5)] = 0.05
-    """Margin μ, in radians; for the cosine kind, in cosine. The larger the inverse temperature of
-    the model, the more it weighs."""
+    """Margin μ, in radians (for the cosine kind, in cosine). The larger the model's inverse
+    temperature, the more it weighs."""
     below: BelowKind = "clamp"
-    """What happens to pairs that are closer than the margin: they are left alone (clamp) or pushed
-    back to it (reflect)."""
+    """What happens to pairs closer than the margin: they are left alone (clamp), or pushed back to
+    it (reflect)."""
 
     def __call__(
         self,
@@ -61,7 +61,7 @@ class Weighting:
     (mlp-joint); a function of the loss (focal, self-paced); how rare a caption's rarest concept is
     (inverse-frequency); or all the same (none)."""
     normalised: bool = True
-    """Weights sum to one over the batch. If not, they may all drift to zero together."""
+    """Weights sum to one over the batch. Without this, they may all drift to zero together."""
     lr: Annotated[float, Gt(0), Named("weight_lr")] = 1e-2
     """Learning rate of V."""
     gamma: Annotated[float, Ge(0)] = 2.0
@@ -75,12 +75,12 @@ class MetaConfig:
     """When and how the meta step trains the weight net V (mlp-meta)."""
 
     every: Annotated[int, Gt(0), Named("meta_every")] = 4
-    """Number of steps from one meta step to the next; 1 takes one in every step."""
+    """Steps from one meta step to the next; 1 takes one in every step."""
     batch_size: Annotated[int, Ge(2), Named("meta_batch_size")] | None = None
-    """Captions per meta batch, over all processes together; as many as in a training batch when
-    not given."""
+    """Captions per meta batch, over all processes together; by default, as many as per training
+    batch."""
     layers: Annotated[int, Gt(0), Named("meta_layers")] | None = None
-    """Blocks of each tower, counted from the top, that take the virtual step; all when not
-    given."""
+    """Blocks of each tower, counted from the top, that take the virtual step; by default all."""
     lagged: bool = False
-    """Take the real step with the weights of before the meta step: one backward pass fewer."""
+    """Take the real step with the weights from before the meta step, which saves a backward
+    pass."""

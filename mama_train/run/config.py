@@ -16,7 +16,7 @@ class OptimConfig:
     """AdamW, its schedule, and the bounds on what a step may do."""
 
     lr: Annotated[float, Gt(0)] | None = None
-    """Peak learning rate; when not given, 1e-3 for `small` and 1e-5 for a model with weights."""
+    """Peak learning rate; by default, 1e-3 for `small` and 1e-5 for a model with weights."""
     weight_decay: Annotated[float, Ge(0)] = 0.05
     """Decoupled weight decay of matrices; norms, biases and embedding tables have none."""
     beta1: Annotated[float, Ge(0), Lt(1)] = 0.9
@@ -26,12 +26,12 @@ class OptimConfig:
     warmup: Annotated[float, Ge(0), Lt(1)] = 0.1
     """Share of the steps in which the learning rate rises to its peak; it then falls to zero."""
     clip_norm: Annotated[float, Gt(0)] = 1.0
-    """A gradient whose norm is larger is shortened to this."""
+    """Scale down gradients whose norm is larger than this."""
     max_logit_scale: Annotated[float, Ge(1)] = 100.0
-    """The inverse temperature is kept from 1 to this."""
+    """Upper bound of the inverse temperature; the lower one is 1."""
     ema_decay: Annotated[float, Gt(0), Lt(1)] | None = None
-    """Keep a moving average of the model with this decay, and evaluate and save that; none when
-    not given."""
+    """Keep a moving average of the model with this decay, and evaluate and save that one; by
+    default none."""
 
 
 @checked
@@ -43,10 +43,10 @@ class ComputeConfig:
     precision: Precision = "fp32"
     """bf16 runs the encoders under autocast; parameters, optimizer, loss and V stay in fp32."""
     rows_per_pass: Annotated[int, Gt(0)] | None = None
-    """Encode this many captions at a time and keep only their embeddings (cached features); the
-    whole batch at once when not given."""
+    """Encode this many captions at a time and keep only their embeddings (cached features); by
+    default, the whole batch at once."""
     gradient_checkpointing: bool = False
-    """Compute activations again on the way back instead of keeping them."""
+    """Compute activations again in the backward pass instead of keeping them."""
 
 
 @checked
@@ -54,9 +54,9 @@ class SaveConfig:
     """When a run evaluates and saves."""
 
     eval_every: Annotated[int, Gt(0)] | None = None
-    """Number of steps between evaluations on the val split; once per epoch when not given."""
+    """Steps between evaluations on the val split; by default, one per epoch."""
     save_every: Annotated[int, Gt(0)] | None = None
-    """Number of steps between checkpoints; once per epoch when not given."""
+    """Steps between checkpoints; by default, one per epoch."""
 
 
 @checked
@@ -66,4 +66,4 @@ class WatchConfig:
     tensorboard: bool = True
     """Write scalars for TensorBoard into the run's folder."""
     wandb: bool = False
-    """Send scalars to Weights & Biases, which must be installed and logged in to."""
+    """Send scalars to Weights & Biases; its package must be installed and logged in."""

@@ -65,8 +65,8 @@ def _checkpoint(run: Path, notes: list[str]) -> Path | None:
         has_saved = bool(read_history(run))
     if has_saved:
         raise InputError(
-            f"{str(run)!r} holds a run but no complete checkpoint to resume from: bring its "
-            "checkpoints back, --overwrite starts the run anew, or give another --out"
+            f"{str(run)!r} holds a run but no complete checkpoint to resume from: restore its "
+            "checkpoints, --overwrite starts the run anew, or give another --out"
         )
     notes.append("the run was stopped before its first checkpoint was complete: step 0 again")
     return None

@@ -1,12 +1,16 @@
-"""The scripts in examples/ run as a person runs them, and show what they say they show."""
+"""The scripts in examples/ run as a person runs them, and show what they say they show; so does
+the code of docs/api.md.
+"""
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -44,3 +48,18 @@ def test_margin_by_angle() -> None:
     pulls = {row[0]: (float(row[1]), float(row[2])) for row in rows if len(row) == 3}
     assert pulls["2°"][1] == 0.0
     assert all(with_margin <= without for without, with_margin in pulls.values())
+
+
+@pytest.mark.slow
+def test_the_code_of_the_api_page_runs_from_top_to_bottom(tmp_path: Path) -> None:
+    page = (REPOSITORY / "docs/api.md").read_text()
+    blocks = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    script = tmp_path / "page.py"
+    script.write_text("\n".join(blocks))
+    result = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines()[0] == "42 42 0 0"
+    assert "0 problems" in result.stdout
+    assert "'no such folder' does not exist" in result.stdout

@@ -55,9 +55,9 @@ class ServingConfig:
     """How a model is run. None of it is meant to change what a caption says."""
 
     batch_size: int = 16
-    """transformers: captions generated together; halved when memory runs out."""
+    """transformers: captions generated together. Halved when memory runs out."""
     max_in_flight: int = 256
-    """vllm and openai: captions being generated at once."""
+    """vllm and openai: captions in the making at once."""
     tensor_parallel: int = 1
     """vllm: GPUs that share one model."""
     gpu_memory_share: float = field(default=0.9, metadata=option(hidden=True))

@@ -21,11 +21,11 @@ class SamplingConfig:
     """How tokens are drawn. Temperature 0.2 is that of the paper's demo; 0 takes the likeliest."""
 
     temperature: float = 0.2
-    """0 takes the likeliest word every time."""
+    """How freely words are drawn; 0 always takes the likeliest."""
     top_p: float = 1.0
-    """Draw among the likeliest words that make up this share."""
+    """Draw from the likeliest words that together have this probability."""
     max_tokens: int = 128
-    """Longer captions are cut, and rejected."""
+    """Longest caption, in tokens; one that is cut off here is rejected."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.temperature <= 10:

@@ -110,7 +110,7 @@ def find(value: str) -> Model:
     looks_local = path.is_absolute() or value.startswith((".", "~")) or hub_id.count("/") != 1
     if looks_local:
         raise InputError(
-            f"--model is {value!r}, which is no directory; give one of "
+            f"--model is {value!r}, which is not a directory; give one of "
             f"{', '.join((*ALIASES, BUNDLED))}, a hub id (owner/name), or a local directory"
         )
     return _describe(hub_id, hub_folder(hub_id))
@@ -164,7 +164,7 @@ def _read_json(path: Path) -> dict[str, Any] | None:
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except ValueError as error:
-        raise InputError(f"{str(path)!r} is no valid JSON: {error}") from error
+        raise InputError(f"{str(path)!r} is not valid JSON: {error}") from error
 
 
 def revision_of(directory: Path) -> str:

@@ -232,7 +232,7 @@ def call(url: str, body: bytes | None, timeout_seconds: float) -> dict[str, Any]
             raise error.reason from error
         raise
     except ValueError as error:
-        raise http.client.HTTPException(f"the answer is no JSON: {error}") from error
+        raise http.client.HTTPException(f"the answer is not JSON: {error}") from error
 
 
 def find_served(model: str, base_url: str) -> models.Model:

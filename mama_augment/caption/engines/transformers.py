@@ -246,6 +246,6 @@ def _too_long(num_tokens: int, request: CaptionRequest, max_context: int) -> Eng
         reason="prompt_too_long",
         message=(
             f"the prompt and the picture take {num_tokens:,} tokens; with --max-tokens "
-            f"{request.sampling.max_tokens} the model's context of {max_context:,} is exceeded"
+            f"{request.sampling.max_tokens} that exceeds the model's context of {max_context:,}"
         ),
     )

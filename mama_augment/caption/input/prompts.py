@@ -89,7 +89,7 @@ def resolve(value: str) -> Prompt:
             _environment().from_string(text)
         except jinja2.TemplateSyntaxError as error:
             raise InputError(
-                f"--prompt {value!r} is no valid Jinja template: line {error.lineno}: {error}"
+                f"--prompt {value!r} is not a valid Jinja template: line {error.lineno}: {error}"
             ) from error
         except RecursionError as error:
             raise InputError(

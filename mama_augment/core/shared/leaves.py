@@ -73,6 +73,8 @@ class Leaf:
             settings["show_default"] = self.spec.default_shown
         elif default is None or default is False or default == ():
             settings["show_default"] = False
+        if self.spec.positional:
+            settings["metavar"] = self.name.upper()
         made = (
             typer.Argument(**settings)
             if self.spec.positional

@@ -141,8 +141,8 @@ def _common(
             str | None,
             typer.Option(
                 "--config",
-                help="Settings from a TOML file, under the names of the options; options given "
-                "here win." + shipped_text(configs),
+                help="Settings from a TOML file, named as the options are; options on the command "
+                "line win." + shipped_text(configs),
                 callback=load,
                 is_eager=True,
                 show_default=False,
@@ -154,9 +154,7 @@ def _common(
         (
             "quiet",
             bool,
-            typer.Option(
-                "--quiet", help="Say nothing but warnings and errors.", rich_help_panel=COMMON
-            ),
+            typer.Option("--quiet", help="Print warnings and errors only.", rich_help_panel=COMMON),
             False,
         ),
         (

@@ -69,7 +69,7 @@ def pending_reasons(step_dir: StepDir) -> Iterator[str]:
         name = f"units/{unit_id}.json"
         record = step_dir.record(unit_id)
         if record is None:
-            what = "is no commit record" if name in sizes else "is missing"
+            what = "is not a commit record" if name in sizes else "is missing"
             yield f"unit {unit_id} is pending: {name} {what}; {again}"
             continue
         for file, size, _ in record.files():

@@ -134,7 +134,7 @@ class StepDir:
             raise InputError(f"{uri!r} is a file; a directory is needed")
         if names := [n for n in folder.sizes_bytes() if not is_passing(n)]:
             raise InputError(
-                f"{uri!r} is not empty and is no step directory (found {', '.join(names[:3])}); "
+                f"{uri!r} is not empty and is not a step directory (found {', '.join(names[:3])}); "
                 "give a new --out directory"
             )
         return None

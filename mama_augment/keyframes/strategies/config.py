@@ -17,7 +17,7 @@ class KeyFrameConfig:
     """How many key frames a clip gets, and where shots are cut."""
 
     num_frames: int = field(default=12, metadata=option("--num-frames", "-q"))
-    """Q: key frames per clip; a clip with fewer frames gives all it has."""
+    """Key frames per clip (Q); a clip with fewer frames gives all it has."""
     strategy: str = field(default="peaks", metadata=option(choices=tuple(STRATEGIES)))
     """How key frames are chosen."""
     relative_threshold: float = field(default=0.15, metadata=option(hidden=True))

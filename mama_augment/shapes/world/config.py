@@ -34,11 +34,13 @@ class WorldConfig:
             raise InputError(f"num_videos is {self.num_videos}: a world needs at least 1")
         for split in CLEAN_SPLITS:
             if getattr(self, split) < 0:
-                raise InputError(f"{split} is {getattr(self, split)}: use a number or share >= 0")
+                raise InputError(
+                    f"{split} is {getattr(self, split)}: allowed: 0 or more (below 1, a share)"
+                )
         if not 0 <= self.noise_rate <= 1:
-            raise InputError(f"noise_rate is {self.noise_rate}: use 0..1")
+            raise InputError(f"noise_rate is {self.noise_rate}: allowed: 0 to 1")
         if not 0 <= self.zipf_exponent < math.inf:
-            raise InputError(f"zipf_exponent is {self.zipf_exponent}: use 0 (uniform) or more")
+            raise InputError(f"zipf_exponent is {self.zipf_exponent}: allowed: 0 (uniform) or more")
 
     def num_in(self, split: str) -> int:
         """Videos in a split."""

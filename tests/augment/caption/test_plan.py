@@ -262,8 +262,8 @@ def test_several_captions_at_temperature_0_are_refused(clips_dir: str, tmp_path:
         ({"clip_id": ["a", None], "num_captions": [1, 1]}, "row 1: clip_id is empty"),
         ({"clip_id": ["a", "b"], "num_captions": [1, -2]}, "row 1: num_captions of clip 'b' is -2"),
         ({"clip_id": ["a", "b", "a"], "num_captions": [1, 0, 2]}, "several rows for clip 'a'"),
-        ({"clip_id": ["a"], "num_captions": [1.5]}, "is no plan: .*1.5"),
-        ({"clip_id": ["a"], "num_captions": [[1]]}, "is no plan"),
+        ({"clip_id": ["a"], "num_captions": [1.5]}, "is not a plan: .*1.5"),
+        ({"clip_id": ["a"], "num_captions": [[1]]}, "is not a plan"),
     ],
 )
 def test_a_file_that_is_no_plan_is_refused(tmp_path: Path, columns: dict, message: str) -> None:
@@ -276,7 +276,7 @@ def test_a_missing_or_torn_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none.parquet': no such file; `mama-augment plan`"):
         read_plan(str(tmp_path / "none.parquet"))
     (tmp_path / "torn.parquet").write_bytes(b"PAR1 and then nothing")
-    with pytest.raises(InputError, match="is no plan"):
+    with pytest.raises(InputError, match="is not a plan"):
         read_plan(str(tmp_path / "torn.parquet"))
 
 

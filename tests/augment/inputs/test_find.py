@@ -187,5 +187,5 @@ def test_names_that_are_no_text_are_shown_and_stay_apart(tmp_path: Path) -> None
         (tmp_path / os.fsdecode(name)).write_bytes(b"x")
     names = {Path(uri).name for uri in find_clips(str(tmp_path))["video_uri"].to_pylist()}
     assert names == {"\\xff~.mp4", "\\xff.mp4", "ä.mp4"}
-    with pytest.raises(InputError, match=r"VIDEOS is .*xff\.mp4': its name is no UTF-8"):
+    with pytest.raises(InputError, match=r"VIDEOS is .*xff\.mp4': its name is not UTF-8"):
         find_clips(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.mp4"))

@@ -122,7 +122,7 @@ def test_a_refused_directory_costs_no_cut(tmp_path: Path, monkeypatch: pytest.Mo
     for arguments, words in (
         ((path, "--out", done, "--split-seconds", "2"), "cut_seconds was 1.0, now 2.0"),
         ((other, "--out", done, "--split-seconds", "1"), "another input"),
-        ((path, "--out", foreign, "--split-seconds", "1"), "is no step directory"),
+        ((path, "--out", foreign, "--split-seconds", "1"), "is not a step directory"),
     ):
         result = run(*arguments)
         assert isinstance(result.exception, InputError), result.output
@@ -151,16 +151,16 @@ def test_scenes_are_found_in_the_frames_that_are_looked_at(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--sample-fps", "nan"], "--sample-fps is nan; more than 0, and finite"),
-        (["--sample-fps", "inf"], "--sample-fps is inf; more than 0, and finite"),
+        (["--sample-fps", "nan"], "--sample-fps is nan; a finite number above 0"),
+        (["--sample-fps", "inf"], "--sample-fps is inf; a finite number above 0"),
         (["--cut-seconds", "nan"], "--cut-seconds is nan; at least 0.1"),
         (["--split-seconds", "0.01"], "--cut-seconds is 0.01; at least 0.1"),
-        (["--time-limit-seconds", "nan"], "--time-limit-seconds is nan; more than 0"),
+        (["--time-limit-seconds", "nan"], "--time-limit-seconds is nan; a finite number above 0"),
         (["--decode-threads", "-1"], "--decode-threads is -1; allowed: 1 to 256"),
         (["--decode-threads", "0"], "--decode-threads is 0; allowed: 1 to 256"),
         (["--decode-threads", "1000000"], "--decode-threads is 1000000; allowed: 1 to 256"),
         (["--short-side-px", "1000000"], "--short-side-px is 1000000; allowed: 16 to 8192"),
-        (["--max-frames-scanned", "-5"], "--max-frames-scanned is -5; more than 0"),
+        (["--max-frames-scanned", "-5"], "--max-frames-scanned is -5; a finite number above 0"),
         (["--ray-address", "h:1"], "--ray-address is 'h:1', but --runtime is local; add --runtime"),
     ],
 )

@@ -146,8 +146,8 @@ def test_every_damaged_or_missing_file_is_named(shards: str) -> None:
         assert f"{name}: not readable as Parquet" in damaged(shards, name, b"x" * size)
     for name, content, said in (
         ("units/train-00000.json", None, "is missing"),
-        ("units/train-00000.json", b"{", "is no commit record"),
-        ("units/train-00000.json", b"[1]", "is no commit record"),
+        ("units/train-00000.json", b"{", "is not a commit record"),
+        ("units/train-00000.json", b"[1]", "is not a commit record"),
         ("concepts.json", None, "is missing"),
         ("concepts.json", b"[", "no JSON"),
         ("concepts.json", b"{}", "holds no list"),

@@ -57,11 +57,11 @@ def test_each_of_three_workers_has_its_place(
 @pytest.mark.parametrize(
     ("per_worker", "num_workers", "machines", "message"),
     [
-        (1, 3, [2], "--replicas 3 with 1 GPUs each do not fit: 2 GPUs are there, with room for 2"),
-        (2, 2, [3], "3 GPUs are there, with room for 1"),
-        (2, 2, [1, 1, 2], "4 GPUs are there on 3 machines, with room for 1"),
-        (0.6, 3, [2], "with 0.6 GPUs each do not fit: 2 GPUs are there, with room for 2"),
-        (0.5, 1, [], "0 GPUs are there, with room for 0. To run without a GPU, leave out"),
+        (1, 3, [2], "--replicas 3 with 1 GPUs each do not fit: there are 2 GPUs, with room for 2"),
+        (2, 2, [3], "there are 3 GPUs, with room for 1"),
+        (2, 2, [1, 1, 2], "there are 4 GPUs on 3 machines, with room for 1"),
+        (0.6, 3, [2], "with 0.6 GPUs each do not fit: there are 2 GPUs, with room for 2"),
+        (0.5, 1, [], "there are 0 GPUs, with room for 0. To run without a GPU, leave out"),
     ],
 )
 def test_more_than_there_is_is_refused(
@@ -73,7 +73,7 @@ def test_more_than_there_is_is_refused(
 
 @pytest.mark.parametrize("number", [0, -1, 1.5, float("nan"), float("inf")])
 def test_shares_that_cannot_be_are_refused(number: float) -> None:
-    with pytest.raises(InputError, match=r"--gpus-per-replica is .*; allowed: above 0"):
+    with pytest.raises(InputError, match=r"--gpus-per-replica is .*; allowed: fractions above 0"):
         GpuShare(per_worker=number)
 
 
@@ -194,7 +194,7 @@ def test_the_command_refuses_more_replicas_than_gpus(
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 2
-    assert "--replicas 3 with 1 GPUs each do not fit: 2 GPUs" in capsys.readouterr().err
+    assert "--replicas 3 with 1 GPUs each do not fit: there are 2 GPUs" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
@@ -230,6 +230,6 @@ def test_ray_is_not_asked_for_more_than_it_has(tmp_path: Path) -> None:
         config = RuntimeConfig(
             runtime="ray", num_workers=num_workers, gpus=GpuShare(per_worker=per_worker)
         )
-        with pytest.raises(InputError, match="do not fit: 2 GPUs are there"):
+        with pytest.raises(InputError, match="do not fit: there are 2 GPUs"):
             run_units(UNITS, partial(SeeingWorker, tmp_path, 1), config)
     assert not list(tmp_path.iterdir())

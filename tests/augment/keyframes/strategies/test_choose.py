@@ -163,7 +163,7 @@ def test_candidates_are_taken_from_the_middle_of_their_segment_by_score() -> Non
 
 
 def test_settings_that_cannot_be_are_named() -> None:
-    with pytest.raises(InputError, match="--num-frames is 0; more than 0"):
+    with pytest.raises(InputError, match="--num-frames is 0; a finite number above 0"):
         KeyFrameConfig(num_frames=0)
     with pytest.raises(InputError, match="'best'; allowed: peaks, packets, iframes, uniform, auto"):
         KeyFrameConfig(strategy="best")
