@@ -12,7 +12,7 @@ DEMO_FLAGS ?=
 PYTEST := $(BIN)/pytest -n 2 --dist loadfile
 PATHS := mama_augment mama_train pipelines examples tests benchmarks docs
 
-.PHONY: demo test test-all test-vllm lint format clean
+.PHONY: demo test test-slow test-all test-vllm test-vllm-all lint format clean
 .DEFAULT_GOAL := demo
 
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -28,11 +28,19 @@ demo: $(VENV)/installed  ## the main job on a generated world, a few minutes on 
 test: lint  ## lint, types and the fast tests
 	$(PYTEST) -m 'not slow and not vllm'
 
+test-slow: lint  ## only the tests that `make test` leaves out, without vLLM
+	$(PYTEST) -m 'slow and not vllm'
+
 test-all: lint  ## every test that needs no vLLM, the slow ones included
 	$(PYTEST) -m 'not vllm'
 
-test-vllm: .venv-vllm/installed  ## the engine tests on real vLLM, on the CPU, in its own environment
-	.venv-vllm/bin/python -m pytest -m vllm tests/augment/caption/engines tests/augment/shapes/captioner/test_llava_vllm.py
+VLLM_TESTS := .venv-vllm/bin/python -m pytest tests/augment/caption/engines tests/augment/shapes/captioner/test_llava_vllm.py
+
+test-vllm: .venv-vllm/installed  ## real vLLM, on the CPU, in its own environment: one model of a kind
+	$(VLLM_TESTS) -m 'vllm and not vllm_all'
+
+test-vllm-all: .venv-vllm/installed  ## the same with every model
+	$(VLLM_TESTS) -m vllm
 
 .venv-vllm/installed: pyproject.toml tests/vllm_cpu/make_env.sh
 	PYTHON='$(PYTHON)' TORCH='$(TORCH)' TORCH_INDEX='$(TORCH_INDEX)' tests/vllm_cpu/make_env.sh .venv-vllm

@@ -57,7 +57,7 @@ class CaptionPlan:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Known:
+class _Texts:
     """What the texts tell: visits by concept, and the concepts of each clip to caption."""
 
     names: tuple[str, ...]
@@ -128,7 +128,7 @@ def write_plan(out: str, rows: Iterable[tuple[str, int, str]], scratch: Path) ->
     folder.write_file(name, path)
 
 
-def _count(corpus: Corpus, assigner: ConceptAssigner) -> _Known:
+def _count(corpus: Corpus, assigner: ConceptAssigner) -> _Texts:
     """Read all texts once; `ids-<bucket>.arrow` then has the clips of each bucket by clip_id."""
     names = tuple(assigner.names)
     counts = np.zeros(len(names), np.int64)
@@ -151,7 +151,7 @@ def _count(corpus: Corpus, assigner: ConceptAssigner) -> _Known:
         place += len(lists)
         num_clips += len(ids)
         _write_ids(_ids_path(corpus, bucket), ids)
-    return _Known(names=names, counts=counts, concepts=concepts.finish(), num_clips=num_clips)
+    return _Texts(names=names, counts=counts, concepts=concepts.finish(), num_clips=num_clips)
 
 
 def _concepts_of(clip: ClipTexts, assigner: ConceptAssigner) -> list[int]:
@@ -179,7 +179,7 @@ def _read_ids(path: Path) -> Iterator[_Id]:
             yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
 
 
-def _rows(corpus: Corpus, known: _Known, spending: Spending) -> Iterator[tuple[str, int, str]]:
+def _rows(corpus: Corpus, known: _Texts, spending: Spending) -> Iterator[tuple[str, int, str]]:
     """The rows of the plan, by clip_id."""
     buckets = [_read_ids(_ids_path(corpus, bucket)) for bucket in range(corpus.num_buckets)]
     for clip_id, place, split in heapq.merge(*buckets):
@@ -189,7 +189,7 @@ def _rows(corpus: Corpus, known: _Known, spending: Spending) -> Iterator[tuple[s
             yield clip_id, int(spending.num_captions[place]), _reason(place, known, spending)
 
 
-def _reason(place: int, known: _Known, spending: Spending) -> str:
+def _reason(place: int, known: _Texts, spending: Spending) -> str:
     names, before, after = known.names, known.counts, spending.counts_after
     concept = spending.concept_id[place]
     if concept >= 0:

@@ -80,8 +80,8 @@ class CaptionWorker:
     def run_unit(self, group_id: str) -> int:
         """Caption every unit of a group; returns the number of captions."""
         unit_ids = self.groups[group_id]
-        records = self.out.reread().records()
-        todo = [u for u in unit_ids if u not in records or records[u].num_failed]
+        records = {u: self.out.verified(u) for u in unit_ids}
+        todo = [u for u, record in records.items() if record is None or record.num_failed]
         try:
             requests = self._requests(todo)
             first = next(requests, None)

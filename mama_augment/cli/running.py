@@ -108,12 +108,17 @@ def show_reasons(reasons: Sequence[ReasonCount]) -> None:
             found.verdict,
             found.reason,
             f"{found.num_items:,}",
-            textwrap.shorten(": ".join(found.examples[0]), EXAMPLE_CHARACTERS, placeholder="…"),
+            _shortened(": ".join(found.examples[0])),
         )
         for found in reasons
     ]
     columns = ("verdict", "reason", "items", "for example")
     say.table("why items left", columns, rows, right=["items"])
+
+
+def _shortened(text: str) -> str:
+    """Escapes come first: else a new line in a name would be taken for the space between words."""
+    return textwrap.shorten(say.shown(text), EXAMPLE_CHARACTERS, placeholder="…")
 
 
 def show_left_out(left_out: Mapping[str, int]) -> None:

@@ -38,10 +38,12 @@ class TerminatedError(KeyboardInterrupt):
 
 
 def did_you_mean(value: str, allowed: Sequence[str], word: str = "allowed") -> str:
-    """`did you mean 'x'? allowed: …`; without the question where nothing is near."""
+    """`did you mean 'x'? Allowed: …`; without the question where nothing is near."""
     near = difflib.get_close_matches(str(value), allowed, n=1)
-    question = f"did you mean {near[0]!r}? " if near else ""
-    return f"{question}{word}: {', '.join(allowed)}"
+    names = ", ".join(allowed)
+    if not near:
+        return f"{word}: {names}"
+    return f"did you mean {near[0]!r}? {word[0].upper()}{word[1:]}: {names}"
 
 
 def check_choice(option: str, value: str, allowed: Sequence[str]) -> None:

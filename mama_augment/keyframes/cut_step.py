@@ -20,8 +20,9 @@ from mama_augment.core.errors import InputError
 from mama_augment.core.manifest import Manifest, fingerprint
 from mama_augment.core.step import Output
 from mama_augment.core.store.files import Folder
+from mama_augment.core.store.layout import parquet_bytes
 from mama_augment.core.store.records import WAY_OUT, check_config
-from mama_augment.core.store.step_dir import StepDir, parquet_bytes
+from mama_augment.core.store.step_dir import StepDir
 from mama_augment.decode.config import Span
 from mama_augment.decode.errors import ClipError, verdict_of
 from mama_augment.inputs.clip_list import CLIP_LIST

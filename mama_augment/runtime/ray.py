@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import pickle
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -30,8 +31,18 @@ class _UnitActor:
         self._worker: UnitWorker = make_worker()
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        counts = [self._worker.run_unit(str(unit_id)) for unit_id in batch["unit_id"]]
-        return {"unit_id": batch["unit_id"], "num_items": np.array(counts, np.int64)}
+        (unit_id,) = batch["unit_id"]
+        num_items, error = 0, b""
+        try:
+            num_items = self._worker.run_unit(str(unit_id))
+        except (OSError, StoppedError, InputError) as raised:
+            # As data: inside Ray's own exceptions it loses what it was.
+            error = _pickled(raised)
+        return {
+            "unit_id": batch["unit_id"],
+            "num_items": np.array([num_items], np.int64),
+            "error": np.array([error], object),
+        }
 
     def __del__(self) -> None:
         if hasattr(self, "_worker"):
@@ -51,7 +62,7 @@ def run_units_on_ray(
 
     Raises:
         InputError: the cluster has fewer GPUs than the actors ask for; Ray would wait for ever.
-        OSError, StoppedError: as a worker raised it, out of what Ray wrapped around it.
+        OSError, StoppedError: as a worker raised it.
     """
     started_here = not ray.is_initialized()
     if started_here:
@@ -71,26 +82,24 @@ def run_units_on_ray(
             num_gpus=num_gpus,
         )
         for row in units.iter_rows():
+            if row["error"]:
+                raise pickle.loads(row["error"])
             on_done(row["unit_id"], row["num_items"])
             if stop.is_set():
                 break
-    except ray.exceptions.RayError as error:
-        raise _cause(error) from error
     finally:
         if started_here:
             ray.shutdown()
 
 
-def _cause(error: BaseException) -> BaseException:
-    """What a worker raised, if it is something that a command has a message for."""
-    found: BaseException | None = error
-    while found is not None:
-        if isinstance(found, (OSError, StoppedError, InputError)) and not isinstance(
-            found, ray.exceptions.RayError
-        ):
-            return found
-        found = getattr(found, "cause", None) or found.__cause__
-    return error
+def _pickled(error: Exception) -> bytes:
+    """An error that a command has a message for; its text where it cannot travel itself."""
+    try:
+        content = pickle.dumps(error)
+        pickle.loads(content)
+    except Exception:  # its arguments are not those of its constructor
+        return pickle.dumps(StoppedError(str(error)))
+    return content
 
 
 def _gpus_per_actor(share: GpuShare | None, num_workers: int) -> float | None:

@@ -15,8 +15,9 @@ from mama_augment.core import manifest
 from mama_augment.core.errors import InputError
 from mama_augment.core.schema import GENERATED_PREFIX, SPLITS
 from mama_augment.core.store.files import Folder
+from mama_augment.core.store.layout import MANIFEST_NAME
 from mama_augment.core.store.sidecars import CONCEPTS_NAME, read_sidecar
-from mama_augment.core.store.step_dir import MANIFEST_NAME, StepDir
+from mama_augment.core.store.step_dir import StepDir
 from mama_train.data.config import Sources
 
 

@@ -31,6 +31,7 @@ from mama_train.models.base import DualEncoder
 from mama_train.models.build import build_from_checkpoint
 from mama_train.models.tokenizer import TextTokenizer
 from mama_train.objective.weighting import WeightNet
+from mama_train.run.disk import disk_errors
 from mama_train.run.state import Progress, Trainee
 
 NEEDED = ("run.json", "training_state.pt", "model.safetensors", "weight_net.safetensors")
@@ -47,11 +48,12 @@ def save_model(
     folder.mkdir(parents=True, exist_ok=True)
     tensors = model.published_tensors() if published else model.state_dict()
     weights = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with disk_errors(folder):
+        save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+        tokenizer.save(folder)
     frames = {"num_frames": model.frame_spec.num_frames}
     config = {**model.config_json(), "mama_train_frames": frames}
     (folder / "config.json").write_text(json.dumps(config, indent=1, default=str))
-    tokenizer.save(folder)
 
 
 def save(
@@ -99,11 +101,10 @@ def _write(folder: Path, trainee: Trainee, progress: Progress, config: TrainConf
         live = trainee.model.named_parameters()
         state["live"] = {n: p.detach().clone() for n, p in live}
     trainee.with_average(lambda: save_model(folder, trainee.model, trainee.tokenizer))
-    save_file(
-        {k: v.detach().cpu() for k, v in trainee.net.state_dict().items()},
-        folder / "weight_net.safetensors",
-    )
-    torch.save(state, folder / "training_state.pt")
+    net = {k: v.detach().cpu() for k, v in trainee.net.state_dict().items()}
+    with disk_errors(folder):
+        save_file(net, folder / "weight_net.safetensors")
+        torch.save(state, folder / "training_state.pt")
     content = {"progress": asdict(progress), "config": config.to_json()}
     (folder / "run.json").write_text(json.dumps(content, indent=1))
 

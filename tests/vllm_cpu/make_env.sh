@@ -24,6 +24,7 @@ echo 'import _torchvision_ops' >"$site/_torchvision_ops.pth"
 # What the caption command and its tests need beyond what vLLM brought; --no-deps, so that pip
 # cannot move vLLM's own pins.
 pip install --no-deps --editable .
-pip install av pytest hypothesis pyarrow fsspec typer rich jinja2 pillow safetensors
+pip install av 'filelock>=4.2' fsspec huggingface_hub hypothesis jinja2 pillow pyarrow pydantic pytest \
+    regex rich safetensors scipy typer
 "$venv/bin/python" -c 'import vllm, torchvision, mama_augment; print("vLLM", vllm.__version__)'
 touch "$venv/installed"

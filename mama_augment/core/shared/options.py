@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Protocol
 
@@ -70,6 +71,7 @@ def make_app(name: str, help: str, version: str) -> typer.Typer:
 
 def run_program(app: typer.Typer) -> None:
     """Entry point of a program: a user's mistake becomes one clear message and exit code 2."""
+    threading.excepthook = say.thread_ended
     try:
         app()
     except InputError as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import json
+import threading
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -228,6 +229,14 @@ def keeping(noun: str, out: str, again: str = "the same command") -> Iterator[No
         if end is None:
             raise
         raise EndedError(end) from error
+
+
+def thread_ended(end: threading.ExceptHookArgs) -> None:
+    """A `threading.excepthook`: a library's thread that meets a full disk is no traceback."""
+    if end.exc_value is not None and is_disk_error(end.exc_value):
+        tell(f"a thread in the background ended: {end.exc_value}", "warning")
+    else:
+        threading.__excepthook__(end)
 
 
 def is_disk_error(error: BaseException) -> bool:

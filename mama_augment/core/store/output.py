@@ -9,8 +9,9 @@ from mama_augment.core.ledger import Ledger
 from mama_augment.core.manifest import Manifest
 from mama_augment.core.store.audit import audit
 from mama_augment.core.store.files import Folder
+from mama_augment.core.store.layout import MANIFEST_NAME
 from mama_augment.core.store.lock import locked
-from mama_augment.core.store.step_dir import MANIFEST_NAME, StepDir
+from mama_augment.core.store.step_dir import StepDir
 
 
 @dataclass(frozen=True)

@@ -24,11 +24,14 @@ from mama_augment.core.ledger import Reject
 from mama_augment.core.manifest import Manifest, fingerprint
 from mama_augment.core.store.committed import CommittedUnit
 from mama_augment.core.store.files import Folder
-from mama_augment.core.store.lock import LOCK_NAME
+from mama_augment.core.store.layout import (
+    MANIFEST_NAME,
+    is_passing,
+    is_temporary,
+    is_unit_file,
+    parquet_bytes,
+)
 from mama_augment.core.store.records import UnitRecord, check_same
-
-MANIFEST_NAME = "manifest.json"
-ROW_GROUP_BYTES = 64 * 2**20
 
 
 class StepDir:
@@ -206,6 +209,15 @@ class StepDir:
         except (ValueError, TypeError):
             return None  # cut short or overwritten: the unit is not done
 
+    def verified(self, unit_id: str) -> UnitRecord | None:
+        """The record of one unit if it verifies; for a worker, who looks at its own units only."""
+        record = self.record(unit_id)
+        if record is None or any(
+            self.folder.size_bytes(name) != size for name, size, _ in record.files()
+        ):
+            return None
+        return record
+
     def records(self) -> dict[str, UnitRecord]:
         """The records that verify (their files exist with the recorded size), in unit order.
 
@@ -292,36 +304,9 @@ class StepDir:
                 self.folder.delete(name)
 
 
-def is_unit_file(name: str) -> bool:
-    """Whether a relative name is one that units publish their rows under."""
-    parts = name.split("/")
-    below = parts[0] if len(parts) == 2 else ""
-    return name.endswith(".parquet") and (
-        len(parts) == 1 or below == "rejects" or below in schema.SPLITS
-    )
-
-
-def is_temporary(name: str) -> bool:
-    """Whether a relative name is one that `Folder.write_bytes` renames when it is done."""
-    return name.rsplit("/", 1)[-1].startswith(".") and name.endswith(".tmp")
-
-
-def is_passing(name: str) -> bool:
-    """Whether a file may lie where nothing was begun yet: a lock, or a manifest cut short."""
-    return name == LOCK_NAME or (is_temporary(name) and name.startswith(f".{MANIFEST_NAME}."))
-
-
 def clear(folder: Folder) -> None:
     """Empty a step directory; the manifest goes last, so that a kill leaves it recognisable."""
     for name in folder.sizes_bytes(recursive=True):
         if name.startswith("units/") or is_unit_file(name):
             folder.delete(name)
     folder.delete(MANIFEST_NAME)
-
-
-def parquet_bytes(table: pa.Table) -> pa.Buffer:
-    """One Parquet file, zstd, row groups of at most about 64 MB; the same bytes every time."""
-    rows_per_group = max(1, int(ROW_GROUP_BYTES * table.num_rows / max(1, table.nbytes)))
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd", row_group_size=rows_per_group)
-    return sink.getvalue()

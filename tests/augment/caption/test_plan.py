@@ -25,7 +25,7 @@ from mama_augment.caption.requests import CaptionSettings
 from mama_augment.cli import app, main
 from mama_augment.core.errors import InputError
 from mama_augment.core.schema import PLAN
-from mama_augment.core.store import step_dir as store
+from mama_augment.core.store import layout as store
 from mama_augment.core.store.audit import audit
 from mama_augment.core.store.files import Folder
 from mama_augment.core.store.step_dir import StepDir

@@ -57,8 +57,18 @@ def test_families_with_torchvision_caption_through_transformers(
     caption_three(model_type, "transformers", tmp_path)
 
 
+ONE_OF_A_KIND = ("llava_next", "qwen2_5_vl")
+"""One that tiles its picture, one that takes any size; test_vllm.py has one of a fixed size."""
+
+
 @pytest.mark.vllm
-@pytest.mark.parametrize("model_type", ["llava_next", *NEEDS_TORCHVISION])
+@pytest.mark.parametrize(
+    "model_type",
+    [
+        name if name in ONE_OF_A_KIND else pytest.param(name, marks=pytest.mark.vllm_all)
+        for name in ("llava_next", *NEEDS_TORCHVISION)
+    ],
+)
 def test_families_caption_through_vllm(
     model_type: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

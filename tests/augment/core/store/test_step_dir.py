@@ -16,7 +16,8 @@ from mama_augment.core.errors import InputError
 from mama_augment.core.ledger import Reject
 from mama_augment.core.manifest import Manifest, fingerprint
 from mama_augment.core.store.audit import audit
-from mama_augment.core.store.step_dir import StepDir, parquet_bytes
+from mama_augment.core.store.layout import parquet_bytes
+from mama_augment.core.store.step_dir import StepDir
 
 UNITS = {"00000": 3, "00001": 2}
 

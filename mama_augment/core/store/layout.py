@@ -1,0 +1,39 @@
+"""What lies where in a step's directory, and how its Parquet files are made."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mama_augment.core import schema
+from mama_augment.core.store.lock import LOCK_NAME
+
+MANIFEST_NAME = "manifest.json"
+ROW_GROUP_BYTES = 64 * 2**20
+
+
+def is_unit_file(name: str) -> bool:
+    """Whether a relative name is one that units publish their rows under."""
+    parts = name.split("/")
+    below = parts[0] if len(parts) == 2 else ""
+    return name.endswith(".parquet") and (
+        len(parts) == 1 or below == "rejects" or below in schema.SPLITS
+    )
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a relative name is one that `Folder.write_bytes` renames when it is done."""
+    return name.rsplit("/", 1)[-1].startswith(".") and name.endswith(".tmp")
+
+
+def is_passing(name: str) -> bool:
+    """Whether a file may lie where nothing was begun yet: a lock, or a manifest cut short."""
+    return name == LOCK_NAME or (is_temporary(name) and name.startswith(f".{MANIFEST_NAME}."))
+
+
+def parquet_bytes(table: pa.Table) -> pa.Buffer:
+    """One Parquet file, zstd, row groups of at most about 64 MB; the same bytes every time."""
+    rows_per_group = max(1, int(ROW_GROUP_BYTES * table.num_rows / max(1, table.nbytes)))
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd", row_group_size=rows_per_group)
+    return sink.getvalue()
