@@ -9,7 +9,8 @@ TORCH ?= torch==2.13.0+cpu
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 DEMO_OUT ?= demo
 DEMO_FLAGS ?=
-PYTEST := $(BIN)/pytest -n 2 --dist loadfile
+# Two processes of one thread each: torch's own threads would wait for each other's processors.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 PATHS := mama_augment mama_train pipelines examples tests benchmarks docs
 
 .PHONY: demo test test-slow test-all test-vllm test-vllm-all lint format clean
