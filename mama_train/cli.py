@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from mama_augment.core.fields import option
-from mama_augment.core.shared.options import Command, add_command, make_app, run_program
+from mama_augment.core.shared.options import Command, add_commands, make_app, run_program
 from mama_train import __version__
 from mama_train.config import TrainConfig, parse_settings
 from mama_train.measure.config import Measured
@@ -110,8 +110,7 @@ app = make_app(
     "Train video-text models with an angular margin and meta-learned sample weights.",
     __version__,
 )
-for _name, _command in COMMANDS.items():
-    add_command(app, _name, _command, configs=CONFIGS)
+add_commands(app, COMMANDS, configs=CONFIGS)
 
 
 def main() -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shlex
+import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import FrameType
 
-from rich.console import Console
-
-console = Console(soft_wrap=True, highlight=False)
+from mama_augment.core.shared.say import say
 
 
 def run(*command: str | Path) -> int:
@@ -19,9 +20,34 @@ def run(*command: str | Path) -> int:
     worse ends the pipeline with that exit code; the same pipeline continues where it stopped.
     """
     words = [str(word) for word in command]
-    console.print(f"\n[bold]$ {shlex.join(words)}[/bold]")
-    program = Path(sys.executable).parent / words[0]
-    code = subprocess.run([program, *words[1:]]).returncode
+    say("")
+    say(f"$ {shlex.join(words)}", style="bold")
+    sys.stdout.flush()
+    code = wait(subprocess.Popen([program(words[0]), *words[1:]]))
     if code > 1 or code < 0:
-        sys.exit(code if code > 0 else 1)
+        sys.exit(code if code > 0 else 128 - code)
     return code
+
+
+def program(name: str) -> str:
+    """The command of this environment, else the one on the PATH."""
+    beside = Path(sys.executable).parent / name
+    return str(beside) if beside.is_file() else shutil.which(name) or name
+
+
+def wait(child: subprocess.Popen[bytes]) -> int:
+    """The command's exit code. Ctrl-C is the command's to handle, and SIGTERM is passed on: both
+    end it in order, and with it the pipeline."""
+
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        child.terminate()
+
+    before = signal.signal(signal.SIGTERM, pass_on)
+    try:
+        while True:
+            try:
+                return child.wait()
+            except KeyboardInterrupt:
+                continue
+    finally:
+        signal.signal(signal.SIGTERM, before)

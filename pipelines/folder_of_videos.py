@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from commands import console, run
+from commands import run
+
+from mama_augment.core.shared.say import say
 
 
 def main(
@@ -38,7 +40,7 @@ def main(
     )
     run("mama-train", "run", shards, "--out", out / "run", "--epochs", epochs, "--overwrite")
     write_report(out)
-    console.print(f"\nreport: {out / 'report.html'}")
+    say(f"report: {out / 'report.html'}")
     sys.exit(something_failed)
 
 

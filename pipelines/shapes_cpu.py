@@ -21,8 +21,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-from commands import console, run
-from rich.table import Table
+from commands import run
+
+from mama_augment.core.shared import say
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,14 +63,15 @@ def main(
     results = train_arms(out, steps, num_seeds)
     write_report(out, results)
     print_summary(out, results)
-    console.print(caption_truth(out))
-    console.print(f"{time.monotonic() - started:.0f} s in all")
+    say.say(caption_truth(out))
+    say.say(f"{time.monotonic() - started:.0f} s in all")
 
 
 def train_arms(out: Path, steps: int, num_seeds: int) -> dict[str, list[dict[str, Any]]]:
     """Metrics by arm and seed; two runs at a time, one thread each."""
     jobs = [(arm, seed) for seed in range(num_seeds) for arm in ARMS]
-    console.print(f"\n[bold]training {len(jobs)} runs of {steps} steps[/bold]")
+    say.say("")
+    say.say(f"training {len(jobs)} runs of {steps} steps", style="bold")
     found: dict[str, list[dict[str, Any]]] = {arm.name: [] for arm in ARMS}
     # Two single-threaded processes use two cores better than one process with two threads does
     # at this size; spawned, because torch does not survive a fork.
@@ -79,7 +81,7 @@ def train_arms(out: Path, steps: int, num_seeds: int) -> dict[str, list[dict[str
             metrics = future.result()
             found[arm.name].append(metrics)
             recall = metrics["test"]["text_to_video"]["R@1"]
-            console.print(
+            say.say(
                 f"{arm.name}, seed {seed}: text-to-video R@1 {recall:.1f} % "
                 f"({metrics['seconds']:.0f} s, {metrics['samples_per_second']:.0f} samples/s)"
             )
@@ -193,16 +195,14 @@ def comparison_html(out: Path, results: dict[str, list[dict[str, Any]]]) -> str:
 
 def print_summary(out: Path, results: dict[str, list[dict[str, Any]]]) -> None:
     num_queries = results[ARMS[0].name][0]["test"]["text_to_video"]["num_queries"]
-    table = Table(
-        title="test split: mean ± standard deviation over the seeds", title_justify="left"
+    say.table(
+        "test split: mean ± standard deviation over the seeds",
+        ["", *results],
+        comparison_rows(results),
+        right=list(results),
     )
-    for name in ("", *results):
-        table.add_column(name, justify="right" if name else "left")
-    for row in comparison_rows(results):
-        table.add_row(*row)
-    console.print(table)
-    console.print(f"chance: R@1 {100 / num_queries:.1f} % of {num_queries} captions")
-    console.print(f"report: {out / 'report.html'}")
+    say.say(f"chance: R@1 {100 / num_queries:.1f} % of {num_queries} captions")
+    say.say(f"report: {out / 'report.html'}")
 
 
 if __name__ == "__main__":

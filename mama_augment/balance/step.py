@@ -52,6 +52,7 @@ class Balance:
         Raises:
             InputError: an input step is unfinished, or `out` holds something else.
         """
+        self._decided = None
         tell.phase("reading")
         self._input = StepDir.open_finished(self.clips, step="keyframes")
         captions_dirs = [StepDir.open_finished(uri, step="caption") for uri in self.captions]

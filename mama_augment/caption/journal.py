@@ -13,8 +13,7 @@ import os
 
 from mama_augment.caption.engines.base import Completion
 from mama_augment.core.store.files import Folder
-
-FOLDER = "journal"
+from mama_augment.core.store.layout import JOURNAL_FOLDER
 
 
 class Journal:
@@ -22,7 +21,7 @@ class Journal:
 
     def __init__(self, folder: Folder, unit_id: str) -> None:
         self.folder = folder
-        self.name = f"{FOLDER}/{unit_id}.jsonl"
+        self.name = f"{JOURNAL_FOLDER}/{unit_id}.jsonl"
         self._descriptor: int | None = None
 
     def read(self) -> dict[str, Completion]:

@@ -20,7 +20,6 @@ from mama_augment.caption.engines import (
 )
 from mama_augment.caption.engines.supervised import StartEngine
 from mama_augment.caption.input.prompts import check_columns
-from mama_augment.caption.journal import FOLDER as JOURNAL_FOLDER
 from mama_augment.caption.requests import CaptionSettings
 from mama_augment.caption.settle import replicas_on, settle_all
 from mama_augment.caption.source import Counted, count_captions
@@ -29,6 +28,7 @@ from mama_augment.core.errors import InputError
 from mama_augment.core.manifest import Manifest, versions
 from mama_augment.core.schema import HELD_OUT
 from mama_augment.core.step import Output, Stage, Teller
+from mama_augment.core.store.layout import JOURNAL_FOLDER
 from mama_augment.core.store.step_dir import StepDir
 from mama_augment.runtime import RuntimeConfig
 
@@ -116,6 +116,8 @@ class Caption:
     def stages(
         self, directory: StepDir, todo: Sequence[str], advance: Callable[[int], None]
     ) -> Iterator[Stage]:
+        if todo:  # also what is only tried again
+            check_model(self.engine)
         remove_journals(directory, keep=todo)
         groups = group_units(todo, self.runtime)
         in_process = self.runtime.is_in_process

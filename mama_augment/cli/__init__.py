@@ -13,7 +13,7 @@ from mama_augment.cli.report import ReportCommand
 from mama_augment.cli.shapes import ShapesCommand
 from mama_augment.cli.status import StatusCommand
 from mama_augment.cli.validate import ValidateCommand
-from mama_augment.core.shared.options import Command, add_command, make_app, run_program
+from mama_augment.core.shared.options import Command, add_commands, make_app, run_program
 
 CONFIGS = "mama_augment.configs"
 COMMANDS: dict[str, type[Command]] = {
@@ -33,8 +33,7 @@ app = make_app(
     "Turn a folder of videos into balanced, captioned training shards.",
     __version__,
 )
-for _name, _command in COMMANDS.items():
-    add_command(app, _name, _command, configs=CONFIGS)
+add_commands(app, COMMANDS, configs=CONFIGS)
 add_pipelines(app)
 
 

@@ -7,7 +7,7 @@ programs of their own: a pipeline gives commands as a person would.
 from __future__ import annotations
 
 import ast
-import subprocess
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -48,18 +48,17 @@ def add_pipelines(app: typer.Typer) -> None:
 
 def run_pipeline(name: str, arguments: list[str]) -> int:
     """Run one with a person's arguments; without a name, list them."""
+    if name in PIPELINES:
+        passed = ["--help" if argument == "-h" else argument for argument in arguments]
+        sys.stdout.flush()
+        # In place of this program, so that its signals and its exit code are the pipeline's.
+        os.execv(sys.executable, [sys.executable, str(_file(PIPELINES[name])), *passed])
     if name in ("", "-h", "--help"):
         rows = [(name, _first_line(_file(module))) for name, module in PIPELINES.items()]
         say.table("mama-augment pipeline NAME …", ("NAME", "what it does"), rows)
         return 0
-    if name not in PIPELINES:
-        say.tell(f"there is no pipeline {name!r}; {did_you_mean(name, tuple(PIPELINES))}", "error")
-        return 2
-    passed = ["--help" if argument == "-h" else argument for argument in arguments]
-    try:
-        return subprocess.run([sys.executable, str(_file(PIPELINES[name])), *passed]).returncode
-    except KeyboardInterrupt:  # which the pipeline has had too
-        return 130
+    say.tell(f"there is no pipeline {name!r}; {did_you_mean(name, tuple(PIPELINES))}", "error")
+    return 2
 
 
 def _file(module: str) -> Path:

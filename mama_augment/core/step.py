@@ -274,6 +274,10 @@ class _Stop:
         self._drains = True
         try:
             yield
+        except Exception as error:
+            if self.asked.is_set():  # a signal to a whole group of processes ended a worker, too
+                raise TerminatedError from error
+            raise
         finally:
             self._drains = False
             if self.asked.is_set():

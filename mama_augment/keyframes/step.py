@@ -61,6 +61,8 @@ class KeyFrames:
         self.config = config or KeyFramesStep()
         self.num_cutters = num_cutters
         self.on_uncut = on_uncut
+        self._cut = clips
+        """The clips of a run: those given, or what they were cut into."""
 
     @classmethod
     def of(
@@ -75,18 +77,19 @@ class KeyFrames:
 
     def manifest(self, out: Output[StepDir], tell: Teller) -> Manifest:
         """See `core.step.Step`; cutting keeps the list of its clips in the output directory."""
+        self._cut = self.clips
         if self.config.cut.is_on:
             with tell.progress("cut", self.clips.num_rows) as advance:
-                self.clips, uncut = cut_clips(
+                self._cut, uncut = cut_clips(
                     out, self.clips, self.config, num_workers=self.num_cutters, on_done=advance
                 )
             self.on_uncut(uncut)
-        return manifest_of(self.clips, self.config)
+        return manifest_of(self._cut, self.config)
 
     def stages(
         self, directory: StepDir, todo: Sequence[str], advance: Callable[[int], None]
     ) -> Iterator[Stage]:
-        make_worker = partial(KeyFramesWorker, directory, self.clips, self.config)
+        make_worker = partial(KeyFramesWorker, directory, self._cut, self.config)
         yield Stage(unit_ids=todo, make_worker=make_worker)
 
     def finish(self, directory: StepDir) -> None:

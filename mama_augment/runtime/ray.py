@@ -10,8 +10,10 @@ from __future__ import annotations
 import logging
 import os
 import pickle
+import signal
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -120,8 +122,20 @@ def _start(config: RuntimeConfig) -> None:
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-    if config.ray_address:
-        ray.init(address=config.ray_address, **options)
-    else:
-        # One more than the workers: the pool must never wait for Ray Data's own tasks.
-        ray.init(num_cpus=config.num_workers + 1, include_dashboard=False, **options)
+    with _own_signals():
+        if config.ray_address:
+            ray.init(address=config.ray_address, **options)
+        else:
+            # One more than the workers: the pool must never wait for Ray Data's own tasks.
+            ray.init(num_cpus=config.num_workers + 1, include_dashboard=False, **options)
+
+
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    """Ray takes SIGTERM for itself, and would end the command without a word."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)

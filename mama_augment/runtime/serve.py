@@ -60,7 +60,7 @@ def _leave_with(parent_pid: int, grace_seconds: float, scratch: str) -> None:
     while os.getppid() == parent_pid:
         time.sleep(1.0)
     if grace_seconds:
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGUSR1)
         time.sleep(grace_seconds)
     _delete(scratch)
     os._exit(1)
@@ -81,7 +81,9 @@ def _main() -> None:
     watched = (os.getppid(), float(grace), scratch)
     threading.Thread(target=_leave_with, args=watched, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _stop if float(grace) else signal.SIG_IGN)
+    # A handler that does nothing: what is started from here would inherit that it is ignored.
+    signal.signal(signal.SIGTERM, lambda number, frame: None)
+    signal.signal(signal.SIGUSR1, _stop)
     module, _, attribute = name.partition(":")
     target = getattr(importlib.import_module(module), attribute)
     try:

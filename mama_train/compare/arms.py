@@ -24,13 +24,13 @@ import tomllib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mama_augment.core.errors import InputError
+from mama_augment.core.errors import InputError, TerminatedError
 from mama_train.config import TrainConfig, settings
 from mama_train.settings import flat
 
@@ -173,11 +173,19 @@ def run_comparison(
             pool.submit(_run_one, comparison.config(arm, seed, out), threads): (arm, seed)
             for arm, seed in todo
         }
-        for future in as_completed(work):
-            arm, seed = work[future]
-            found[arm, seed] = future.result()
-            if on_run is not None:
-                on_run(arm, seed, found[arm, seed])
+        try:
+            for future in as_completed(work):
+                arm, seed = work[future]
+                found[arm, seed] = future.result()
+                if on_run is not None:
+                    on_run(arm, seed, found[arm, seed])
+        except BaseException as error:
+            # Runs under way end at their next step, with a checkpoint; none of the others begins.
+            pool.shutdown(wait=False, cancel_futures=True)
+            if isinstance(error, TerminatedError):  # Ctrl-C reaches them by itself
+                for process in active_children():
+                    process.terminate()
+            raise
     return {arm: [found[arm, s] for s in comparison.seeds] for arm in comparison.arms}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,18 +62,30 @@ class SplitIndex:
         return SplitIndex(**fields)
 
 
+def read_splits(uri: str) -> dict[str, SplitIndex]:
+    """The index of every split; the step directory is read once.
+
+    Raises:
+        InputError: see `read_index`.
+    """
+    files = shard_files(uri)
+    return {split: _read_index(uri, split, files[split]) for split in SPLITS}
+
+
 def read_index(uri: str, split: str) -> SplitIndex:
     """Index the committed files of a split; an absent split has no rows.
 
     Raises:
         InputError: `uri` holds no shards, or a file has other columns.
     """
+    return _read_index(uri, split, shard_files(uri).get(split, []))
+
+
+def _read_index(uri: str, split: str, names: Sequence[str]) -> SplitIndex:
     folder = Folder(uri)
-    if not folder.exists():
-        raise InputError(f"{uri!r} does not exist; give the output of `mama-augment balance`")
     groups: list[tuple[str, int, int]] = []
     lengths, generated = [], []
-    for name in split_files(folder, split):
+    for name in names:
         with folder.open_input(name) as stream:
             file = pq.ParquetFile(stream)
             _check_columns(file, f"{uri}/{name}")
@@ -97,13 +110,20 @@ def read_index(uri: str, split: str) -> SplitIndex:
     )
 
 
-def split_files(folder: Folder, split: str) -> list[str]:
-    """The data files of a split: the committed ones of `balance`, or every Parquet file there."""
+def shard_files(uri: str) -> dict[str, list[str]]:
+    """The data files of each split: the committed ones of `balance`, or every Parquet file there.
+
+    Raises:
+        InputError: `uri` does not exist, or holds the output of another step.
+    """
+    folder = Folder(uri)
+    if not folder.exists():
+        raise InputError(f"{uri!r} does not exist; give the output of `mama-augment balance`")
     if folder.exists(MANIFEST_NAME):
-        step = StepDir.open(folder.uri, step="balance")
-        files = [r.data_file for r in step.records().values() if r.data_file]
-        return sorted(f for f in files if f.startswith(f"{split}/"))
-    return [f for f in folder.sizes_bytes(split) if f.endswith(".parquet")]
+        names = sorted(unit.name for unit in StepDir.open(uri, step="balance").units())
+    else:
+        names = [n for split in SPLITS for n in folder.sizes_bytes(split) if n.endswith(".parquet")]
+    return {split: [name for name in names if name.startswith(f"{split}/")] for split in SPLITS}
 
 
 def fingerprint(uri: str) -> str:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from mama_augment.core.draws import hash_salt, mix
-from mama_augment.core.errors import InputError
+from mama_augment.core.errors import InputError, did_you_mean
 from mama_augment.core.schema import SPLITS
 from mama_train import ranks
 from mama_train.data.batch import Batch, keys, same_text
@@ -127,6 +127,8 @@ def open_split(uri: str, split: str, spec: FrameSpec, tokenizer: TextTokenizer) 
     Raises:
         InputError: `uri` holds no shards, or they have no such split.
     """
+    if split not in SPLITS:
+        raise InputError(f"--split is {split!r}; {did_you_mean(split, SPLITS)}")
     index = read_index(uri, split)
     if index.num_captions == 0:
         raise InputError(f"{uri!r} holds no {split} split; allowed: {', '.join(SPLITS)}")
@@ -235,4 +237,5 @@ def concept_frequency(concepts: Sequence[dict[str, Any]]) -> dict[int, int]:
 
 def _ignore_interrupts(_worker: int) -> None:
     """In a decoding worker, which gets the terminal's Ctrl-C too: its process decides for it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)

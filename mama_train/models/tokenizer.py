@@ -103,6 +103,11 @@ class TextTokenizer:
                 f"{str(folder)!r} holds no tokenizer that can be read (tokenizer.json, or "
                 f"vocab.json with merges.txt): {error}"
             ) from error
+        if fast.pad_token is None:
+            raise InputError(
+                f"{str(folder)!r} holds a tokenizer without a token to pad with; a checkpoint of "
+                "an earlier version has to be trained again, or exported by that version"
+            )
         config = _json(folder / "config.json")
         is_siglip = "siglip" in str(config.get("model_type"))
         longest = config.get("text_config", {}).get(

@@ -16,9 +16,8 @@ def torch_device(name: str) -> torch.device:
     Raises:
         InputError: there is no such device, or not here.
     """
-    best = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        device = torch.device(best if name == "auto" else name)
+        device = torch.device(_best() if name == "auto" else name)
     except RuntimeError as error:
         raise InputError(f"device {name!r} is unknown; allowed: auto, cpu, cuda, cuda:N") from error
     if device.type == "cuda" and device.index is None:
@@ -27,6 +26,10 @@ def torch_device(name: str) -> torch.device:
     if device.type == "cuda":
         _check_gpu(name, device.index)
     return device
+
+
+def _best() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def autocast_dtype(precision: Precision) -> torch.dtype | None:

@@ -73,8 +73,8 @@ class MovingAverage:
 
     @torch.no_grad()
     def update(self, model: nn.Module, step: int) -> None:
-        # Early on, a long memory would be mostly the initial values.
         """Move towards the model's values after `step` (counted from 0)."""
+        # Early on, a long memory would be mostly the initial values.
         decay = min(self.decay, (1 + step) / (10 + step))
         for name, parameter in model.named_parameters():
             self.values[name].lerp_(parameter, 1 - decay)

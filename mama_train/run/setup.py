@@ -14,7 +14,7 @@ from mama_augment.core.errors import InputError
 from mama_train import ranks
 from mama_train.config import TrainConfig
 from mama_train.data.config import DataConfig
-from mama_train.data.index import SplitIndex, read_concepts, read_index
+from mama_train.data.index import SplitIndex, read_concepts, read_splits
 from mama_train.data.loader import BatchSource, Loader, concept_frequency
 from mama_train.data.rows import all_texts
 from mama_train.models.base import DualEncoder
@@ -69,7 +69,7 @@ def prepare(config: TrainConfig, *, resume: bool = False, overwrite: bool = Fals
     """
     device = torch_device(config.compute.device)
     ranks.start(device)
-    index = {split: read_index(config.shards, split) for split in ("train", "meta", "val", "test")}
+    index = read_splits(config.shards)
     visited = index["train"].only(config.data.sources)
     _check_train(config.shards, config.data, index["train"], visited)
     notes: list[str] = []

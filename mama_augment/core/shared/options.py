@@ -10,14 +10,17 @@ that has one.
 from __future__ import annotations
 
 import inspect
+import signal
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import FrameType
 from typing import Annotated, Any, Protocol
 
 import typer
 
-from mama_augment.core.errors import InputError
+from mama_augment.core.errors import InputError, TerminatedError
 from mama_augment.core.shared import say
 from mama_augment.core.shared.leaves import Leaf, build, leaves, value_of
 from mama_augment.core.shared.settings_file import read_config, shipped_text
@@ -53,17 +56,7 @@ def make_app(name: str, help: str, version: str) -> typer.Typer:
     shown = typer.Option(
         "--version", help="Show the version.", callback=show_version, is_eager=True
     )
-    _give_signature(
-        root,
-        [
-            inspect.Parameter(
-                "version",
-                inspect.Parameter.KEYWORD_ONLY,
-                annotation=Annotated[bool, shown],
-                default=False,
-            )
-        ],
-    )
+    _give_signature(root, [_parameter("version", bool, shown, False)])
     root.__doc__ = help
     app.callback()(root)
     return app
@@ -79,14 +72,44 @@ def run_program(app: typer.Typer) -> None:
         sys.exit(2)
 
 
-def add_command(app: typer.Typer, name: str, config: type[Any], *, configs: str) -> None:
-    """Make a command of a dataclass.
+def add_commands(app: typer.Typer, commands: Mapping[str, type[Command]], *, configs: str) -> None:
+    """Make commands of dataclasses.
 
     configs: the package that holds the files that `--config NAME` names.
     """
-    found = list(leaves(config))
+    for name, config in commands.items():
+
+        def load(value: str, settings: Sequence[str], name: str = name) -> dict[str, Any]:
+            return read_config(value, name, settings, list(commands), configs)
+
+        _add_command(app, name, config, _config_option(load, shipped_text(configs)))
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM ends a command in order, as Ctrl-C does; a step and a training do more on their own.
+
+    Only the main thread receives signals; in another one nothing changes.
+    """
+
+    def terminate(number: int, frame: FrameType | None) -> None:
+        raise TerminatedError
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _add_command(
+    app: typer.Typer, name: str, config: type[Command], config_option: ConfigOption
+) -> None:
     by_name: dict[str, list[Leaf]] = {}
-    for leaf in found:
+    for leaf in leaves(config):
         by_name.setdefault(leaf.name, []).append(leaf)
     parameters = [same[0].parameter() for same in by_name.values()]
 
@@ -102,7 +125,8 @@ def add_command(app: typer.Typer, name: str, config: type[Any], *, configs: str)
 
     call.__name__ = name.replace("-", "_")
     call.__doc__ = inspect.getdoc(config)
-    _give_signature(call, [*parameters, *_common(name, by_name, configs)])
+    common = [config_option(list(by_name)), *_voice_options()]
+    _give_signature(call, [*parameters, *(p for p in common if p.name not in by_name)])
     app.command(name)(call)
 
 
@@ -115,7 +139,8 @@ def _give_signature(function: Any, parameters: Sequence[inspect.Parameter]) -> N
 def run_command(command: Command) -> None:
     """Call it; what stops it is said in one message, and its exit code is passed on."""
     try:
-        code = command()
+        with _terminable():
+            code = command()
     except (KeyboardInterrupt, Exception) as error:
         end = error.end if isinstance(error, say.EndedError) else say.ending(error)
         if end is None:
@@ -125,51 +150,43 @@ def run_command(command: Command) -> None:
     raise typer.Exit(code)
 
 
-def _common(
-    command: str, by_name: Mapping[str, list[Leaf]], configs: str
-) -> list[inspect.Parameter]:
-    """Options that every command has."""
+ConfigOption = Callable[[Sequence[str]], inspect.Parameter]
+"""Makes the parameter `--config` of a command from the names of its settings."""
 
-    def load(ctx: typer.Context, value: str | None) -> str | None:
-        if value is not None:
-            ctx.default_map = read_config(value, command, list(by_name), configs)
-        return value
 
-    settings: list[tuple[str, Any, Any, Any]] = [
-        (
-            "config",
-            str | None,
-            typer.Option(
-                "--config",
-                help="Settings from a TOML file, named as the options are; options on the command "
-                "line win." + shipped_text(configs),
-                callback=load,
-                is_eager=True,
-                show_default=False,
-                metavar="NAME|FILE",
-                rich_help_panel=COMMON,
-            ),
-            None,
-        ),
-        (
-            "quiet",
-            bool,
-            typer.Option("--quiet", help="Print warnings and errors only.", rich_help_panel=COMMON),
-            False,
-        ),
-        (
-            "json",
-            bool,
-            typer.Option(
-                "--json", help="Print the summary as one line of JSON.", rich_help_panel=COMMON
-            ),
-            False,
-        ),
-    ]
-    return [
-        inspect.Parameter(
-            name, inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[kind, made], default=default
+def _config_option(
+    load: Callable[[str, Sequence[str]], dict[str, Any]], shipped: str
+) -> ConfigOption:
+    def parameter(names: Sequence[str]) -> inspect.Parameter:
+        def take(ctx: typer.Context, value: str | None) -> str | None:
+            if value is not None:
+                ctx.default_map = load(value, names)
+            return value
+
+        made = typer.Option(
+            "--config",
+            help="Settings from a TOML file, named as the options are; options on the command "
+            "line win." + shipped,
+            callback=take,
+            is_eager=True,
+            show_default=False,
+            metavar="NAME|FILE",
+            rich_help_panel=COMMON,
         )
-        for name, kind, made, default in settings
-        if name not in by_name
-    ]
+        return _parameter("config", str | None, made, None)
+
+    return parameter
+
+
+def _voice_options() -> list[inspect.Parameter]:
+    quiet = typer.Option("--quiet", help="Print warnings and errors only.", rich_help_panel=COMMON)
+    json = typer.Option(
+        "--json", help="Print the summary as one line of JSON.", rich_help_panel=COMMON
+    )
+    return [_parameter("quiet", bool, quiet, False), _parameter("json", bool, json, False)]
+
+
+def _parameter(name: str, kind: Any, made: Any, default: Any) -> inspect.Parameter:
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[kind, made], default=default
+    )

@@ -224,7 +224,7 @@ def keeping(noun: str, out: str, again: str = "the same command") -> Iterator[No
     except (KeyboardInterrupt, StoppedError, OSError) as error:
         kept = f"Finished {noun} are kept in {out}; "
         if not isinstance(error, KeyboardInterrupt):
-            kept += "once the cause is fixed,  "
+            kept += "once the cause is fixed, "
         end = ending(error, f"{kept}{again} continues")
         if end is None:
             raise

@@ -11,31 +11,30 @@ from typing import Any
 from mama_augment.core.errors import InputError, did_you_mean
 
 
-def read_config(value: str, command: str, names: Sequence[str], configs: str) -> dict[str, Any]:
+def read_config(
+    value: str, command: str, names: Sequence[str], commands: Sequence[str], configs: str
+) -> dict[str, Any]:
     """The settings of a command in a file, or in one that ships with the package.
 
     A file may hold the settings of one command at its top, or of several in tables named after
-    their commands.
+    their commands. names: the command's settings. commands: all of the program.
 
     Raises:
-        InputError: there is no such file, it is not TOML, or names something unknown.
+        InputError: there is no such file, it cannot be read as TOML, or names something unknown.
     """
-    path = Path(value)
-    shipped = shipped_configs(configs)
-    if not path.is_file():
-        if value not in shipped:
-            raise InputError(
-                f"--config is {value!r}, which is not a file; "
-                f"{did_you_mean(value, shipped, 'ships with this program')}"
-            )
-        text = (resources.files(configs) / f"{value}.toml").read_text()
-    else:
-        text = path.read_text()
     try:
-        content = tomllib.loads(text)
+        content = tomllib.loads(_text(value, configs))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"--config {value!r} is not a TOML file: {error}") from error
+    except OSError as error:
+        raise InputError(f"--config {value!r} cannot be read: {error}") from error
     tables = {key: item for key, item in content.items() if isinstance(item, dict)}
+    for key in tables:
+        if key not in commands:
+            raise InputError(
+                f"--config {value!r}: there is no command {key!r} for its table [{key}]; "
+                f"{did_you_mean(key, commands)}"
+            )
     settings = {key: item for key, item in content.items() if key not in tables}
     settings |= tables.get(command, {})
     found = {key.replace("-", "_"): item for key, item in settings.items()}
@@ -46,6 +45,20 @@ def read_config(value: str, command: str, names: Sequence[str], configs: str) ->
                 f"{did_you_mean(key, names, 'allowed')}"
             )
     return found
+
+
+def _text(value: str, configs: str) -> str:
+    """What the file holds."""
+    path = Path(value)
+    if path.is_file():
+        return path.read_text(encoding="utf-8")
+    shipped = shipped_configs(configs)
+    if value not in shipped:
+        raise InputError(
+            f"--config is {value!r}, which is not a file; "
+            f"{did_you_mean(value, shipped, 'ships with this program')}"
+        )
+    return (resources.files(configs) / f"{value}.toml").read_text(encoding="utf-8")
 
 
 def shipped_configs(package: str) -> list[str]:

@@ -9,6 +9,8 @@ from mama_augment.core import schema
 from mama_augment.core.store.lock import LOCK_NAME
 
 MANIFEST_NAME = "manifest.json"
+JOURNAL_FOLDER = "journal"
+"""Where a step keeps what is finished of units that are not committed."""
 ROW_GROUP_BYTES = 64 * 2**20
 
 

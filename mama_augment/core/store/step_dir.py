@@ -25,6 +25,7 @@ from mama_augment.core.manifest import Manifest, fingerprint
 from mama_augment.core.store.committed import CommittedUnit
 from mama_augment.core.store.files import Folder
 from mama_augment.core.store.layout import (
+    JOURNAL_FOLDER,
     MANIFEST_NAME,
     is_passing,
     is_temporary,
@@ -42,6 +43,10 @@ class StepDir:
         self.manifest = manifest
 
         self._records: dict[str, UnitRecord] | None = None
+
+    def __getstate__(self) -> dict[str, object]:
+        # A worker looks at its own units: it is not sent the records of all.
+        return {**vars(self), "_records": None}
 
     @property
     def step(self) -> str:
@@ -182,8 +187,7 @@ class StepDir:
         if before is not None:
             for name in {f[0] for f in before.files()} - {f[0] for f in record.files()}:
                 self.folder.delete(name)
-        if self._records is not None:
-            self._records[unit_id] = record
+        self._records = None  # others may have committed too
         return record
 
     def _publish(self, stem: str, data: pa.Buffer, num_rows: int, kind: str) -> dict[str, Any]:
@@ -221,7 +225,7 @@ class StepDir:
     def records(self) -> dict[str, UnitRecord]:
         """The records that verify (their files exist with the recorded size), in unit order.
 
-        Read once and remembered, with what this object commits; `reread` sees what others commit.
+        Read once and remembered; `reread` sees what others commit meanwhile.
         """
         if self._records is None:
             self._records = self._read_records()
@@ -307,6 +311,6 @@ class StepDir:
 def clear(folder: Folder) -> None:
     """Empty a step directory; the manifest goes last, so that a kill leaves it recognisable."""
     for name in folder.sizes_bytes(recursive=True):
-        if name.startswith("units/") or is_unit_file(name):
+        if name.startswith(("units/", f"{JOURNAL_FOLDER}/")) or is_unit_file(name):
             folder.delete(name)
     folder.delete(MANIFEST_NAME)

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from mama_augment.core.errors import InputError, StoppedError
-from mama_augment.core.step import run
+from mama_augment.core.errors import InputError, StoppedError, TerminatedError
+from mama_augment.core.step import _Stop, run
 from mama_augment.core.store.audit import audit
 from mama_augment.core.store.output import StepOutput
 from mama_augment.core.store.step_dir import StepDir
@@ -76,9 +76,12 @@ def test_another_input_is_refused_and_overwritten_on_request(tmp_path: Path) -> 
     assert run(Toy(3), StepOutput(uri, overwrite=True), HERE).ledger.num_ok == 3 * ITEMS
 
 
-def test_sigterm_waits_for_the_units_in_flight_and_begins_no_other(tmp_path: Path) -> None:
+@pytest.mark.parametrize("runtime", ["local", pytest.param("ray", marks=pytest.mark.slow)])
+def test_sigterm_waits_for_the_units_in_flight_and_begins_no_other(
+    tmp_path: Path, runtime: str
+) -> None:
     out = tmp_path / "my [out]"
-    command = [sys.executable, "-m", "tests.augment.core.toy_step", str(out), "6"]
+    command = [sys.executable, "-m", "tests.augment.core.toy_step", str(out), "6", runtime]
     child = subprocess.Popen(
         [*command, "000003", str(tmp_path)], cwd=REPOSITORY, stderr=subprocess.PIPE, text=True
     )
@@ -96,3 +99,13 @@ def test_sigterm_waits_for_the_units_in_flight_and_begins_no_other(tmp_path: Pat
     assert (ledger.num_ok, ledger.num_pending) == (4 * ITEMS, 2 * ITEMS)
     assert subprocess.run(command, cwd=REPOSITORY).returncode == 0
     assert audit(StepDir.open(str(out))).num_ok == 6 * ITEMS
+
+
+def test_a_signal_to_the_whole_group_is_no_fault_of_a_worker(tmp_path: Path) -> None:
+    """Batch systems signal every process; a worker that ends with it must not be blamed."""
+    stop = _Stop()
+    stop.asked.set()
+    with pytest.raises(TerminatedError), stop.draining():
+        raise StoppedError("a worker's process died with exit code 1")
+    with pytest.raises(StoppedError), _Stop().draining():
+        raise StoppedError("a worker's process died with exit code 1")

@@ -1,6 +1,6 @@
 """A step that counts: each unit is a file of numbers; a unit may wait for a file to appear.
 
-python -m tests.augment.core.toy_step OUT NUM_UNITS [WAITING_UNIT FOLDER]
+python -m tests.augment.core.toy_step OUT NUM_UNITS RUNTIME [WAITING_UNIT FOLDER]
 """
 
 from __future__ import annotations
@@ -85,10 +85,10 @@ class Toy:
         self.ends.append("closed")
 
 
-def main(out: str, num_units: str, waiting: str = "", folder: str = "") -> int:
+def main(out: str, num_units: str, runtime: str, waiting: str = "", folder: str = "") -> int:
     step = Toy(int(num_units), wait=(waiting, Path(folder)) if waiting else None)
     with say.keeping(step.noun, out):
-        outcome = run(step, StepOutput(out), RuntimeConfig(num_workers=1))
+        outcome = run(step, StepOutput(out), RuntimeConfig(runtime=runtime, num_workers=1))
     return outcome.ledger.exit_code
 
 

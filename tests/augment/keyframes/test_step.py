@@ -18,8 +18,14 @@ from typer.testing import CliRunner, Result
 
 from mama_augment.cli import app
 from mama_augment.core.schema import CLIPS
+from mama_augment.core.step import run as run_step
 from mama_augment.core.store.audit import audit
+from mama_augment.core.store.output import StepOutput
 from mama_augment.core.store.step_dir import StepDir
+from mama_augment.inputs.find import find_clips
+from mama_augment.keyframes.config import CutConfig, KeyFramesStep
+from mama_augment.keyframes.step import KeyFrames
+from mama_augment.runtime import RuntimeConfig
 from tests.augment.numbered import read_number, write_numbered
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -248,6 +254,15 @@ def test_clips_of_a_video_share_its_frames_and_lose_none(tmp_path: Path) -> None
     (videos / "long.mp4").unlink()
     assert run(*arguments).exit_code == 0, "the clips are known; nothing is looked at again"
     assert files_of(tmp_path / "out") == before
+
+
+def test_a_step_that_cuts_can_be_run_again(tmp_path: Path) -> None:
+    write_numbered(tmp_path / "long.mp4", 130)
+    config = KeyFramesStep(cut=CutConfig(seconds=2.0))
+    step = KeyFrames(find_clips(str(tmp_path / "long.mp4")), config)
+    for _ in range(2):
+        outcome = run_step(step, StepOutput(str(tmp_path / "out")), RuntimeConfig(num_workers=1))
+        assert (outcome.ledger.num_ok, outcome.ledger.exit_code) == (3, 0)
 
 
 def test_scenes_become_clips(tmp_path: Path) -> None:

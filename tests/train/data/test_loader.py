@@ -178,7 +178,7 @@ def test_leftovers_of_a_killed_balance_are_not_read(tmp_path: Path) -> None:
     """Only files that a commit record names count, where there are such records."""
     from mama_augment.core.manifest import Manifest
     from mama_augment.core.store.step_dir import StepDir
-    from mama_train.data.index import split_files
+    from mama_train.data.index import shard_files
 
     manifest = Manifest(
         step="balance", config={}, input_fingerprint="", units={"u": 0}, versions={}
@@ -187,4 +187,4 @@ def test_leftovers_of_a_killed_balance_are_not_read(tmp_path: Path) -> None:
     step.commit("u", None)
     (tmp_path / "train").mkdir()
     (tmp_path / "train" / "u-0123.parquet").write_bytes(b"torn")
-    assert split_files(step.folder, "train") == []
+    assert shard_files(step.folder.uri)["train"] == []

@@ -10,6 +10,7 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoTokenizer, CLIPTokenizer, PreTrainedTokenizerFast
 
+from mama_augment.core.errors import InputError
 from mama_train.models.build import build
 from mama_train.models.tokenizer import TextTokenizer
 from mama_train.run.checkpoint import save_model
@@ -102,6 +103,16 @@ def test_a_text_cannot_spell_a_special_token() -> None:
 def test_no_texts_are_no_rows() -> None:
     ids, mask = words().encode([])
     assert ids.shape == mask.shape == (0, 1)
+
+
+def test_a_tokenizer_that_cannot_pad_is_a_mistake(tmp_path: Path) -> None:
+    """As checkpoints of the first version hold it."""
+    TextTokenizer.of_words(["a red circle"], max_tokens=8).save(tmp_path)
+    settings = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    del settings["pad_token"]
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
+    with pytest.raises(InputError, match="without a token to pad with"):
+        TextTokenizer.load(tmp_path)
 
 
 def test_a_folder_without_a_tokenizer_is_a_mistake(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from mama_augment.core.errors import InputError
 from mama_augment.core.fields import option
 from mama_augment.core.shared import say
 from mama_augment.core.shared.leaves import field_docstrings, leaves
-from mama_augment.core.shared.options import add_command, make_app
+from mama_augment.core.shared.options import add_commands, make_app
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,8 +72,7 @@ def plain() -> None:
 
 def call(*words: str) -> str:
     app = make_app("toy", "A toy.", "1.2.3")
-    add_command(app, "toy", Toy, configs="mama_augment.configs")
-    add_command(app, "same", Toy, configs="mama_augment.configs")
+    add_commands(app, {"toy": Toy, "same": Toy}, configs="mama_augment.configs")
     result = CliRunner().invoke(app, words)
     if isinstance(result.exception, InputError):
         raise result.exception
@@ -137,6 +136,8 @@ def test_settings_come_from_a_file_and_the_command_line_wins(tmp_path: Path) -> 
         ("sead = 1", r"`toy` has no setting 'sead'; did you mean 'seed'\?"),
         ("[toy]\nsecret = 1", "has no setting 'secret'"),
         ("out = ", "is not a TOML file"),
+        ("[other]\nseed = 1", r"no command 'other' for its table \[other\]"),
+        ("[tyo]\nseed = 1", r"did you mean 'toy'\?"),
     ],
 )
 def test_a_file_that_does_not_fit_is_refused(tmp_path: Path, content: str, message: str) -> None:

@@ -147,6 +147,26 @@ def test_overwrite_starts_afresh_and_foreign_directories_are_refused(tmp_path: P
     assert (foreign / "holiday.jpg").exists()
 
 
+def test_overwrite_forgets_what_was_finished_of_units_that_were_not(tmp_path: Path) -> None:
+    step_dir = start(tmp_path / "out")
+    step_dir.folder.write_bytes("journal/00000.jsonl", b'{"key": "a caption"}\n')
+    assert start(tmp_path / "out").folder.exists("journal/00000.jsonl")
+    anew = StepDir.create_or_resume(str(tmp_path / "out"), manifest(), overwrite=True)
+    assert not anew.folder.exists("journal/00000.jsonl")
+
+
+def test_a_worker_is_sent_no_records_and_verifies_its_own_units(tmp_path: Path) -> None:
+    step_dir = start(tmp_path / "out")
+    record = step_dir.commit("00000", rows("a", "b", "c"))
+    assert list(step_dir.records()) == ["00000"]
+    sent = pickle.dumps(step_dir)
+    assert str(record.data_sha256).encode() not in sent
+    worker = pickle.loads(sent)
+    assert (worker.verified("00000"), worker.verified("00001")) == (record, None)
+    (tmp_path / "out" / str(record.data_file)).write_bytes(b"cut short")
+    assert worker.verified("00000") is None
+
+
 def test_retry_replaces_a_unit_and_its_old_files(tmp_path: Path) -> None:
     step_dir = start(tmp_path / "out")
     step_dir.commit("00000", rows("a", "b"), [reject("c", "failed")])
