@@ -17,7 +17,7 @@ from mama_augment.balance import shards
 from mama_augment.balance.config import BalanceStep
 from mama_augment.balance.corpus import ClipTexts, ClipWriter, Corpus
 from mama_augment.balance.gather import gather
-from mama_augment.balance.keep import auto_cap, concept_probabilities
+from mama_augment.balance.keep import BalanceConfig, auto_cap, concept_probabilities
 from mama_augment.balance.repeats import Repeats
 from mama_augment.balance.selection import (
     assign_concepts,
@@ -79,7 +79,15 @@ def decide(
     drawn = _assign_and_draw(corpus, assigner, step.sizes)
     on_phase("balancing")
     stats = ShardStats(names=names, warnings=list(drawn.warnings), short=drawn.short_concepts)
-    repeats = stats.repeats = Repeats(limit=step.balance.max_same_text)
+    stats.repeats = Repeats(limit=step.balance.max_same_text)
+    _count(corpus, drawn, stats, stats.repeats)
+    rows = _thin(corpus, drawn, stats, step.balance)
+    units, placement = _place(corpus, rows, shards.mean_frames_bytes(clips_dir), step.shard_mb)
+    return Decisions(units=units, placement=placement, stats=stats, assigner=assigner)
+
+
+def _count(corpus: Corpus, drawn: DrawnSplits, stats: ShardStats, repeats: Repeats) -> None:
+    """Repeats among training texts, and visits per concept without those beyond the limit."""
     for clips in _settled(corpus, drawn):
         for clip in clips:
             if clip.split == "train":
@@ -91,20 +99,25 @@ def decide(
         for clips in _settled(corpus, drawn, repeats):
             for clip in clips:
                 stats.count_before(clip)
-    stats.cap = step.balance.cap or auto_cap(stats.before)
+
+
+def _thin(
+    corpus: Corpus, drawn: DrawnSplits, stats: ShardStats, config: BalanceConfig
+) -> dict[str, int]:
+    """Thin training texts by the visits that were counted; the number of rows of each split."""
+    stats.cap = config.cap or auto_cap(stats.before)
     probabilities = concept_probabilities(stats.before, stats.cap)
     rows = dict.fromkeys(SPLITS, 0)
-    for bucket, clips in enumerate(_settled(corpus, drawn, repeats)):
+    for bucket, clips in enumerate(_settled(corpus, drawn, stats.repeats)):
         for clip in clips:
             if clip.split == "train":
-                thin(clip, probabilities, step.balance)
+                thin(clip, probabilities, config)
             stats.count_after(clip)
             if clip.kept():
                 rows[clip.split or ""] += 1
         corpus.write("decided", bucket, clips)
     stats.finish()
-    units, placement = _place(corpus, rows, shards.mean_frames_bytes(clips_dir), step.shard_mb)
-    return Decisions(units=units, placement=placement, stats=stats, assigner=assigner)
+    return rows
 
 
 def _settled(

@@ -6,11 +6,11 @@ import ast
 import dataclasses
 import functools
 import inspect
-import textwrap
 import types
 import typing
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
@@ -130,8 +130,7 @@ def field_docstrings(config: Hashable) -> dict[str, str]:
     for owner in reversed(config.__mro__):
         if not dataclasses.is_dataclass(owner):
             continue
-        body = ast.parse(textwrap.dedent(inspect.getsource(owner))).body[0]
-        assert isinstance(body, ast.ClassDef), owner
+        body = _classes(inspect.getsourcefile(owner) or "")[owner.__name__]
         for statement, text in zip(body.body, body.body[1:], strict=False):
             if (
                 isinstance(statement, ast.AnnAssign)
@@ -141,6 +140,13 @@ def field_docstrings(config: Hashable) -> dict[str, str]:
             ):
                 found[statement.target.id] = " ".join(str(text.value.value).split())
     return found
+
+
+@functools.cache
+def _classes(file: str) -> dict[str, ast.ClassDef]:
+    """The classes of a source file by name; each file is parsed once."""
+    tree = ast.parse(Path(file).read_text(encoding="utf-8"))
+    return {node.name: node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
 
 
 def build(
