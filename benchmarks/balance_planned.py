@@ -101,9 +101,10 @@ def pick_captions(out: Path, name: str, clip_ids: set[str]) -> None:
     source = StepDir.open(str(out / "captions"))
     tables = {}
     for unit_id in source.manifest.units:
-        table = source.read_unit(unit_id)
-        if table is None:
+        unit = source.unit(unit_id)
+        if unit is None:
             continue  # held-out clips only: nothing was asked for them
+        table = unit.table()
         keep = [clip_id in clip_ids for clip_id in table["clip_id"].to_pylist()]
         tables[unit_id] = table.filter(keep)
     manifest = Manifest(

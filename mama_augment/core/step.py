@@ -8,21 +8,16 @@ are handed in, so that this module needs none of them.
 
 from __future__ import annotations
 
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from types import FrameType
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
-from mama_augment.core.errors import TerminatedError
 from mama_augment.core.ledger import Ledger
 from mama_augment.core.manifest import Manifest
-
-DRAIN_SECONDS = 5.0
-"""After SIGTERM, how long units in flight may take to be finished and committed."""
+from mama_augment.core.signals import Stop, terminable
 
 
 class UnitWorker(Protocol):
@@ -204,7 +199,7 @@ def run(
         TerminatedError: SIGTERM; what was in flight had `DRAIN_SECONDS` to be committed.
     """
     tell = tell or Silence()
-    with _terminable() as stop, out.locked():
+    with terminable() as stop, out.locked():
         try:
             manifest = step.manifest(out, tell)
             directory = out.open(manifest)
@@ -224,7 +219,7 @@ def _run_stages(
     todo: Sequence[str],
     runtime: Runtime,
     tell: Teller,
-    stop: _Stop,
+    stop: Stop,
 ) -> tuple[int, float]:
     """(items done, seconds) of the units in `todo`."""
     num_items = directory.manifest.units
@@ -248,57 +243,3 @@ def _run_stages(
 
 def _ignore(unit_id: str, num_items: int) -> None:
     """For workers that have counted already."""
-
-
-class _Stop:
-    """SIGTERM ends the main thread: at once, or when units in flight have had their time."""
-
-    def __init__(self) -> None:
-        self.asked = threading.Event()
-        self._drains = False
-
-    def terminate(self, number: int, frame: FrameType | None) -> None:
-        """The handler of SIGTERM; a second one does not wait."""
-        if not self._drains or self.asked.is_set():
-            raise TerminatedError
-        self.asked.set()
-        signal.setitimer(signal.ITIMER_REAL, DRAIN_SECONDS)
-
-    def give_up(self, number: int, frame: FrameType | None) -> None:
-        """The handler of SIGALRM."""
-        raise TerminatedError
-
-    @contextmanager
-    def draining(self) -> Iterator[None]:
-        """Inside, units are in flight."""
-        self._drains = True
-        try:
-            yield
-        except Exception as error:
-            if self.asked.is_set():  # a signal to a whole group of processes ended a worker, too
-                raise TerminatedError from error
-            raise
-        finally:
-            self._drains = False
-            if self.asked.is_set():
-                signal.setitimer(signal.ITIMER_REAL, 0)
-        if self.asked.is_set():
-            raise TerminatedError
-
-
-@contextmanager
-def _terminable() -> Iterator[_Stop]:
-    """Handle SIGTERM; only the main thread receives signals, in another one nothing changes."""
-    stop = _Stop()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-    before: list[tuple[int, Any]] = [
-        (signal.SIGTERM, signal.signal(signal.SIGTERM, stop.terminate)),
-        (signal.SIGALRM, signal.signal(signal.SIGALRM, stop.give_up)),
-    ]
-    try:
-        yield stop
-    finally:
-        for number, handler in before:
-            signal.signal(number, handler)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import signal
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
 
 from mama_augment.core.errors import TerminatedError
+from mama_augment.core.signals import handled
 
 
 @dataclass
@@ -37,12 +37,5 @@ def deferred(on_first: Callable[[], None]) -> Iterator[Interrupt]:
         with suppress(RuntimeError):  # the signal came while the same stream was written to
             on_first()
 
-    if threading.current_thread() is not threading.main_thread():
+    with handled({signal.SIGINT: receive, signal.SIGTERM: receive}):
         yield interrupt
-        return
-    before = [(n, signal.signal(n, receive)) for n in (signal.SIGINT, signal.SIGTERM)]
-    try:
-        yield interrupt
-    finally:
-        for number, handler in before:
-            signal.signal(number, handler)

@@ -13,17 +13,16 @@ import inspect
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from types import FrameType
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Protocol
 
 import typer
 
-from mama_augment.core.errors import InputError, TerminatedError
+from mama_augment.core.errors import InputError
 from mama_augment.core.shared import say
 from mama_augment.core.shared.leaves import Leaf, build, leaves, value_of
 from mama_augment.core.shared.settings_file import read_config, shipped_text
+from mama_augment.core.signals import handled, terminate
 
 COMMON = "Every command"
 
@@ -85,26 +84,6 @@ def add_commands(app: typer.Typer, commands: Mapping[str, type[Command]], *, con
         _add_command(app, name, config, _config_option(load, shipped_text(configs)))
 
 
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM ends a command in order, as Ctrl-C does; a step and a training do more on their own.
-
-    Only the main thread receives signals; in another one nothing changes.
-    """
-
-    def terminate(number: int, frame: FrameType | None) -> None:
-        raise TerminatedError
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, terminate)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 def _add_command(
     app: typer.Typer, name: str, config: type[Command], config_option: ConfigOption
 ) -> None:
@@ -139,7 +118,8 @@ def _give_signature(function: Any, parameters: Sequence[inspect.Parameter]) -> N
 def run_command(command: Command) -> None:
     """Call it; what stops it is said in one message, and its exit code is passed on."""
     try:
-        with _terminable():
+        # A step and a training do more of their own on SIGTERM.
+        with handled({signal.SIGTERM: terminate}):
             code = command()
     except (KeyboardInterrupt, Exception) as error:
         end = error.end if isinstance(error, say.EndedError) else say.ending(error)

@@ -256,12 +256,6 @@ class StepDir:
             if unit_id not in records or (retry_failed and records[unit_id].num_failed)
         ]
 
-    def read_unit(self, unit_id: str, columns: list[str] | None = None) -> pa.Table | None:
-        """A committed unit's data, or None when it published none."""
-        record = self.record(unit_id)
-        assert record is not None, f"unit {unit_id} is not committed"
-        return self.read_data(record, columns)
-
     def read_data(self, record: UnitRecord, columns: list[str] | None = None) -> pa.Table | None:
         """The rows of a committed unit, all columns or some; None where it has no data file.
 
@@ -270,8 +264,7 @@ class StepDir:
         """
         if record.data_file is None:
             return None
-        with self.folder.open_input(record.data_file) as stream:
-            return pq.read_table(stream, columns=columns)
+        return CommittedUnit(self.folder, record).table(columns)
 
     def read_rejects(self, record: UnitRecord) -> list[Reject]:
         if record.rejects_file is None:

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from mama_augment.core.errors import InputError, StoppedError, TerminatedError
-from mama_augment.core.step import _Stop, run
+from mama_augment.core.signals import Stop
+from mama_augment.core.step import run
 from mama_augment.core.store.audit import audit
 from mama_augment.core.store.output import StepOutput
 from mama_augment.core.store.step_dir import StepDir
@@ -107,9 +108,9 @@ def test_sigterm_waits_for_the_units_in_flight_and_begins_no_other(
 
 def test_a_signal_to_the_whole_group_is_no_fault_of_a_worker(tmp_path: Path) -> None:
     """Batch systems signal every process; a worker that ends with it must not be blamed."""
-    stop = _Stop()
+    stop = Stop()
     stop.asked.set()
     with pytest.raises(TerminatedError), stop.draining():
         raise StoppedError("a worker's process died with exit code 1")
-    with pytest.raises(StoppedError), _Stop().draining():
+    with pytest.raises(StoppedError), Stop().draining():
         raise StoppedError("a worker's process died with exit code 1")

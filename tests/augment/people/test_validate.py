@@ -22,6 +22,12 @@ from tests.augment.steps import run_balance
 from tests.augment.worlds import clip, write_clips
 
 
+def rows_of(step_dir: StepDir, unit_id: str) -> pa.Table:
+    unit = step_dir.unit(unit_id)
+    assert unit is not None
+    return unit.table()
+
+
 @pytest.fixture
 def shards(tmp_path: Path) -> str:
     rows = [
@@ -42,7 +48,7 @@ def shards(tmp_path: Path) -> str:
 def rewrite(shards: str, unit_id: str, **columns: object) -> None:
     """Commit a unit again with other values in its first row, as a foreign writer might."""
     step_dir = StepDir.open(shards)
-    table = step_dir.read_unit(unit_id)
+    table = rows_of(step_dir, unit_id)
     record = step_dir.record(unit_id)
     assert table is not None
     assert record is not None
@@ -64,7 +70,7 @@ def test_sound_shards_are_valid(shards: str, tmp_path: Path) -> None:
 
 
 def test_each_wrong_row_is_named(shards: str) -> None:
-    table = StepDir.open(shards).read_unit("train-00000")
+    table = rows_of(StepDir.open(shards), "train-00000")
     assert table is not None
     first = table.slice(0, 1).to_pylist()[0]
     second_id = table["clip_id"][1].as_py()
@@ -89,7 +95,7 @@ def test_each_wrong_row_is_named(shards: str) -> None:
 
 def test_a_video_in_two_splits_is_named(shards: str, tmp_path: Path) -> None:
     step_dir = StepDir.open(shards)
-    test, train = step_dir.read_unit("test-00000"), step_dir.read_unit("train-00000")
+    test, train = rows_of(step_dir, "test-00000"), rows_of(step_dir, "train-00000")
     assert test is not None
     assert train is not None
     held_out = {int(clip_id[1:]) // 2 for clip_id in test["clip_id"].to_pylist()}
@@ -107,7 +113,7 @@ def test_a_video_in_two_splits_is_named(shards: str, tmp_path: Path) -> None:
 def test_changed_bytes_and_untrusted_held_out_texts_fail_the_command(
     shards: str, tmp_path: Path
 ) -> None:
-    table = StepDir.open(shards).read_unit("test-00000")
+    table = rows_of(StepDir.open(shards), "test-00000")
     assert table is not None
     captions = table["captions"][0].as_py()
     rewrite(shards, "test-00000", captions=[captions[0] | {"trusted": False}])
@@ -167,7 +173,7 @@ def test_a_negative_number_of_rows_to_decode_is_refused(shards: str) -> None:
 
 
 def test_clips_that_are_not_those_of_the_shards_are_named(shards: str, tmp_path: Path) -> None:
-    table = StepDir.open(shards).read_unit("train-00000")
+    table = rows_of(StepDir.open(shards), "train-00000")
     assert table is not None
     lost = table["clip_id"][1].as_py()
     rows = [clip(f"c{i}", "a ball") for i in range(40) if f"c{i}" != lost]
