@@ -8,10 +8,9 @@ from itertools import islice
 import av
 import av.error
 
-from mama_augment.decode.errors import ClipError
 from mama_augment.decode.packets import PacketIndex, read_packets
 from mama_augment.decode.runs import Run
-from mama_augment.decode.source import OpenVideo
+from mama_augment.decode.source import OpenVideo, memory_error
 
 
 class Decoder:
@@ -48,7 +47,11 @@ class Decoder:
         try:
             frames = self._context.decode(packet)
         except MemoryError as error:
-            raise ClipError("out_of_memory", f"{self._video.path}: no memory to decode") from error
+            verdict = memory_error(self._video.path)
+            if verdict.reason == "out_of_memory":
+                raise verdict from error
+            self.num_errors += 1
+            return
         except (av.error.FFmpegError, OSError, ValueError):
             self.num_errors += 1
             return

@@ -78,7 +78,7 @@ def _read_index(video: OpenVideo) -> PacketIndex:
     kept_bytes = 0
     is_whole = True
     try:
-        for packet in video.container.demux(video.stream):
+        for packet in _demux(video.container, video.stream):
             size = packet.size
             if not size:
                 continue
@@ -123,6 +123,18 @@ def read_packets(video: OpenVideo, index: PacketIndex) -> Iterator[av.Packet]:
     with av.open(video.path, metadata_errors="replace") as container:
         stream = container.streams[video.stream.index]
         try:
-            yield from (p for p in container.demux(stream) if p.size)
+            yield from (p for p in _demux(container, stream) if p.size)
         except (av.error.FFmpegError, OSError):
             return
+
+
+def _demux(
+    container: av.container.InputContainer, stream: av.video.stream.VideoStream
+) -> Iterator[av.Packet]:
+    """The stream's packets, also where other streams begin in the middle of the file."""
+    try:
+        yield from container.demux(stream)
+    except IndexError:
+        # PyAV (18.1) ends with an empty packet for each stream, and has no object for a stream that
+        # began after the file was opened. Every packet has been given by then.
+        return

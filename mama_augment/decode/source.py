@@ -21,6 +21,8 @@ av.logging.set_level(None)  # what matters of FFmpeg's complaints ends in a reje
 
 MICROSECONDS = 1_000_000
 MEGABYTE = 2**20
+PROBE_BYTES = 256 * MEGABYTE
+"""Whoever cannot have as much has no memory left for a video."""
 OS_ERRORS = (errno.EACCES, errno.EMFILE, errno.ENFILE, errno.ELOOP, errno.ESTALE)
 
 
@@ -107,10 +109,19 @@ def _open_error(path: str, error: Exception) -> ClipError:
             )
         return ClipError("missing", f"{path}: no such file")
     if number == errno.ENOMEM:
-        return ClipError("out_of_memory", f"{path}: no memory to open it")
+        return memory_error(path)
     if number in OS_ERRORS or (number == errno.EIO and not _can_be_read(path)):
         return ClipError("io_error", f"{path}: {os.strerror(number)}")
     return ClipError("unreadable", f"{path}: {getattr(error, 'strerror', None) or error}")
+
+
+def memory_error(path: str) -> ClipError:
+    """Whether memory has run out, or a damaged file asked for an absurd amount of it."""
+    try:
+        bytearray(PROBE_BYTES)
+    except MemoryError:
+        return ClipError("out_of_memory", f"{path}: memory has run out")
+    return ClipError("unreadable", f"{path}: it asks for more memory than there is")
 
 
 def _can_be_read(path: str) -> bool:
