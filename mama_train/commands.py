@@ -10,7 +10,7 @@ from mama_augment.core.errors import InputError
 from mama_augment.core.shared import say
 from mama_augment.core.store.files import whole
 from mama_train import ranks
-from mama_train.compare.arms import read_comparison, run_comparison, summarise
+from mama_train.compare.arms import net_states, read_comparison, run_comparison, summarise
 from mama_train.compare.table import show_comparison, write_comparison
 from mama_train.config import TrainConfig
 from mama_train.data.index import read_concepts
@@ -190,9 +190,14 @@ def run_compare(file: str, *, out: str, jobs: int) -> int:
             "num_seeds": len(comparison.seeds),
             "baseline": comparison.baseline,
         }
-        show_comparison(summary, **words)
-        write_comparison(folder / "comparison.html", summary, **words)
-        found = {a: {m: asdict(e) for m, e in of_arm.items()} for a, of_arm in summary.items()}
+        states = net_states(results)
+        show_comparison(summary, states, **words)
+        write_comparison(folder / "comparison.html", summary, states, **words)
+        found: dict[str, dict[str, Any]] = {
+            a: {m: asdict(e) for m, e in of_arm.items()} for a, of_arm in summary.items()
+        }
+        for arm, state in states.items():
+            found[arm]["weight nets"] = state
         write_json(folder / "comparison.json", found)
     say.say(f"report  {folder / 'comparison.html'}")
     say.summary({"arms": found, "report": str(folder / "comparison.html")})

@@ -248,6 +248,23 @@ def summarise(
     return found
 
 
+def net_states(results: dict[str, list[Metrics]]) -> dict[str, str]:
+    """Arm → what became of its weight nets, in words; no arms where no run has one.
+
+    dead: equal weights in the end, because V is saturated or has not learned; collapsed: a few
+    samples have all the weight.
+    """
+    found: dict[str, str] = {}
+    for arm, of_arm in results.items():
+        nets = [m["weight_net"] for m in of_arm if m.get("weight_net")]
+        dead, collapsed = (
+            sum(map(test, nets))
+            for test in (lambda net: net["dead"], lambda net: net["state"] == "collapsed")
+        )
+        found[arm] = f"{dead} dead, {collapsed} collapsed of {len(nets)}" if nets else "none"
+    return found if set(found.values()) != {"none"} else {}
+
+
 def _value(metrics: Metrics | None, place: tuple[str, ...]) -> float | None:
     here: Any = metrics
     for key in place:

@@ -25,22 +25,35 @@ def cell(estimate: Estimate) -> str:
     return text
 
 
-def table_rows(summary: Summary) -> list[list[str]]:
-    return [[arm, *(cell(e) for e in of_arm.values())] for arm, of_arm in summary.items()]
+def columns(summary: Summary, states: dict[str, str]) -> list[str]:
+    """Names of the columns after the arm's; the last one is of the weight nets, if any."""
+    return [*next(iter(summary.values())), *(["weight nets"] if states else [])]
 
 
-def show_comparison(summary: Summary, *, num_seeds: int, baseline: str) -> None:
+def table_rows(summary: Summary, states: dict[str, str]) -> list[list[str]]:
+    """One row per arm. `states`: what became of each arm's weight nets (`arms.net_states`)."""
+    return [
+        [arm, *(cell(e) for e in of_arm.values()), *([states[arm]] if states else [])]
+        for arm, of_arm in summary.items()
+    ]
+
+
+def show_comparison(
+    summary: Summary, states: dict[str, str], *, num_seeds: int, baseline: str
+) -> None:
     """The table on the terminal."""
-    measures = list(next(iter(summary.values())))
+    measures = columns(summary, states)
     say.table(
         f"{num_seeds} seeds; mean ± 95 % interval; Δ and paired t-test against {baseline}",
         ["arm", *measures],
-        table_rows(summary),
+        table_rows(summary, states),
         right=measures,
     )
 
 
-def write_comparison(path: Path, summary: Summary, *, num_seeds: int, baseline: str) -> None:
+def write_comparison(
+    path: Path, summary: Summary, states: dict[str, str], *, num_seeds: int, baseline: str
+) -> None:
     """One self-contained HTML file: the table and a chart per measure."""
     measures = list(next(iter(summary.values())))
     words = (
@@ -48,7 +61,12 @@ def write_comparison(path: Path, summary: Summary, *, num_seeds: int, baseline: 
         "paired by seed, with the p-value of a paired t-test, not corrected for the number of "
         "comparisons. Test split."
     )
-    rows = table(["arm", *measures], table_rows(summary))
+    if states:
+        words += (
+            " A weight net is dead when its weights are equal in the end (it is saturated, or has "
+            "not learned), and collapsed when the effective sample is below 10 % of the batch."
+        )
+    rows = table(["arm", *columns(summary, states)], table_rows(summary, states))
     sections = [Section(title="All measures", html=note(words) + rows)]
     sections += [Section(title=m, html=chart(summary, m)) for m in measures]
     write_whole(path, page("Comparison", sections, made_by="mama-train"))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
 
+from mama_augment.core.errors import InputError
 from mama_augment.core.fields import Named
 from mama_train.checked import checked
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 MarginKind = Literal["subtractive", "none", "additive", "cosine"]
 BelowKind = Literal["clamp", "reflect"]
 WeightKind = Literal["mlp-meta", "mlp-joint", "focal", "self-paced", "inverse-frequency", "none"]
+WeightOutput = Literal["exp", "sigmoid"]
 LEARNED: tuple[WeightKind, ...] = ("mlp-meta", "mlp-joint")
 
 
@@ -62,12 +64,26 @@ class Weighting:
     (inverse-frequency); or all the same (none)."""
     normalised: bool = True
     """Weights sum to one over the batch. Without this, they may all drift to zero together."""
+    output: Annotated[WeightOutput, Named("weight_output")] = "exp"
+    """What V's last layer becomes: exp, whose normalised weights are a softmax over the batch; or
+    sigmoid, as the paper has it, which can reach 1 for every loss and stay there."""
+    hidden: Annotated[int, Gt(0), Named("weight_hidden")] = 64
+    """Hidden units of V."""
     lr: Annotated[float, Gt(0), Named("weight_lr")] = 1e-2
     """Learning rate of V."""
+    decay: Annotated[float, Ge(0), Named("weight_net_decay")] = 0.0
+    """Decoupled weight decay of V: it draws weights towards equal ones."""
     gamma: Annotated[float, Ge(0)] = 2.0
     """Exponent of the focal weights."""
     pace: Annotated[float, Ge(0), Le(1)] = 0.5
     """Share of the batch that self-paced learning admits at the start; it grows to all of it."""
+
+    def __post_init__(self) -> None:
+        if self.kind in LEARNED and not self.normalised and self.output == "exp":
+            raise InputError(
+                "normalised is false, but weights of weight_output exp have no upper bound of "
+                "their own; give weight_output=sigmoid, or normalise them"
+            )
 
 
 @checked

@@ -10,25 +10,50 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from mama_train.objective.config import LEARNED, Weighting
+from mama_train.objective.config import LEARNED, Weighting, WeightOutput
+
+USUAL = Weighting()
+SATURATED_LOGIT = 5.0
+"""Beyond ± this a sigmoid's slope is below 0.7 %: V cannot be taught there any more."""
 
 
 class WeightNet(nn.Module):
-    """V: loss -> weight in (0, 1); 1 → hidden → 1 with ReLU and sigmoid (arXiv 2407.03788).
+    """V: loss -> weight; 1 → hidden → 1 with ReLU, then exp or a sigmoid (arXiv 2407.03788).
 
+    Weights that are normalised over the batch do not feel V's scale. So nothing keeps a sigmoid
+    from growing to 1 for every loss, where its slope, and with it V's gradient, is 0. exp has no
+    such end: the normalised weights are a softmax of V's logits.
     The output layer starts at zero, so that training starts with equal weights.
     """
 
-    def __init__(self, hidden: int = 64) -> None:
+    def __init__(self, hidden: int = USUAL.hidden, output: WeightOutput = USUAL.output) -> None:
         super().__init__()
+        self.output = output
         self.hidden = nn.Linear(1, hidden)
         self.out = nn.Linear(hidden, 1)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
 
+    def logit(self, loss_B: Tensor) -> Tensor:
+        """loss_B [B] to what exp or the sigmoid is taken of [B]."""
+        return self.out(torch.relu(self.hidden(loss_B[:, None])))[:, 0]
+
+    def log_weight(self, loss_B: Tensor) -> Tensor:
+        """loss_B [B] to log V [B], finite where V itself would overflow or be 0."""
+        logit_B = self.logit(loss_B)
+        return logit_B if self.output == "exp" else nn.functional.logsigmoid(logit_B)
+
     def forward(self, loss_B: Tensor) -> Tensor:
         """loss_B [B] to V [B]."""
-        return torch.sigmoid(self.out(torch.relu(self.hidden(loss_B[:, None]))))[:, 0]
+        return self.log_weight(loss_B).exp()
+
+    def saturated(self, loss_B: Tensor) -> Tensor:
+        """bool [B]: where V's value cannot be taught: at the ends of the sigmoid, and wherever no
+        hidden unit is on (all that is left is a bias, which normalised weights do not feel)."""
+        is_off_B = (self.hidden(loss_B[:, None]) <= 0).all(dim=1)
+        if self.output == "exp":
+            return is_off_B
+        return is_off_B | (self.logit(loss_B).abs() > SATURATED_LOGIT)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,15 +78,21 @@ class Weigher:
 
     def __call__(self, loss_B: Tensor) -> Tensor:
         """ω_B, with Σ ω = 1 (normalised) or ω = raw / B. The loss is detached here, whatever is
-        passed: V's input carries no gradient."""
-        raw_B = self._raw_B(loss_B.detach())
+        passed: V's input carries no gradient.
+
+        Every process has the losses of the whole global batch, so that the softmax is over all of
+        it without a collective.
+        """
+        loss_B = loss_B.detach()
+        if self.weighting.kind in LEARNED:
+            assert self.net is not None
+            log_B = self.net.log_weight(loss_B.to(self.theta()[0].dtype))
+            return log_B.softmax(0) if self.weighting.normalised else log_B.exp() / len(log_B)
+        raw_B = self._raw_B(loss_B)
         return normalise(raw_B) if self.weighting.normalised else raw_B / len(raw_B)
 
     def _raw_B(self, loss_B: Tensor) -> Tensor:
         kind, pace = self.weighting.kind, self.weighting.pace
-        if kind in LEARNED:
-            assert self.net is not None
-            return self.net(loss_B.to(self.theta()[0].dtype))
         if kind == "focal":
             return (1 - torch.exp(-loss_B)).clamp_min(0) ** self.weighting.gamma
         if kind == "self-paced":

@@ -12,11 +12,15 @@ import torch
 
 from mama_augment.core.shared.page import Section, note, page, table, warning
 from mama_augment.core.store.files import write_whole
-from mama_train.objective.weighting import LEARNED
+from mama_train.objective.config import LEARNED
+from mama_train.objective.health import net_health, shape_of, usual_losses
 from mama_train.report import plots
 from mama_train.report.signs import warning_signs
 from mama_train.run.checkpoint import find_checkpoint, load_net
 from mama_train.run.history import Row, read_history
+
+SHAPE_STEPS = 20
+"""Steps whose losses say where V's shape is looked at."""
 
 
 def write_report(run: Path) -> Path:
@@ -50,8 +54,10 @@ def training_sections(run_dir: str | Path) -> list[Section]:
         found["R@1 by concept frequency"] = plots.frequency_scatter(
             split["by_concept"], split["by_frequency"]
         )
+    if any("curve" in r for r in steps):
+        found["The weight net V over the run"] = _net_over_time(steps)
     if any("meta_norm" in r for r in steps):
-        found["Weight net over the run"] = plots.net_diagnostics(steps)
+        found["The meta step over the run"] = plots.net_diagnostics(steps)
     found["Settings"] = table(["setting", "value"], config.items(), num_left=2)
     return [Section(title=title, html=html) for title, html in found.items()]
 
@@ -85,6 +91,30 @@ def _weights(run: Path, steps: list[Row], metrics: dict[str, Any], *, learned: b
         "how many of them had which loss."
     )
     return note(words) + chart
+
+
+def _net_over_time(steps: list[Row]) -> str:
+    """V's state in words and numbers, its curve at several moments, and what shape it had when."""
+    health = net_health(steps)
+    assert health is not None
+    words = (
+        f"State of V over the last tenth of the run: {health.state}. Weights differ by a factor of "
+        f"{health.weight_ratio:.2f} between the 5th and the 95th percentile of the losses; the "
+        f"effective sample 1/Σω² is {100 * health.effective_share:.0f} % of the batch; logits over "
+        f"the observed losses from {health.logit_min:.1f} to {health.logit_max:.1f}; saturated on "
+        f"{100 * health.saturated_share:.0f} % of the samples."
+    )
+    rows: list[list[str]] = []
+    for at, row in enumerate(steps):
+        if "curve" not in row:
+            continue
+        near = steps[max(0, at - SHAPE_STEPS) : at + 1]
+        shape, peak = shape_of(np.array(row["curve"]), usual_losses(near))
+        where = "" if shape in ("flat", "falls, then rises") else f"{peak:.1f}"
+        if not rows or rows[-1][1] != shape or at == len(steps) - 1:
+            rows.append([f"{row['step']:,}", shape, where])
+    shapes = table(["from step", "V, as the loss grows", "largest at (nats)"], rows, num_left=2)
+    return note(words) + plots.curves_over_time(steps) + shapes
 
 
 def _net(run: Path) -> Callable[[plots.Floats], plots.Floats] | None:

@@ -19,6 +19,7 @@ from mama_augment.core.shared.charts import (
     svg,
     whole_numbers,
 )
+from mama_train.objective.health import log_weights, usual_losses
 from mama_train.run.history import Row
 
 Floats = NDArray[np.float64]
@@ -83,6 +84,34 @@ def weight_curve(loss_P: Floats, weight_P: Floats, net: Callable[[Floats], Float
         alt="Weight of a sample against its loss, and how many samples have which loss",
         height=4.2,
     )
+
+
+def curves_over_time(steps: Sequence[Row], *, num_curves: int = 7) -> str:
+    """V at several moments of the run, early ones pale: does it rise and then fall, and when?
+
+    Each is relative to its mean over the samples of its step, as weights are.
+    """
+    records = [row for row in steps if "curve" in row]
+    chosen = [records[i] for i in np.linspace(0, len(records) - 1, num_curves).round().astype(int)]
+    chosen = list({row["step"]: row for row in chosen}.values())
+    low, high = usual_losses([row for row in steps if row["step"] >= chosen[0]["step"]])
+
+    def draw(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        grid = np.linspace(low, high, 200)
+        for place, row in enumerate(chosen):
+            curve = np.array(row["curve"])
+            losses = np.array([loss for loss, _ in row["points"]])
+            mean = np.exp(log_weights(curve, losses)).mean()
+            weights = np.exp(log_weights(curve, grid)) / max(float(mean), 1e-300)
+            opacity = (1 + place) / len(chosen)
+            name = f"step {row['step']}"
+            axes.plot(grid, weights, color=BLUE, alpha=opacity, linewidth=2, label=name)
+        axes.axhline(1, color=SOFT, linewidth=1, linestyle=":")
+        label(axes, "loss of the sample (nats), from the 5th to the 95th percentile", "weight")
+        axes.legend()
+
+    return svg(draw, alt="The learned V against the loss at several steps of the run")
 
 
 def frequency_scatter(by_concept: Sequence[Row], by_frequency: dict[str, Row]) -> str:

@@ -7,10 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from mama_train.objective.health import NetHealth, last_tenth, net_health
 from mama_train.run.history import Row
 
 LEAST_STEPS = 40
 """Shorter runs say nothing about plateaus."""
+LOW_SHARE = 0.3
+"""Effective sample, as a share of the batch, from which a person should know of it."""
 
 
 def warning_signs(rows: Sequence[Row], metrics: dict[str, Any], *, learned: bool) -> list[str]:
@@ -18,8 +21,10 @@ def warning_signs(rows: Sequence[Row], metrics: dict[str, Any], *, learned: bool
     steps = [r for r in rows if r["kind"] == "step"]
     evals = [r for r in rows if r["kind"] == "eval"]
     found = [early_plateau(steps, evals)]
-    if learned:
-        found += [collapsed(steps), dominated(steps), unstable(steps)]
+    if learned and steps:
+        health = net_health(steps)
+        found += [vanished(steps), unstable(steps)]
+        found.append(None if health is None else unhealthy(health))
     split = metrics.get("test") or metrics.get("val") or {}
     found.append(imbalance(split.get("by_frequency", {})))
     return [sign for sign in found if sign]
@@ -43,36 +48,45 @@ def early_plateau(steps: Sequence[Row], evals: Sequence[Row]) -> str | None:
     return None
 
 
-def collapsed(steps: Sequence[Row]) -> str | None:
-    """V gives every sample the same weight, or (raw weights) almost none."""
-    last = steps[-max(1, len(steps) // 10) :]
-    spread = max(r["weight_max"] - r["weight_min"] for r in last)
-    highest = max(r["weight_max"] for r in last)
-    if highest < 0.02:
-        return (
-            f"Collapsed weights: the largest raw weight is {highest:.4f}, so training has nearly "
-            "stopped. Use normalised weights."
-        )
-    if spread < 0.01:
-        return (
-            f"Flat weights: they differ by at most {spread:.4f} (1 = average), so the weight net "
-            "has learned nothing yet. Train longer, raise weight_lr, or check the meta split."
-        )
-    return None
+def vanished(steps: Sequence[Row]) -> str | None:
+    """Raw weights: V gives every sample almost none."""
+    highest = max(row["weight_max"] for row in last_tenth(steps))
+    if highest >= 0.02:
+        return None
+    return (
+        f"Vanished weights: the largest raw weight is {highest:.4f}, so training has nearly "
+        "stopped. Use normalised weights."
+    )
 
 
-def dominated(steps: Sequence[Row]) -> str | None:
-    """A few samples take most of the weight: the effective batch is small."""
-    shares = []
-    for row in steps[-max(1, len(steps) // 10) :]:
-        weights = np.array([w for _, w in row["points"]])
-        total = (weights**2).sum() * len(weights)
-        shares.append(weights.sum() ** 2 / total if total > 0 else 1.0)
-    share = float(np.mean(shares))
-    if share < 0.3:
+def unhealthy(health: NetHealth) -> str | None:
+    """V gives all samples the same weight, for one reason or another, or a few samples all."""
+    flat = f"weights differ by {100 * (health.weight_ratio - 1):.1f} % at most"
+    if health.state == "has not learned yet":
         return (
-            f"Dominated batches: weights leave an effective batch of {100 * share:.0f} % of the "
-            "real one. Lower weight_lr or use a larger meta batch."
+            f"Flat weights: {flat}, and the weight net has learned nothing yet, although it can: "
+            "its gradient is small, not blocked. Train longer, take meta steps more often "
+            "(meta_every), raise weight_lr, or check that the meta split is cleaner than train."
+        )
+    if health.state == "saturated":
+        return (
+            f"Dead weight net: {flat}, because it is saturated on "
+            f"{100 * health.saturated_share:.0f} % of the samples (logits from "
+            f"{health.logit_min:.1f} to {health.logit_max:.1f}), where its gradient is 0. These "
+            "are equal weights, and training longer does not change that. Use weight_output exp, "
+            "lower weight_lr, or give weight_net_decay."
+        )
+    share = f"{100 * health.effective_share:.0f} %"
+    if health.state == "collapsed":
+        return (
+            f"Collapsed weights: the effective sample is {share} of the batch, so that a few "
+            "samples decide every step. Lower weight_lr, give weight_net_decay, or use a larger "
+            "meta batch."
+        )
+    if health.effective_share < LOW_SHARE:
+        return (
+            f"Dominated batches: weights leave an effective batch of {share} of the real one. "
+            "Lower weight_lr or use a larger meta batch."
         )
     return None
 

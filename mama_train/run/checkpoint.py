@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from torch import nn
 
 from mama_augment.core.errors import InputError
 from mama_augment.core.store.files import whole
@@ -34,7 +34,8 @@ from mama_train.objective.weighting import WeightNet
 from mama_train.run.disk import disk_errors
 from mama_train.run.state import Progress, Trainee
 
-NEEDED = ("run.json", "training_state.pt", "model.safetensors", "weight_net.safetensors")
+NET_NAME = "weight_net.safetensors"
+NEEDED = ("run.json", "training_state.pt", "model.safetensors", NET_NAME)
 """What a checkpoint must hold to be resumed from."""
 
 
@@ -103,7 +104,7 @@ def _write(folder: Path, trainee: Trainee, progress: Progress, config: TrainConf
     trainee.with_average(lambda: save_model(folder, trainee.model, trainee.tokenizer))
     net = {k: v.detach().cpu() for k, v in trainee.net.state_dict().items()}
     with disk_errors(folder):
-        save_file(net, folder / "weight_net.safetensors")
+        save_file(net, folder / NET_NAME, metadata={"output": trainee.net.output})
         torch.save(state, folder / "training_state.pt")
     content = {"progress": asdict(progress), "config": config.to_json()}
     (folder / "run.json").write_text(json.dumps(content, indent=1))
@@ -143,7 +144,7 @@ def restore(folder: Path, trainee: Trainee) -> None:
     trainee.model.load_state_dict(saved)
     trainee.optimizer.load_state_dict(state["optimizer"])
     trainee.net_optimizer.load_state_dict(state["net_optimizer"])
-    trainee.net.load_state_dict(load_file(folder / "weight_net.safetensors", device=str(device)))
+    trainee.net.load_state_dict(load_file(folder / NET_NAME, device=str(device)))
 
 
 def load_model(path: str, *, num_frames: int | None = None) -> tuple[DualEncoder, TextTokenizer]:
@@ -189,12 +190,15 @@ def newest_complete(run: Path) -> Path | None:
     return None
 
 
-def load_net(folder: Path) -> nn.Module | None:
+def load_net(folder: Path) -> WeightNet | None:
     """The weight net of a checkpoint, if it has one."""
-    path = folder / "weight_net.safetensors"
+    path = folder / NET_NAME
     if not path.is_file():
         return None
     weights = load_file(path)
-    net = WeightNet(len(weights["hidden.bias"]))
+    with safe_open(path, "pt") as file:
+        # Before nets said what they are, all were sigmoids.
+        output = (file.metadata() or {}).get("output", "sigmoid")
+    net = WeightNet(len(weights["hidden.bias"]), output)
     net.load_state_dict(weights)
     return net

@@ -14,9 +14,11 @@ from mama_train import ranks
 from mama_train.config import TrainConfig
 from mama_train.errors import NonFiniteLossError
 from mama_train.measure.evaluate import evaluate
+from mama_train.objective.config import LEARNED
+from mama_train.objective.health import net_health
 from mama_train.run import checkpoint, interrupt
 from mama_train.run.device import torch_device
-from mama_train.run.history import History, Row, write_json
+from mama_train.run.history import History, Row, read_history, write_json
 from mama_train.run.setup import Setup, prepare
 from mama_train.run.step import Stepper
 from mama_train.run.watch import Watch
@@ -29,7 +31,8 @@ STOPPING = "stopping after this step; Ctrl-C again stops at once, without saving
 @dataclass(frozen=True, kw_only=True)
 class TrainResult:
     """`metrics` is what `metrics.json` holds: best_step, num_steps, seconds, samples_per_second,
-    val and test (as `evaluate` gives them, or None where skipped), weights, notes."""
+    val and test (as `evaluate` gives them, or None where skipped), weights, weight_net (a
+    `NetHealth`, or None without a weight net), notes."""
 
     out: str
     metrics: dict[str, Any]
@@ -179,4 +182,12 @@ def _final_metrics(setup: Setup) -> dict[str, Any]:
         for name, clips in (("val", setup.val), ("test", setup.test))
     }
     run_step = json.loads((best / "run.json").read_text())["progress"]["step"]
-    return {"best_step": run_step, "weights": setup.weighting.kind, "notes": setup.notes, **found}
+    steps = [row for row in read_history(run) if row["kind"] == "step"]
+    health = net_health(steps) if steps and setup.weighting.kind in LEARNED else None
+    return {
+        "best_step": run_step,
+        "weights": setup.weighting.kind,
+        "weight_net": None if health is None else health.to_json(),
+        "notes": setup.notes,
+        **found,
+    }

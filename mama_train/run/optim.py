@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from mama_train.objective.config import Weighting
 from mama_train.objective.objective import SCALE, Named
 from mama_train.run.config import OptimConfig
 
@@ -28,6 +29,14 @@ def make_optimizer(model: nn.Module, optim: OptimConfig) -> torch.optim.AdamW:
         {"params": keep, "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, lr=optim.lr, betas=(optim.beta1, optim.beta2), eps=1e-8)
+
+
+def make_net_optimizer(net: nn.Module, weighting: Weighting) -> torch.optim.AdamW:
+    """AdamW of the weight net, with a shorter memory than usual: the sizes of meta gradients
+    change a lot early on."""
+    return torch.optim.AdamW(
+        net.parameters(), lr=weighting.lr, betas=(0.9, 0.98), weight_decay=weighting.decay
+    )
 
 
 def lr_at(step: int, num_steps: int, optim: OptimConfig) -> float:

@@ -27,7 +27,7 @@ from mama_train.run import checkpoint
 from mama_train.run.config import OptimConfig
 from mama_train.run.device import autocast_dtype, torch_device
 from mama_train.run.folder import find_run, start_run
-from mama_train.run.optim import MovingAverage, make_optimizer
+from mama_train.run.optim import MovingAverage, make_net_optimizer, make_optimizer
 from mama_train.run.state import Progress, Trainee
 
 
@@ -81,7 +81,7 @@ def prepare(config: TrainConfig, *, resume: bool = False, overwrite: bool = Fals
     concepts = read_concepts(config.shards)
     loaders = _Loaders(model, tokenizer, concepts, config.seed)
     train = loaders.of(visited, config.data)
-    trainee = _trainee(model.to(device), tokenizer, optim, weighting.lr, config.seed)
+    trainee = _trainee(model.to(device), tokenizer, optim, weighting, config.seed)
     progress = Progress() if earlier is None else _resume(earlier, trainee, notes)
     steps_per_epoch = len(train.epoch(0))
     held_out = config.data.held_out(config.meta.batch_size)
@@ -184,18 +184,21 @@ def _weighting_in_use(weighting: Weighting, meta: SplitIndex, notes: list[str]) 
 
 
 def _trainee(
-    model: DualEncoder, tokenizer: TextTokenizer, optim: OptimConfig, net_lr: float, seed: int
+    model: DualEncoder,
+    tokenizer: TextTokenizer,
+    optim: OptimConfig,
+    weighting: Weighting,
+    seed: int,
 ) -> Trainee:
     model.train()
     torch.manual_seed(seed)
-    net = WeightNet().to(model.logit_scale.device)
+    net = WeightNet(weighting.hidden, weighting.output).to(model.logit_scale.device)
     return Trainee(
         model=model,
         tokenizer=tokenizer,
         optimizer=make_optimizer(model, optim),
         net=net,
-        # A short memory: early meta gradients are many times larger than later ones.
-        net_optimizer=torch.optim.Adam(net.parameters(), lr=net_lr, betas=(0.9, 0.98)),
+        net_optimizer=make_net_optimizer(net, weighting),
         average=None if optim.ema_decay is None else MovingAverage(model, optim.ema_decay),
     )
 

@@ -13,6 +13,8 @@ from torch import Tensor
 from mama_train import ranks
 from mama_train.data.batch import Batch
 from mama_train.errors import NonFiniteLossError
+from mama_train.objective.config import LEARNED
+from mama_train.objective.health import curve_every, effective_share, net_row
 from mama_train.objective.meta import MetaOutcome, VirtualStep, adamw_step, meta_gradient
 from mama_train.objective.objective import Encoded, Objective
 from mama_train.objective.weighting import Weigher
@@ -76,6 +78,8 @@ class Stepper:
             trainee.average.update(trainee.model, step)
         row = step_row(step + 1, lr, loss_B, weight_B, norm)
         row["logit_scale"] = float(trainee.model.logit_scale.detach().exp())
+        if self.setup.weighting.kind in LEARNED:
+            row |= net_row(trainee.net, loss_B, with_curve=self._records_curve(step + 1))
         return row | (meta_row(outcome) if outcome is not None else {})
 
     def _train_net(
@@ -105,6 +109,10 @@ class Stepper:
 
     def _is_meta_step(self, step: int) -> bool:
         return self.setup.weighting.kind == "mlp-meta" and step % self.config.meta.every == 0
+
+    def _records_curve(self, step: int) -> bool:
+        num = self.setup.num_steps
+        return step % curve_every(num) == 0 or step == num
 
     def _step_net(self, gradient: Sequence[Tensor], batch: Batch, step: int) -> None:
         if not all(bool(torch.isfinite(grad).all()) for grad in gradient):
@@ -136,6 +144,7 @@ def step_row(step: int, lr: float, loss_B: Tensor, weight_B: Tensor, gradient_no
         "gradient_norm": gradient_norm,
         "weight_min": float(scaled_B.min()),
         "weight_max": float(scaled_B.max()),
+        "effective_share": effective_share(weight_B),
         "points": [
             [round(a, 4), round(b, 4)]
             for a, b in zip(loss_B.tolist(), scaled_B.tolist(), strict=True)

@@ -41,7 +41,13 @@ def parameters(shards: Path, out: Path, world: int, settings: dict[str, Any]) ->
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("more", [{}, {"rows_per_pass": 2, "normalised": False, "lagged": True}])
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"rows_per_pass": 2, "normalised": False, "weight_output": "sigmoid", "lagged": True},
+    ],
+)
 def test_two_processes_equal_one(tmp_path: Path, more: dict[str, Any]) -> None:
     shards = write_shards(tmp_path / "shards", {"train": 20, "meta": 9})
     settings = {

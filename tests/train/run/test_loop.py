@@ -93,7 +93,11 @@ def test_training_learns(shards: Path, tmp_path: Path) -> None:
     for section in training_sections(tmp_path / "run"):
         assert section.title in html
         assert "http" not in section.html.replace("http://www.w3.org", "")
-    assert html.count("<svg") == 5
+    assert html.count("<svg") == 6
+    assert (
+        f"State of V over the last tenth of the run: {result.metrics['weight_net']['state']}"
+        in html
+    )
     assert "<script" not in html
 
 
