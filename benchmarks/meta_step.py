@@ -1,6 +1,7 @@
 """What the meta step costs: exact by forward-mode AD, lagged, amortised; against double backward.
 
     python benchmarks/meta_step.py [--device cuda --size base --precision bf16]
+    python benchmarks/meta_step.py --parts      # what each part of the exact step takes
 
 Times are medians of rounds in which every method takes its turn on the same batches, so that a
 busy machine disturbs all of them alike; ratios are formed within each round. Attention is plain
@@ -17,6 +18,8 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -29,9 +32,11 @@ from mama_train.objective.meta import VirtualStep, adamw_step, meta_gradient
 from mama_train.objective.objective import Objective, exact_attention
 from mama_train.objective.unrolled import unrolled_meta_gradient
 from mama_train.objective.weighting import Weigher, WeightNet
+from mama_train.run.optim import clip_gradient
 
 METHODS = ("plain", "exact", "lagged", "amortised", "double-backward")
 AMORTISED_EVERY = 4
+CLIP_NORM = 1.0
 PROCESSES = 5  # an allocator's peak varies by a tenth from one process to the next
 SIZES = {
     # width, layers, heads, image, patch, frames, batch of vision; width, layers of text
@@ -79,8 +84,7 @@ class Bench:
         self.count = 0
 
     def apply(self, gradient: dict[str, Tensor]) -> None:
-        for name, parameter in self.model.named_parameters():
-            parameter.grad = gradient[name]
+        clip_gradient(self.model, gradient, CLIP_NORM)
         self.optimizer.step()
 
     def meta(
@@ -96,7 +100,7 @@ class Bench:
         )
 
     def virtual_step(self, names: list[str] | None = None) -> VirtualStep:
-        update = adamw_step(self.optimizer, self.objective.parameters())
+        update = adamw_step(self.optimizer, self.objective.parameters(), clip_norm=CLIP_NORM)
         return VirtualStep(lr=1e-5, update=update, names=names)
 
     def step(self, method: str) -> None:
@@ -213,6 +217,52 @@ def measure_times(bench: Bench, rounds: int) -> dict[str, list[float]]:
     return found
 
 
+def measure_parts(bench: Bench, rounds: int) -> dict[str, list[float]]:
+    """Seconds of each part of an exact meta step, one value per round."""
+    objective, found = bench.objective, dict[str, list[float]]()
+
+    @contextmanager
+    def timed(name: str) -> Iterator[None]:
+        bench.synchronize()
+        started = time.perf_counter()
+        yield
+        bench.synchronize()
+        found.setdefault(name, []).append(time.perf_counter() - started)
+
+    batch, meta_batch = bench.batches
+    bench.seconds("exact", 2)
+    with exact_attention():
+        for _ in range(rounds):
+            with timed("forward at w"):
+                encoded = objective.encode(batch, for_jvp=True)
+            weight_B = bench.weigh(encoded.loss_B).detach()
+            with timed("backward at w"):
+                gradient = objective.gradient(encoded, weight_B)
+            step = bench.virtual_step()
+            with timed("virtual step"):
+                moved = step.taken(objective.parameters(), gradient)
+            with timed("meta batch"):
+                direction, _ = objective.mean_gradient_at(moved, meta_batch)
+            with timed("pull back"):
+                step.pull_back(gradient, direction)
+            with timed("forward-mode pass"):
+                objective.loss_jvp(encoded, direction)
+            with timed("backward at w again"):
+                gradient = objective.gradient(encoded, weight_B, last=True)
+            with timed("clipping and AdamW"):
+                bench.apply(gradient)
+    return found
+
+
+def report_parts(parts: dict[str, list[float]]) -> None:
+    """Medians, and what they are of a plain step: one forward, one backward, AdamW."""
+    median = {name: statistics.median(values) for name, values in parts.items()}
+    plain = median["forward at w"] + median["backward at w"] + median["clipping and AdamW"]
+    for name, seconds in median.items():
+        print(f"{name:20} {seconds:8.3f} s {seconds / plain:6.2f} of a plain step")
+    print(f"{'all':20} {sum(median.values()):8.3f} s {sum(median.values()) / plain:6.2f}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--size", choices=sorted(SIZES), default="small")
@@ -220,6 +270,7 @@ def main() -> None:
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--parts", action="store_true", help="time the parts of the exact step")
     parser.add_argument("--json", help="also write the figures here")
     parser.add_argument("--peak-of", choices=METHODS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -227,6 +278,9 @@ def main() -> None:
     bench = Bench(arguments.size, arguments.device, arguments.precision)
     if arguments.peak_of:
         print_peak(bench, arguments.peak_of)
+        return
+    if arguments.parts:
+        report_parts(measure_parts(bench, arguments.rounds))
         return
     times = measure_times(bench, arguments.rounds)
     peaks = {m: peak_bytes(arguments, m) for m in METHODS}

@@ -63,7 +63,7 @@ def effective_share(weight_B: Tensor) -> float:
 def net_row(net: WeightNet, loss_B: Tensor, *, with_curve: bool) -> Row:
     """What a step records of V at the losses of its batch; with the curve, also log V at
     LOSS_GRID."""
-    loss_B = loss_B.to(net.out.bias.dtype)
+    loss_B = loss_B.to(net.out.weight.dtype)
     logit_B = net.logit(loss_B)
     row: Row = {
         "logit_min": float(logit_B.min()),

@@ -2,29 +2,27 @@
 
 With ω(θ) the weights at the detached loss_B(w), the virtual step and its exact derivative are
 
-    w' = w − α (D Σ_i ω_i(θ) ∇L_i(w) + d),   g = ∇ L_meta(w')
-    dL_meta/dθ = −α Σ_i (∂ω_i/∂θ) s_i,       s_i = ⟨∇L_i(w), D g⟩
+    G = Σ_i ω_i(θ) ∇L_i(w),   w' = w − α U(G),   g = ∇ L_meta(w')
+    dL_meta/dθ = −α Σ_i (∂ω_i/∂θ) s_i,           s_i = ⟨∇L_i(w), u⟩,   u = U'(G)ᵀ g
 
-and the B inner products s are one forward-mode JVP of loss_B at w along D g: no second-order
-graph (arXiv 2407.03788 unrolls it). For SGD, D = 1 and d = 0. For AdamW with its second moment
-frozen, w' is the step it is about to take: D = (1 − β₁)/((1 − β₁ᵗ)(√v̂ + ε)), and d is what momentum
-adds. Neither d nor decoupled weight decay depends on θ; the latter is left out of w'. So is the
-clipping of the gradient's norm: where it acts, the virtual step is longer than the real one.
+and the B inner products s are one forward-mode JVP of loss_B at w along u: no second-order graph
+(arXiv 2407.03788 unrolls it). U is the optimizer's own update map, clipping and moments included
+(`objective/update.py`), so w' is where the model would be after a real step; for SGD, u = g.
 
 Shapes: B samples of the global batch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from mama_train.data.batch import Batch
 from mama_train.objective.objective import Encoded, Named, Objective
+from mama_train.objective.update import AdamWUpdate
 from mama_train.objective.weighting import Weigher
 
 
@@ -45,40 +43,30 @@ class MetaOutcome:
     meta_loss: float
 
 
-class Update(Protocol):
-    """A step that is affine in the gradient, element by element: D · gradient + d."""
-
-    def scale(self, name: str) -> Tensor:
-        """D of a parameter, in the parameter's shape or one that broadcasts to it."""
-
-    def drift(self, name: str) -> Tensor:
-        """d of a parameter, likewise."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class VirtualStep:
     """The step that the meta loss is taken after.
 
-    lr: α, its length. update: D and d of the optimizer, or None for SGD.
+    lr: α, its length. update: the optimizer's next step, or None for SGD.
     names: parameters that take it; None means all. With fewer, the meta gradient is exact for a
         virtual step of those alone.
     """
 
     lr: float
-    update: Update | None = None
+    update: AdamWUpdate | None = None
     names: Sequence[str] | None = None
 
-    def along(self, name: str, gradient: Tensor) -> Tensor:
-        """What is subtracted from a parameter, per unit of α."""
-        if self.update is None:
-            return gradient
-        return self.update.scale(name) * gradient + self.update.drift(name)
-
-    def pull_back(self, direction: Named) -> None:
-        """Turn g, the gradient after the step, into D g, in place."""
+    def taken(self, parameters: Named, gradient: Named) -> Named:
+        """w', of the parameters that take the step."""
+        names = parameters if self.names is None else self.names
         if self.update is not None:
-            for name, value in direction.items():
-                value.mul_(self.update.scale(name))
+            return self.update.stepped(gradient, names)
+        return {n: parameters[n].detach() - self.lr * gradient[n] for n in names}
+
+    def pull_back(self, gradient: Named, direction: Named) -> None:
+        """Turn g, the gradient after the step, into u, in place."""
+        if self.update is not None:
+            self.update.pull_back(gradient, direction, self.lr)
 
 
 def meta_gradient(
@@ -100,12 +88,12 @@ def meta_gradient(
     """
     weight_B = weigh(encoded.loss_B.detach())
     gradient = objective.gradient(encoded, weight_B, last=keep_gradient)
-    virtual = _stepped(objective.parameters(), gradient, step)
-    kept = gradient if keep_gradient else None
-    del gradient  # as large as the model; mostly nobody will read it
+    virtual = step.taken(objective.parameters(), gradient)
     direction, meta_loss_B = objective.mean_gradient_at(virtual, meta_batch)
     del virtual
-    step.pull_back(direction)
+    step.pull_back(gradient, direction)
+    kept = gradient if keep_gradient else None
+    del gradient  # as large as the model; mostly nobody will read it
     s_B = objective.loss_jvp(encoded, direction).to(weight_B.dtype)
     surrogate = -step.lr * (weight_B * s_B).sum()
     return MetaOutcome(
@@ -117,48 +105,12 @@ def meta_gradient(
     )
 
 
-def _stepped(parameters: Named, gradient: Named, step: VirtualStep) -> Named:
-    """w', of the parameters that take the step."""
-    return {
-        name: parameters[name].detach() - step.lr * step.along(name, gradient[name])
-        for name in (parameters if step.names is None else step.names)
-    }
-
-
-class AdamWStep:
-    """The step that AdamW takes next if its second moment stays as it is, without decay. Tensors
-    are made when they are asked for: all of them at once would be two more models in memory."""
-
-    def __init__(self, optimizer: torch.optim.Optimizer, named: Named) -> None:
-        name_of = {id(p): name for name, p in named.items()}
-        self._of = {
-            name_of[id(p)]: (optimizer.state[p], group)
-            for group in optimizer.param_groups
-            for p in group["params"]
-        }
-
-    def scale(self, name: str) -> Tensor:
-        state, group = self._of[name]
-        return self._inverse_root(name) * ((1 - group["betas"][0]) / self._bias(state, group))
-
-    def drift(self, name: str) -> Tensor:
-        state, group = self._of[name]
-        momentum = state["exp_avg"] * (group["betas"][0] / self._bias(state, group))
-        return self._inverse_root(name) * momentum
-
-    def _inverse_root(self, name: str) -> Tensor:
-        state, group = self._of[name]
-        correction = 1 - group["betas"][1] ** float(state["step"])
-        return 1 / ((state["exp_avg_sq"] / correction).sqrt_().add_(group["eps"]))
-
-    @staticmethod
-    def _bias(state: dict[str, Tensor], group: dict[str, Any]) -> float:
-        return 1 - group["betas"][0] ** (float(state["step"]) + 1)
-
-
-def adamw_step(optimizer: torch.optim.Optimizer, named: Named) -> Update | None:
-    """AdamW's next step; None (SGD) until every parameter has a state."""
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    if not all(optimizer.state.get(p) for p in parameters):
-        return None
-    return AdamWStep(optimizer, named)
+def adamw_step(
+    optimizer: torch.optim.Optimizer,
+    named: Named,
+    *,
+    clip_norm: float | None = None,
+    bounds: Mapping[str, tuple[float, float]] | None = None,
+) -> AdamWUpdate:
+    """The step that AdamW takes next; see `AdamWUpdate`."""
+    return AdamWUpdate(optimizer=optimizer, named=named, clip_norm=clip_norm, bounds=bounds or {})

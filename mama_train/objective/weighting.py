@@ -30,9 +30,10 @@ class WeightNet(nn.Module):
         super().__init__()
         self.output = output
         self.hidden = nn.Linear(1, hidden)
-        self.out = nn.Linear(hidden, 1)
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)
+        # A softmax does not feel a bias: Adam would walk it along rounding errors.
+        self.out = nn.Linear(hidden, 1, bias=output == "sigmoid")
+        for parameter in self.out.parameters():
+            nn.init.zeros_(parameter)
 
     def logit(self, loss_B: Tensor) -> Tensor:
         """loss_B [B] to what exp or the sigmoid is taken of [B]."""

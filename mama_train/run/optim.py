@@ -63,6 +63,11 @@ def clip_gradient(model: nn.Module, gradient: Named, max_norm: float) -> float:
     return float(nn.utils.clip_grad_norm_(model.parameters(), max_norm))
 
 
+def scale_bounds(max_logit_scale: float) -> tuple[float, float]:
+    """Between which values the logarithm of the inverse temperature is kept."""
+    return 0.0, math.log(max_logit_scale)
+
+
 def take_step(
     model: nn.Module, optimizer: torch.optim.Optimizer, *, max_logit_scale: float
 ) -> None:
@@ -70,7 +75,7 @@ def take_step(
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     with torch.no_grad():
-        model.get_parameter(SCALE).clamp_(0, math.log(max_logit_scale))
+        model.get_parameter(SCALE).clamp_(*scale_bounds(max_logit_scale))
 
 
 class MovingAverage:

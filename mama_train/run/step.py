@@ -16,10 +16,10 @@ from mama_train.errors import NonFiniteLossError
 from mama_train.objective.config import LEARNED
 from mama_train.objective.health import curve_every, effective_share, net_row
 from mama_train.objective.meta import MetaOutcome, VirtualStep, adamw_step, meta_gradient
-from mama_train.objective.objective import Encoded, Objective
+from mama_train.objective.objective import SCALE, Encoded, Objective
 from mama_train.objective.weighting import Weigher
 from mama_train.run.history import Row, write_json
-from mama_train.run.optim import clip_gradient, lr_at, set_lr, take_step
+from mama_train.run.optim import clip_gradient, lr_at, scale_bounds, set_lr, take_step
 from mama_train.run.setup import Setup
 from mama_train.run.state import Progress
 
@@ -94,7 +94,13 @@ class Stepper:
             return None
         assert self.meta_batches is not None
         progress.meta, meta_batch = next(self.meta_batches)
-        update = adamw_step(self.setup.trainee.optimizer, self.objective.parameters())
+        optim = self.setup.optim
+        update = adamw_step(
+            self.setup.trainee.optimizer,
+            self.objective.parameters(),
+            clip_norm=optim.clip_norm,
+            bounds={SCALE: scale_bounds(optim.max_logit_scale)},
+        )
         outcome = meta_gradient(
             self.objective,
             encoded,

@@ -7,13 +7,43 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch import Tensor
 
 from mama_train.config import TrainConfig
+from mama_train.objective.meta import MetaOutcome, meta_gradient
+from mama_train.objective.objective import Encoded, Objective
+from mama_train.objective.unrolled import unrolled_meta_gradient
+from mama_train.run import step as step_module
 from mama_train.run.setup import prepare
 from mama_train.run.step import Stepper
+
+
+def keep_meta_gradient(path: Path, *, reference: bool) -> None:
+    """Have every meta step leave dL_meta/dθ in a file, after those of the steps before; with
+    `reference`, the one of second-order autograd beside it."""
+    found: list[dict[str, Tensor]] = []
+
+    def kept(objective: Objective, encoded: Encoded, *args: Any, **words: Any) -> MetaOutcome:
+        outcome = meta_gradient(objective, encoded, *args, **words)
+        row = {"exact": flat(outcome.theta_gradient)}
+        if reference:
+            meta_batch, weigh, virtual = args
+            expected = unrolled_meta_gradient(objective, encoded.batch, meta_batch, weigh, virtual)
+            row["unrolled"] = flat(expected[0])
+        found.append(row)
+        torch.save(found, path)
+        return outcome
+
+    step_module.meta_gradient = kept
+
+
+def flat(tensors: list[Tensor]) -> Tensor:
+    return torch.cat([t.detach().flatten() for t in tensors])
 
 
 def main() -> None:
@@ -28,6 +58,7 @@ def main() -> None:
     trainee = setup.trainee
     trainee.model.double()
     trainee.net.double()
+    keep_meta_gradient(Path(out) / f"meta{rank}.pt", reference=int(world) == 1)
     step = Stepper(setup)
     batches = setup.train.batches()
     for _ in range(5):
