@@ -32,8 +32,9 @@ class DualEncoder(nn.Module, ABC):
     """Video frames and texts to unit vectors of one space.
 
     `logit_scale` is the logarithm of the inverse temperature. Attention must run on plain
-    `scaled_dot_product_attention` (or eager) and without dropout: the meta step differentiates
-    forwards through two passes that must agree.
+    `scaled_dot_product_attention` (or eager). Dropout and DropPath must draw from torch's default
+    generators: the meta step puts their state back, because it differentiates forwards through
+    two passes that must agree (`objective/guard.py` looks whether they do).
     """
 
     frame_spec: FrameSpec

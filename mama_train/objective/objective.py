@@ -18,7 +18,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
-from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from mama_train import ranks
@@ -26,6 +25,7 @@ from mama_train.data.batch import Batch
 from mama_train.models.base import DualEncoder
 from mama_train.objective.config import MarginLoss
 from mama_train.objective.losses import same_pairs_BB
+from mama_train.objective.replay import Draws, call_with_copies
 from mama_train.objective.tape import Tape
 
 Named = dict[str, Tensor]
@@ -38,7 +38,8 @@ class Encoded:
 
     `local` holds this rank's embeddings with their graph, or None when only features were kept
     (the encoders are then run again, chunk by chunk, on the way back). `tape` remembers the
-    forward pass for a forward-mode one at the same parameters, if that was asked for.
+    forward pass for a forward-mode one at the same parameters, if that was asked for. `draws`: the
+    generators before each chunk.
     """
 
     batch: Batch
@@ -47,6 +48,7 @@ class Encoded:
     log_scale: Tensor
     loss_B: Tensor
     local: tuple[Tensor, Tensor] | None
+    draws: list[Draws]
     tape: Tape | None = None
 
 
@@ -79,13 +81,18 @@ class Objective:
         chunks only, since those are there to save memory.
         """
         tape = Tape() if for_jvp and self.chunk is None else None
+        draws: list[Draws] = []
         if self.chunk is None:
+            draws.append(Draws.now(batch.input_ids_BS.device))
             with tape.record() if tape is not None else contextlib.nullcontext():
                 video_bD, text_bD = self._embed(batch)
             local = (video_bD, text_bD)
         else:
-            with torch.no_grad():
-                parts = [self._embed(part) for part in batch.chunks(self.chunk)]
+            parts = []
+            for part in batch.chunks(self.chunk):
+                draws.append(Draws.now(batch.input_ids_BS.device))
+                with torch.no_grad():
+                    parts.append(self._embed(part))
             video_bD, text_bD = (torch.cat(side) for side in zip(*parts, strict=True))
             local = None
         video_BD = ranks.gather(video_bD.detach(), batch.num_rows).requires_grad_()
@@ -99,6 +106,7 @@ class Objective:
             log_scale=log_scale,
             loss_B=loss_B,
             local=local,
+            draws=draws,
             tape=tape,
         )
 
@@ -125,7 +133,7 @@ class Objective:
         """∇ of the unweighted mean loss in the `replaced` parameters, at their values; and loss_B.
 
         Runs forward and backward while the values are in place, since gradient checkpointing
-        recomputes the forward pass during the backward pass.
+        recomputes the forward pass during the backward pass. Buffers are copies meanwhile.
         """
         leaves = {n: p.detach().requires_grad_() for n, p in replaced.items()}
 
@@ -135,7 +143,7 @@ class Objective:
             return self._pull(encoded, equal_B, leaves, True), encoded.loss_B.detach()
 
         swapped = {f"model.{n}": p for n, p in leaves.items()}
-        return functional_call(self._inside, swapped, (work,))
+        return call_with_copies(self._inside, swapped, (work,))
 
     def loss_jvp(self, encoded: Encoded, tangent: Mapping[str, Tensor]) -> Tensor:
         """s_B = ⟨∇L_i(w), tangent⟩ for every sample: one forward-mode pass, no graph.
@@ -145,15 +153,13 @@ class Objective:
         """
         batch, tape = encoded.batch, encoded.tape
         with torch.no_grad(), forward_ad.dual_level(), exact_attention():
-            duals = {
-                name: forward_ad.make_dual(p.detach(), tangent[name]) if name in tangent else p
-                for name, p in self.parameters().items()
-            }
+            duals = self._duals(tangent)
             parts = []
-            for part in batch.chunks(self.chunk or len(batch)):
+            chunks = batch.chunks(self.chunk or len(batch))
+            for part, draws in zip(chunks, encoded.draws, strict=True):
                 replay = tape.replay() if tape is not None else contextlib.nullcontext()
-                with self._autocast(part), replay:
-                    embeds = functional_call(self.model, duals, part.model_input())
+                with self._autocast(part), replay, draws.again():
+                    embeds = call_with_copies(self.model, duals, part.model_input())
                 parts.append([x for side in embeds for x in _primal_and_tangent(side)])
             video_bD, video_dot, text_bD, text_dot = (
                 torch.cat(side) for side in zip(*parts, strict=True)
@@ -168,6 +174,25 @@ class Objective:
                 duals[SCALE],
             )
             return _primal_and_tangent(loss_B)[1].clone()
+
+    @torch.no_grad()
+    def passes_apart(self, batch: Batch) -> float:
+        """The largest difference between embeddings of this rank's rows from an ordinary pass and
+        from the forward-mode one, which begin with the same state of the generators."""
+        draws = Draws.now(batch.input_ids_BS.device)
+        with self._autocast(batch), draws.again():
+            first = call_with_copies(self.model, {}, batch.model_input())
+        with self._autocast(batch), draws.again(), forward_ad.dual_level(), exact_attention():
+            duals = self._duals({n: torch.zeros_like(p) for n, p in self.parameters().items()})
+            embeds = call_with_copies(self.model, duals, batch.model_input())
+            second = [_primal_and_tangent(side)[0] for side in embeds]
+        return max(float((a - b).abs().max()) for a, b in zip(first, second, strict=True))
+
+    def _duals(self, tangent: Mapping[str, Tensor]) -> Named:
+        return {
+            name: forward_ad.make_dual(p.detach(), tangent[name]) if name in tangent else p
+            for name, p in self.parameters().items()
+        }
 
     def _loss_B(self, batch: Batch, video_BD: Tensor, text_BD: Tensor, log_scale: Tensor) -> Tensor:
         same_BB = same_pairs_BB(batch.clip_key_B, batch.text_key_B)
@@ -191,10 +216,12 @@ class Objective:
         else:
             grads = [torch.zeros_like(t) for t in tensors]
             start = 0
-            for part in encoded.batch.chunks(self.chunk or len(encoded.batch)):
+            chunks = encoded.batch.chunks(self.chunk or len(encoded.batch))
+            for part, draws in zip(chunks, encoded.draws, strict=True):
                 piece = slice(start, start + len(part))
                 start += len(part)
-                embeds = self._embed(part)
+                with self._autocast(part), draws.again():
+                    embeds = call_with_copies(self.model, {}, part.model_input())
                 bars = (video_bar[piece], text_bar[piece])
                 for grad, more in zip(
                     grads, _vjp(embeds, tensors, bars, retain=False), strict=True

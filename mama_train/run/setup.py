@@ -22,6 +22,7 @@ from mama_train.models.build import build
 from mama_train.models.layers import Encoder
 from mama_train.models.tokenizer import TextTokenizer
 from mama_train.objective.config import Weighting
+from mama_train.objective.guard import check_passes
 from mama_train.objective.weighting import WeightNet
 from mama_train.run import checkpoint
 from mama_train.run.config import OptimConfig
@@ -77,6 +78,8 @@ def prepare(config: TrainConfig, *, resume: bool = False, overwrite: bool = Fals
     weighting = _weighting_in_use(config.weighting, index["meta"], notes)
     optim = config.settled_optim()
     model, tokenizer = _model(config, index["train"], notes)
+    if weighting.kind == "mlp-meta" or config.compute.rows_per_pass is not None:
+        check_passes(model.to(device).train(), tokenizer, autocast_dtype(config.compute.precision))
     start_run(config, resume=resume)
     concepts = read_concepts(config.shards)
     loaders = _Loaders(model, tokenizer, concepts, config.seed)
@@ -213,12 +216,6 @@ def _enable_checkpointing(model: DualEncoder) -> None:
 
 
 def _check_limits(model: DualEncoder, max_logit_scale: float) -> None:
-    dropouts = [n for n, m in model.named_modules() if isinstance(m, torch.nn.Dropout) and m.p > 0]
-    if dropouts:
-        raise InputError(
-            f"the model has dropout ({', '.join(dropouts[:3])}); the meta step needs two passes "
-            "that agree: set it to 0 in config.json"
-        )
     start = float(model.logit_scale.detach())
     if start > math.log(max_logit_scale) + 1e-6:
         raise InputError(

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mama_augment.core.draws import hash_salt
 from mama_train import ranks
 from mama_train.data.batch import Batch
 from mama_train.errors import NonFiniteLossError
@@ -51,6 +52,8 @@ class Stepper:
         trainee, optim, step = self.setup.trainee, self.setup.optim, progress.step
         lr = lr_at(step, self.setup.num_steps, optim)
         set_lr(trainee.optimizer, lr)
+        # What dropout draws is a function of the seed, the step and the process alone.
+        torch.manual_seed(hash_salt(self.config.seed, step, ranks.rank(), "dropout"))
         # Whoever recomputes activations to save memory would not want products kept.
         tape = self._is_meta_step(step) and not self.config.compute.gradient_checkpointing
         encoded = self.objective.encode(batch, for_jvp=tape)

@@ -16,15 +16,17 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from mama_train.config import TrainConfig
 from mama_train.data.index import read_concepts, read_index
 from mama_train.data.loader import BatchSource
 from mama_train.data.rows import ClipRows
 from mama_train.measure.evaluate import evaluate
-from mama_train.models.build import build_from_checkpoint
+from mama_train.models.build import build, build_from_checkpoint
 from mama_train.report.page import training_sections, write_report
 from mama_train.run import checkpoint, step
+from mama_train.run import setup as run_setup
 from mama_train.run.history import read_history
 from mama_train.run.loop import NonFiniteLossError, train
 from mama_train.run.optim import clip_gradient
@@ -140,6 +142,29 @@ def test_interrupted_and_resumed_is_the_undisturbed_run(
     assert read_history(tmp_path / "parts") == read_history(tmp_path / "whole")
     metrics = [json.loads((tmp_path / r / "metrics.json").read_text()) for r in ("parts", "whole")]
     assert metrics[0]["test"] == metrics[1]["test"]
+
+
+def test_a_run_with_dropout_resumes_to_the_same_draws(
+    shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def with_dropout(*args: Any, **words: Any) -> Any:
+        model, *others = build(*args, **words)
+        for layer in model.text_model.encoder.layers:
+            layer.mlp.register_forward_hook(lambda m, _, out: F.dropout(out, 0.2, m.training))
+        return model, *others
+
+    train(config(shards, tmp_path / "without", meta_every=2))
+    monkeypatch.setattr(run_setup, "build", with_dropout)
+    train(config(shards, tmp_path / "whole", meta_every=2))
+    parts = config(shards, tmp_path / "parts", meta_every=2)
+    press_ctrl_c(monkeypatch, at=5)
+    with pytest.raises(KeyboardInterrupt):
+        train(parts)
+    monkeypatch.setattr(step, "clip_gradient", clip_gradient)
+    train(parts, resume=True)
+    whole = read_history(tmp_path / "whole")
+    assert read_history(tmp_path / "parts") == whole
+    assert whole != read_history(tmp_path / "without")
 
 
 def test_without_a_step_saved_since_resuming_redoes_it(shards: Path, tmp_path: Path) -> None:

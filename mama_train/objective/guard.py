@@ -1,0 +1,50 @@
+"""Before the first step: whether the passes of a meta step agree, which its exactness rests on."""
+
+from __future__ import annotations
+
+import torch
+
+from mama_augment.core.errors import InputError
+from mama_train.data.batch import Batch
+from mama_train.models.base import DualEncoder
+from mama_train.models.tokenizer import TextTokenizer
+from mama_train.objective.config import MarginLoss
+from mama_train.objective.objective import Objective
+
+APART = 1e-3
+"""How far rounding alone may take a coordinate of two unit vectors apart; under autocast:"""
+APART_AUTOCAST = 0.1
+
+
+def check_passes(
+    model: DualEncoder, tokenizer: TextTokenizer, autocast: torch.dtype | None
+) -> None:
+    """Encode two made rows twice, as training does and as the forward-mode pass does.
+
+    What is looked at is what the model does, not what modules it has: dropout may be anywhere.
+
+    Raises:
+        InputError: from one state of the generators, the two passes do not give the same.
+    """
+    spec, device = model.frame_spec, model.logit_scale.device
+    generator = torch.Generator().manual_seed(0)
+    shape = (2, spec.num_frames, spec.size_px, spec.size_px, 3)
+    ids, mask = tokenizer.encode(["a", "a b"])
+    batch = Batch(
+        video=torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8),
+        input_ids_BS=ids,
+        mask_BS=mask,
+        clip_key_B=torch.arange(2),
+        text_key_B=torch.arange(2),
+        frequency_B=torch.ones(2),
+    )
+    apart = Objective(model, MarginLoss(), autocast=autocast).passes_apart(batch.to(device))
+    allowed = APART if autocast is None else APART_AUTOCAST
+    if not apart <= allowed:
+        raise InputError(
+            f"two forward passes of the model from one state of torch's generators differ by "
+            f"{apart:.2g} (allowed: {allowed:g}), so that the meta step and cached features would "
+            "not be exact. It draws random numbers that torch's generators do not make, or other "
+            "ones in one pass than in the other (dropout inside fused attention, for one): draw "
+            "them by torch's default generators, or give --weights none without rows_per_pass"
+        )
