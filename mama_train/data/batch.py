@@ -21,6 +21,8 @@ class Batch:
     clip_key_B, text_key_B: int64 [B] hashes of the clip id and of the text.
     frequency_B: float [B], training captions that share the rarest concept of each sample; NaN
         where there is none.
+    agreement_B: float [B], the share of the training captions that agree less with their clip; NaN
+        where a caption has no score. None where nobody asked for it.
     clip_ids: the ids of all B rows, for messages.
     """
 
@@ -30,6 +32,7 @@ class Batch:
     clip_key_B: Tensor
     text_key_B: Tensor
     frequency_B: Tensor
+    agreement_B: Tensor | None = None
     clip_ids: tuple[str, ...] = ()
 
     def __len__(self) -> int:

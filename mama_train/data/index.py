@@ -29,6 +29,7 @@ class SplitIndex:
     groups: (file, row group number, rows) of each row group, in file order.
     group_R, row_in_group_R: where each clip row lies. clip_C, caption_C: the clip row of each
     caption, ascending, and its place in that clip's list. is_generated_C: a captioner wrote it.
+    number_C: its number among all captions of the files.
     """
 
     split: str
@@ -39,6 +40,7 @@ class SplitIndex:
     clip_C: NDArray[np.int64]
     caption_C: NDArray[np.int64]
     is_generated_C: NDArray[np.bool_]
+    number_C: NDArray[np.int64]
 
     @property
     def num_clips(self) -> int:
@@ -57,7 +59,7 @@ class SplitIndex:
 
     def _with(self, kept_C: NDArray[np.bool_]) -> SplitIndex:
         fields = dict(vars(self))
-        for name in ("clip_C", "caption_C", "is_generated_C"):
+        for name in ("clip_C", "caption_C", "is_generated_C", "number_C"):
             fields[name] = fields[name][kept_C]
         return SplitIndex(**fields)
 
@@ -107,6 +109,7 @@ def _read_index(uri: str, split: str, names: Sequence[str]) -> SplitIndex:
         clip_C=np.repeat(np.arange(len(length_R)), length_R),
         caption_C=np.arange(length_R.sum()) - np.repeat(first_C, length_R),
         is_generated_C=np.concatenate([np.empty(0, bool), *generated]).astype(bool),
+        number_C=np.arange(length_R.sum()),
     )
 
 

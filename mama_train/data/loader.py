@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from mama_augment.core.draws import hash_salt, mix
@@ -24,6 +25,8 @@ from mama_train.data.rows import Caption, ClipRows
 from mama_train.data.visits import EpochOrder, keep_share, order_epoch
 from mama_train.models.base import FrameSpec
 from mama_train.models.tokenizer import TextTokenizer
+
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,14 +53,17 @@ class BatchSource(Dataset[Batch]):
         *,
         cache: bool,
         augment: float = 0.0,
+        agreements: Floats | None = None,
     ) -> None:
-        """`frequency`: training captions per concept id. `augment`: strength of it."""
+        """`frequency`: training captions per concept id. `augment`: strength of it. `agreements`:
+        ascending scores of the training captions, where batches should say where theirs are."""
         self.rows = rows
         self.spec = spec
         self.tokenizer = tokenizer
         self.frequency = frequency
         self._rank, self._num_ranks = ranks.rank(), ranks.world()
         self.augment = augment
+        self.agreements = agreements
         self._cache: dict[int, NDArray[np.uint8]] | None = {} if cache else None
         self._captions: dict[int, tuple[str, list[Caption]]] | None = {} if cache else None
 
@@ -112,8 +118,19 @@ class BatchSource(Dataset[Batch]):
             clip_key_B=keys(clip_ids),
             text_key_B=keys([same_text(t) for t in texts]),
             frequency_B=torch.tensor([self._rarest(c) for c in captions]),
+            agreement_B=self._agreement_B(captions),
             clip_ids=tuple(clip_ids),
         )
+
+    def _agreement_B(self, captions: Sequence[Caption]) -> Tensor | None:
+        """The share of the training captions that agree less, equal ones counted half."""
+        if self.agreements is None:
+            return None
+        scores = np.array([np.nan if c.agreement is None else c.agreement for c in captions])
+        below = np.searchsorted(self.agreements, scores, "left")
+        above = np.searchsorted(self.agreements, scores, "right")
+        shares = np.where(np.isnan(scores), np.nan, (below + above) / 2 / len(self.agreements))
+        return torch.from_numpy(shares).float()
 
     def _rarest(self, caption: Caption) -> float:
         counts = [self.frequency.get(c, 0) for c in caption.concept_ids]
@@ -148,9 +165,10 @@ class Loader:
         data: DataConfig,
         *,
         seed: int,
+        agreements: Floats | None = None,
     ) -> None:
-        """`spec`, `tokenizer`: what the model takes. `frequency`: training captions per concept
-        id."""
+        """`spec`, `tokenizer`: what the model takes. `frequency`, `agreements`: as in
+        `BatchSource`."""
         self.index = index
         self.data = data
         self.seed = seed
@@ -163,6 +181,7 @@ class Loader:
             frequency,
             cache=self.in_memory,
             augment=data.augment,
+            agreements=agreements,
         )
 
     def epoch(self, number: int) -> EpochOrder:

@@ -7,21 +7,26 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
+from mama_augment.core.errors import InputError
 from mama_augment.core.store.files import Folder
 from mama_train.data.index import SplitIndex
 
 
 @dataclass(frozen=True, kw_only=True)
 class Caption:
-    """One kept caption of a clip, and the concepts that it is about."""
+    """One kept caption of a clip, the concepts that it is about and, where the shards say, how well
+    it agrees with the clip."""
 
     text: str
     source: str
     concept_ids: tuple[int, ...]
+    agreement: float | None = None
 
 
 class ClipRows:
@@ -47,7 +52,12 @@ class ClipRows:
     def captions(self, row: int) -> list[Caption]:
         """All kept captions of a clip, whatever the index leaves out."""
         return [
-            Caption(text=c["text"], source=c["source"], concept_ids=tuple(c["concept_ids"]))
+            Caption(
+                text=c["text"],
+                source=c["source"],
+                concept_ids=tuple(c["concept_ids"]),
+                agreement=c.get("agreement"),
+            )
             for c in self._row("captions", row).as_py()
         ]
 
@@ -72,9 +82,48 @@ class ClipRows:
 
 def all_texts(index: SplitIndex) -> Iterator[str]:
     """Every text of a split, file by file, without reading frames."""
-    folder = Folder(index.uri)
-    for name in dict.fromkeys(g[0] for g in index.groups):
-        with folder.open_input(name) as stream:
-            column = pq.ParquetFile(stream).read(columns=["captions.list.element.text"])
-        texts = pc.struct_field(pc.list_flatten(column["captions"]), "text")
+    for texts in _caption_field(index, "text"):
         yield from texts.to_pylist()
+
+
+def all_agreements(index: SplitIndex) -> NDArray[np.float64]:
+    """Ascending agreement scores of all captions of a split; those without one are left out.
+
+    Raises:
+        InputError: the shards' captions have no such field, or no caption has a score.
+    """
+    found = [part.to_numpy().astype(np.float64) for part in _caption_field(index, "agreement")]
+    scores = np.concatenate([np.empty(0), *found])
+    kept = np.sort(scores[np.isfinite(scores)])
+    if not len(kept):
+        raise InputError(
+            f"margin_rule agreement needs an agreement score of captions, and the "
+            f"{index.split} captions in {index.uri!r} have none; give shards with the field "
+            "captions.agreement, or another --margin-rule (fixed, running)"
+        )
+    return kept
+
+
+def concept_lists(index: SplitIndex) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(concept ids of all captions of the files, one after the other; where each caption's begin,
+    and the end of the last), in file order."""
+    ids, lengths = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    for part in _caption_field(index, "concept_ids"):
+        ids.append(pc.list_flatten(part).to_numpy().astype(np.int64))
+        lengths.append(pc.list_value_length(part).to_numpy().astype(np.int64))
+    starts = np.concatenate([[0], np.cumsum(np.concatenate(lengths))])
+    return np.concatenate(ids), starts
+
+
+def _caption_field(index: SplitIndex, name: str) -> Iterator[pa.ChunkedArray]:
+    """A field of all captions of a split, file by file, in order; nothing where a file lacks it."""
+    folder = Folder(index.uri)
+    for file_name in dict.fromkeys(g[0] for g in index.groups):
+        with folder.open_input(file_name) as stream:
+            file = pq.ParquetFile(stream)
+            captions = file.schema_arrow.field("captions").type.value_type
+            if captions.get_field_index(name) < 0:
+                continue
+            prefix = f"captions.list.element.{name}"
+            column = file.read(columns=[prefix])["captions"]
+        yield pc.struct_field(pc.list_flatten(column), name)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 MarginKind = Literal["subtractive", "none", "additive", "cosine"]
 BelowKind = Literal["clamp", "reflect"]
+RegionKind = Literal["all", "acute"]
+RuleKind = Literal["fixed", "agreement", "running"]
 WeightKind = Literal["mlp-meta", "mlp-joint", "focal", "self-paced", "inverse-frequency", "none"]
 WeightOutput = Literal["exp", "sigmoid"]
 LEARNED: tuple[WeightKind, ...] = ("mlp-meta", "mlp-joint")
@@ -33,6 +35,19 @@ class MarginLoss:
     margin: Annotated[float, Ge(0), Lt(1.5)] = 0.05
     """Margin μ, in radians (for the cosine kind, in cosine). The larger the model's inverse
     temperature, the more it weighs."""
+    nats: Annotated[float, Gt(0), Named("margin_nats")] | None = None
+    """Margin as a head start, in place of --margin: μ is what lowers the loss of a pair at an angle
+    of 1 rad by this many nats at the present inverse temperature (at most; the kinds that hold a
+    pair back raise it)."""
+    region: Annotated[RegionKind, Named("margin_region")] = "all"
+    """Which positive pairs have a margin: all, or those at an acute angle (up to π/2) only, as the
+    paper states it."""
+    rule: Annotated[RuleKind, Named("margin_rule")] = "fixed"
+    """One μ for all pairs (fixed), or more of it for pairs that fit less: by the agreement score
+    of the shards' captions (agreement), or by the pair's angle beside the running mean of all
+    angles (running)."""
+    warmup: Annotated[float, Ge(0), Le(1), Named("margin_warmup")] = 0.0
+    """Share of the steps in which the margin grows from 0 to its full size."""
     below: BelowKind = "clamp"
     """What happens to pairs closer than the margin: they are left alone (clamp), or pushed back to
     it (reflect)."""
@@ -46,7 +61,8 @@ class MarginLoss:
         margin_B: Tensor | None = None,
         same_BB: Tensor | None = None,
     ) -> Tensor:
-        """loss_B of the batch; see `contrastive_loss_B`."""
+        """loss_B of the batch; see `contrastive_loss_B`. `rule` and `warmup` are a run's, which
+        gives `margin_B` by them."""
         from mama_train.objective.losses import contrastive_loss_B
 
         return contrastive_loss_B(

@@ -6,6 +6,8 @@ fp64 when the embeddings are fp64), whatever autocast did before.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -33,12 +35,14 @@ def contrastive_loss_B(
         video_BD, text_BD: unit vectors, any float dtype; row i of both is a positive pair.
         log_scale: scalar, logarithm of the inverse temperature.
         loss: which margin the positive pairs get.
-        margin_B: a margin per sample, in place of the fixed μ of `loss`.
+        margin_B: a margin per sample, in place of the μ of `loss` (`margins.py` has the rules).
         same_BB: true where i and j are the same clip or have the same text; such pairs are not
             negatives of each other. The diagonal is ignored.
     """
     precise = torch.promote_types(video_BD.dtype, torch.float32)
     x_BB = video_BD.to(precise) @ text_BD.to(precise).T
+    if margin_B is None:
+        margin_B = full_margin(loss, log_scale.to(precise))
     positive_B = margin_cosine(torch.diagonal(x_BB), loss, margin_B)
     eye_BB = torch.eye(len(x_BB), dtype=torch.bool, device=x_BB.device)
     logits_BB = log_scale.to(precise).exp() * torch.where(eye_BB, positive_B[:, None], x_BB)
@@ -57,6 +61,7 @@ def margin_cosine(x: Tensor, loss: MarginLoss, margin: Tensor | None = None) -> 
     `reflect` keeps cos(λ − μ), whose gradient pushes such a pair back towards λ = μ.
     additive: cos(λ + μ), continued by x − μ sin μ beyond λ = π − μ so that it stays monotone
     (ArcFace). cosine: x − μ (CosFace). Finite, with finite gradient, at λ = 0 and λ = π.
+    In the region `acute`, pairs with λ > π/2 keep x: the value has a step there, of sin μ.
 
     Args:
         x: cosines in [−1, 1], any shape.
@@ -65,6 +70,11 @@ def margin_cosine(x: Tensor, loss: MarginLoss, margin: Tensor | None = None) -> 
     """
     if loss.kind == "none":
         return x
+    moved = _moved(x, loss, margin)
+    return moved if loss.region == "all" else torch.where(x >= 0, moved, x)
+
+
+def _moved(x: Tensor, loss: MarginLoss, margin: Tensor | None) -> Tensor:
     mu = torch.as_tensor(loss.margin if margin is None else margin, dtype=x.dtype, device=x.device)
     if loss.kind == "cosine":
         return x - mu
@@ -77,6 +87,22 @@ def margin_cosine(x: Tensor, loss: MarginLoss, margin: Tensor | None = None) -> 
     if loss.below == "reflect":
         return shifted
     return torch.where(x >= mu.cos(), torch.ones_like(x), shifted)
+
+
+def full_margin(loss: MarginLoss, log_scale: Tensor) -> Tensor:
+    """μ of `loss` at an inverse temperature, a constant for every derivative.
+
+    In nats, it is the μ for which σ |cos(1 − μ) − cos 1| (subtractive), σ |cos(1 + μ) − cos 1|
+    (additive) or σ μ (cosine) is that many; as near as an angle can come where σ is too small.
+    """
+    if loss.nats is None:
+        return torch.tensor(loss.margin, dtype=log_scale.dtype, device=log_scale.device)
+    start = loss.nats / log_scale.detach().exp()
+    if loss.kind == "cosine":
+        return start
+    sign = -1.0 if loss.kind == "additive" else 1.0
+    angle = torch.arccos((math.cos(1.0) + sign * start).clamp(-1, 1))
+    return sign * (1 - angle)
 
 
 def same_pairs_BB(clip_key_B: Tensor, text_key_B: Tensor) -> Tensor:

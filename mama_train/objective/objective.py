@@ -25,6 +25,7 @@ from mama_train.data.batch import Batch
 from mama_train.models.base import DualEncoder
 from mama_train.objective.config import MarginLoss
 from mama_train.objective.losses import same_pairs_BB
+from mama_train.objective.margins import MarginNow, angles_B, margins_B
 from mama_train.objective.replay import Draws, call_with_copies
 from mama_train.objective.tape import Tape
 
@@ -63,11 +64,15 @@ class Objective:
         chunk: int | None = None,
         autocast: torch.dtype | None = None,
     ) -> None:
-        """`chunk`: rows per encoder call; None encodes a batch at once and keeps its graph."""
+        """`chunk`: rows per encoder call; None encodes a batch at once and keeps its graph.
+
+        `margin_now` may be set from step to step; within a step it stays.
+        """
         self.model = model
         self.loss = loss
         self.chunk = chunk
         self.autocast = autocast
+        self.margin_now = MarginNow()
         self._inside = _Inside(model)
 
     def parameters(self) -> Named:
@@ -196,7 +201,9 @@ class Objective:
 
     def _loss_B(self, batch: Batch, video_BD: Tensor, text_BD: Tensor, log_scale: Tensor) -> Tensor:
         same_BB = same_pairs_BB(batch.clip_key_B, batch.text_key_B)
-        return self.loss(video_BD, text_BD, log_scale, same_BB=same_BB)
+        angle_B = angles_B(video_BD, text_BD)
+        margin_B = margins_B(self.loss, self.margin_now, angle_B, log_scale, batch.agreement_B)
+        return self.loss(video_BD, text_BD, log_scale, margin_B=margin_B, same_BB=same_BB)
 
     def _embed(self, batch: Batch) -> tuple[Tensor, Tensor]:
         with self._autocast(batch):

@@ -13,7 +13,6 @@ from torch import Tensor
 from torch.func import functional_call
 
 from mama_train.data.batch import Batch
-from mama_train.objective.losses import same_pairs_BB
 from mama_train.objective.meta import VirtualStep
 from mama_train.objective.objective import Named, Objective, exact_attention
 from mama_train.objective.weighting import Weigher
@@ -34,8 +33,7 @@ def unrolled_meta_gradient(
 
     def loss_B(at: Named, rows: Batch) -> Tensor:
         video_BD, text_BD = functional_call(objective.model, at, rows.model_input())
-        same_BB = same_pairs_BB(rows.clip_key_B, rows.text_key_B)
-        return objective.loss(video_BD, text_BD, at["logit_scale"], same_BB=same_BB)
+        return objective._loss_B(rows, video_BD, text_BD, at["logit_scale"])
 
     with exact_attention():
         train_loss_B = loss_B(parameters, batch)

@@ -15,8 +15,8 @@ from mama_train import ranks
 from mama_train.config import TrainConfig
 from mama_train.data.config import DataConfig
 from mama_train.data.index import SplitIndex, read_concepts, read_splits
-from mama_train.data.loader import BatchSource, Loader, concept_frequency
-from mama_train.data.rows import all_texts
+from mama_train.data.loader import BatchSource, Floats, Loader, concept_frequency
+from mama_train.data.rows import all_agreements, all_texts
 from mama_train.models.base import DualEncoder
 from mama_train.models.build import build
 from mama_train.models.layers import Encoder
@@ -73,6 +73,8 @@ def prepare(config: TrainConfig, *, resume: bool = False, overwrite: bool = Fals
     index = read_splits(config.shards)
     visited = index["train"].only(config.data.sources)
     _check_train(config.shards, config.data, index["train"], visited)
+    by_agreement = config.loss.rule == "agreement"
+    agreements = all_agreements(index["train"]) if by_agreement else None
     notes: list[str] = []
     earlier = find_run(config, notes, resume=resume, overwrite=overwrite)
     weighting = _weighting_in_use(config.weighting, index["meta"], notes)
@@ -82,7 +84,7 @@ def prepare(config: TrainConfig, *, resume: bool = False, overwrite: bool = Fals
         check_passes(model.to(device).train(), tokenizer, autocast_dtype(config.compute.precision))
     start_run(config, resume=resume)
     concepts = read_concepts(config.shards)
-    loaders = _Loaders(model, tokenizer, concepts, config.seed)
+    loaders = _Loaders(model, tokenizer, concepts, agreements, config.seed)
     train = loaders.of(visited, config.data)
     trainee = _trainee(model.to(device), tokenizer, optim, weighting, config.seed)
     progress = Progress() if earlier is None else _resume(earlier, trainee, notes)
@@ -115,13 +117,23 @@ class _Loaders:
         model: DualEncoder,
         tokenizer: TextTokenizer,
         concepts: list[dict[str, Any]],
+        agreements: Floats | None,
         seed: int,
     ) -> None:
+        self.agreements = agreements
         self.spec, self.tokenizer, self.seed = model.frame_spec, tokenizer, seed
         self.frequency = concept_frequency(concepts)
 
     def of(self, index: SplitIndex, data: DataConfig) -> Loader:
-        return Loader(index, self.spec, self.tokenizer, self.frequency, data, seed=self.seed)
+        return Loader(
+            index,
+            self.spec,
+            self.tokenizer,
+            self.frequency,
+            data,
+            seed=self.seed,
+            agreements=self.agreements,
+        )
 
     def to_evaluate(
         self, index: SplitIndex, data: DataConfig, notes: list[str]

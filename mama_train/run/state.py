@@ -22,7 +22,7 @@ class Progress:
     """How far a run is: what changes from step to step besides tensors.
 
     seconds: time spent until here, evaluations and checkpoints included, without steps that were
-    lost; num_samples: rows of the steps taken.
+    lost; num_samples: rows of the steps taken. running_angle: λ̄ of the margin's running rule.
     """
 
     step: int = 0
@@ -32,6 +32,7 @@ class Progress:
     meta: Position = field(default_factory=Position)
     best_score: float | None = None
     best_step: int | None = None
+    running_angle: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

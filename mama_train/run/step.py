@@ -16,6 +16,7 @@ from mama_train.data.batch import Batch
 from mama_train.errors import NonFiniteLossError
 from mama_train.objective.config import LEARNED
 from mama_train.objective.health import curve_every, effective_share, net_row
+from mama_train.objective.margins import MarginNow, angles_B, next_running_angle, share_at
 from mama_train.objective.meta import MetaOutcome, VirtualStep, adamw_step, meta_gradient
 from mama_train.objective.objective import SCALE, Encoded, Objective
 from mama_train.objective.weighting import Weigher
@@ -54,6 +55,8 @@ class Stepper:
         set_lr(trainee.optimizer, lr)
         # What dropout draws is a function of the seed, the step and the process alone.
         torch.manual_seed(hash_salt(self.config.seed, step, ranks.rank(), "dropout"))
+        share = share_at(step, self.setup.num_steps, self.config.loss)
+        self.objective.margin_now = MarginNow(share, progress.running_angle)
         # Whoever recomputes activations to save memory would not want products kept.
         tape = self._is_meta_step(step) and not self.config.compute.gradient_checkpointing
         encoded = self.objective.encode(batch, for_jvp=tape)
@@ -80,6 +83,9 @@ class Stepper:
         if trainee.average is not None:
             trainee.average.update(trainee.model, step)
         row = step_row(step + 1, lr, loss_B, weight_B, norm)
+        angle_B = angles_B(encoded.video_BD, encoded.text_BD)
+        progress.running_angle = next_running_angle(progress.running_angle, angle_B)
+        row["positive_angle"] = float(angle_B.mean())
         row["logit_scale"] = float(trainee.model.logit_scale.detach().exp())
         if self.setup.weighting.kind in LEARNED:
             row |= net_row(trainee.net, loss_B, with_curve=self._records_curve(step + 1))

@@ -31,6 +31,13 @@ def frames_of(name: str, rng: np.random.Generator, num_frames: int) -> list[byte
     return files
 
 
+def with_agreement_field(schema: pa.Schema) -> pa.Schema:
+    """The schema of shards whose captions have been scored."""
+    place = schema.get_field_index("captions")
+    caption = pa.struct([*schema.field(place).type.value_type, pa.field("agreement", pa.float32())])
+    return schema.set(place, pa.field("captions", pa.list_(caption), nullable=False))
+
+
 def write_shards(
     out: Path,
     sizes: dict[str, int],
@@ -40,12 +47,15 @@ def write_shards(
     row_group: int = 8,
     seed: int = 0,
     noise: float = 0.0,
+    with_agreement: bool = False,
 ) -> Path:
     """Shards with the given number of clips per split; the first caption of a train clip is
     human, at the `noise` rate about something else, the others are generated.
 
-    Concept i is NAMES[i]; frequencies in concepts.json count the training captions.
+    Concept i is NAMES[i]; frequencies in concepts.json count the training captions. With agreement,
+    the captions of a clip agree less and less, and every fifth clip's have no score.
     """
+    schema = with_agreement_field(SHARDS) if with_agreement else SHARDS
     rng = np.random.default_rng(seed)
     counts = np.zeros(len(NAMES), int)
     for split in SPLITS:
@@ -64,6 +74,7 @@ def write_shards(
                         "trusted": split != "train",
                         "concept_ids": [NAMES.index(about)],
                         "keep_probability": 1.0,
+                        "agreement": None if i % 5 == 4 else 0.3 - 0.1 * j,
                     }
                 )
                 counts[NAMES.index(about)] += split == "train"
@@ -78,7 +89,7 @@ def write_shards(
             )
         if rows:
             (out / split).mkdir(parents=True, exist_ok=True)
-            table = pa.Table.from_pylist(rows, SHARDS)
+            table = pa.Table.from_pylist(rows, schema)
             half = len(rows) // 2 + 1
             for k, part in enumerate((table[:half], table[half:])):
                 if part.num_rows:

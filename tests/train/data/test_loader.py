@@ -18,7 +18,7 @@ from mama_train.data.config import DataConfig
 from mama_train.data.frames import augment, choose_frames, decode_frames
 from mama_train.data.index import read_index
 from mama_train.data.loader import Loader, Position
-from mama_train.data.rows import all_texts
+from mama_train.data.rows import all_agreements, all_texts
 from mama_train.models.base import FrameSpec
 from mama_train.models.tokenizer import TextTokenizer
 from tests.train.shards_helper import NAMES, frames_of, write_shards
@@ -161,6 +161,25 @@ def test_keys_and_frequencies(shards: Path) -> None:
     assert same_text("A red  Square ") == "a red square"
     known = batch.frequency_B[~batch.frequency_B.isnan()]
     assert set(known.tolist()) <= {0.0, 5.0}
+
+
+def test_agreement_is_where_a_caption_stands_among_all(shards: Path, tmp_path: Path) -> None:
+    scored = write_shards(tmp_path / "scored", {"train": 10}, with_agreement=True)
+    index = read_index(str(scored), "train")
+    scores = all_agreements(index)
+    assert scores.tolist() == pytest.approx([0.2] * 8 + [0.3] * 8)
+    tokenizer = TextTokenizer.of_words(all_texts(index), max_tokens=12)
+    data = DataConfig(batch_size=20, augment=0.0)
+    found = Loader(index, SPEC, tokenizer, {}, data, seed=0, agreements=scores)
+    for _, batch in islice(found.batches(), 2):
+        assert batch.agreement_B is not None
+        for clip_id, share in zip(batch.clip_ids, batch.agreement_B.tolist(), strict=True):
+            if int(clip_id[-4:]) % 5 == 4:
+                assert np.isnan(share)
+            else:
+                assert share in (0.25, 0.75)
+    with pytest.raises(ValueError, match="another --margin-rule"):
+        all_agreements(read_index(str(shards), "train"))
 
 
 def test_words_unseen_and_texts_too_long_still_end_with_the_end() -> None:

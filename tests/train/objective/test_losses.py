@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from mama_train.objective.config import BelowKind, MarginKind, MarginLoss
-from mama_train.objective.losses import margin_cosine, same_pairs_BB
+from mama_train.objective.losses import full_margin, margin_cosine, same_pairs_BB
+from mama_train.objective.margins import MarginNow, margins_B, next_running_angle, share_at
 
 
 def unit_rows(angles: list[float]) -> Tensor:
@@ -123,6 +124,75 @@ def test_identical_texts_and_clips_are_no_negatives() -> None:
     everything_same = torch.ones(3, 3, dtype=torch.bool)
     alone = MarginLoss(kind="none")(video, text, scale, same_BB=everything_same)
     assert alone.tolist() == pytest.approx([0, 0, 0], abs=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["subtractive", "additive", "cosine"])
+def test_the_acute_region_leaves_obtuse_pairs_alone(kind: MarginKind) -> None:
+    """Value and slope, on both sides of a right angle."""
+    acute = MarginLoss(kind=kind, margin=0.2, region="acute")
+    x = torch.tensor([0.9, 1e-3, -1e-3, -0.9], dtype=torch.float64, requires_grad=True)
+    value = margin_cosine(x, acute)
+    (slope,) = torch.autograd.grad(value.sum(), x)
+    everywhere = margin_cosine(x, MarginLoss(kind=kind, margin=0.2))
+    (slope_everywhere,) = torch.autograd.grad(everywhere.sum(), x)
+    assert torch.equal(value[:2], everywhere[:2])
+    assert torch.equal(slope[:2], slope_everywhere[:2])
+    assert torch.equal(value[2:], x[2:])
+    assert slope[2:].tolist() == [1, 1]
+    if kind == "subtractive":
+        angle = math.pi / 2 - 1e-3
+        assert value[1].item() == pytest.approx(math.cos(angle - 0.2), abs=1e-6)
+        assert slope[1].item() == pytest.approx(math.sin(angle - 0.2) / math.sin(angle), abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["subtractive", "additive", "cosine"])
+@pytest.mark.parametrize(("scale", "nats"), [(14.3, 0.6), (100.0, 0.6), (100.0, 4.0)])
+def test_a_margin_in_nats_is_that_head_start_at_one_radian(
+    kind: MarginKind, scale: float, nats: float
+) -> None:
+    loss = MarginLoss(kind=kind, nats=nats)
+    margin = full_margin(loss, torch.tensor(scale, dtype=torch.float64).log())
+    x = torch.tensor(math.cos(1.0), dtype=torch.float64)
+    head_start = scale * float(margin_cosine(x, loss, margin) - x)
+    assert head_start == pytest.approx(nats if kind == "subtractive" else -nats, rel=1e-6)
+
+
+def test_a_margin_in_nats_follows_the_scale_and_takes_no_gradient() -> None:
+    video, text = unit_rows([0.0, 1.0]), unit_rows([0.6, 1.9])
+    log_scale = torch.tensor(3.0, dtype=torch.float64, requires_grad=True)
+    mu = full_margin(MarginLoss(nats=1.0), log_scale)
+    (found,) = torch.autograd.grad(MarginLoss(nats=1.0)(video, text, log_scale).sum(), log_scale)
+    fixed = MarginLoss(margin=float(mu))(video, text, log_scale).sum()
+    (expected,) = torch.autograd.grad(fixed, log_scale)
+    assert float(found) == pytest.approx(float(expected), rel=1e-12)
+    assert full_margin(MarginLoss(nats=1.0), log_scale + 1) < mu
+    assert float(full_margin(MarginLoss(nats=50.0), log_scale)) == pytest.approx(1.0)
+
+
+def test_rules_give_worse_pairs_more_margin_and_mu_on_average() -> None:
+    angle_B = torch.tensor([0.2, 0.8, 1.4], dtype=torch.float64)
+    scale = torch.tensor(3.0)
+    fixed = margins_B(MarginLoss(margin=0.1), MarginNow(0.5), angle_B, scale, None)
+    assert fixed.tolist() == pytest.approx([0.05] * 3)
+    running = MarginLoss(margin=0.1, rule="running")
+    at_start = margins_B(running, MarginNow(), angle_B, scale, None)
+    assert at_start.tolist() == pytest.approx([0.1] * 3)
+    later = margins_B(running, MarginNow(running_angle=0.5), angle_B, scale, None)
+    assert later.tolist() == pytest.approx([0.04, 0.16, 0.2])
+    by_agreement = MarginLoss(margin=0.1, rule="agreement")
+    share_B = torch.tensor([1.0, 0.25, torch.nan])
+    found = margins_B(by_agreement, MarginNow(), angle_B, scale, share_B)
+    assert found.tolist() == pytest.approx([0.0, 0.15, 0.1])
+    assert next_running_angle(None, angle_B) == pytest.approx(0.8)
+    assert next_running_angle(0.5, angle_B) == pytest.approx(0.503)
+
+
+def test_the_margin_warms_up() -> None:
+    loss = MarginLoss(warmup=0.5)
+    shares = [share_at(step, 20, loss) for step in range(20)]
+    assert shares[:3] == pytest.approx([0, 0.1, 0.2])
+    assert shares[10:] == [1.0] * 10
+    assert share_at(0, 20, MarginLoss()) == 1.0
 
 
 @pytest.mark.parametrize("settings_", [{"kind": "spherical"}, {"below": "up"}, {"margin": 3.0}])

@@ -14,6 +14,7 @@ from mama_train.models.build import small_config
 from mama_train.models.clip_vip import ClipVip
 from mama_train.models.initial import initialise_from_nothing
 from mama_train.objective.config import MarginLoss, Weighting, WeightOutput
+from mama_train.objective.margins import MarginNow
 from mama_train.objective.meta import MetaOutcome, VirtualStep, adamw_step, meta_gradient
 from mama_train.objective.objective import Objective, exact_attention
 from mama_train.objective.unrolled import unrolled_meta_gradient
@@ -146,6 +147,27 @@ def test_equals_double_backward_in_float64(
 def test_equals_double_backward_in_float32(update: tuple[str, float | None] | None) -> None:
     outcome, (theta, _) = both(torch.float32, update=update)
     assert relative_error(outcome.theta_gradient, theta) < 1e-4
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        MarginLoss(nats=1.0, region="acute"),
+        MarginLoss(margin=0.3, rule="running"),
+        MarginLoss(margin=0.3, rule="agreement"),
+    ],
+)
+def test_margins_by_rule_are_constants_of_every_pass(loss: MarginLoss) -> None:
+    objective, weigh = Objective(tiny_model(), loss), weigher()
+    objective.margin_now = MarginNow(0.7, 1.1)
+    batch, meta_batch = (
+        dataclasses.replace(random_batch(seed), agreement_B=torch.linspace(0, 1, 6))
+        for seed in (1, 2)
+    )
+    encoded = objective.encode(batch, for_jvp=True)
+    found = meta_gradient(objective, encoded, meta_batch, weigh, SGD).theta_gradient
+    expected = unrolled_meta_gradient(objective, batch, meta_batch, weigh, SGD)[0]
+    assert relative_error(found, expected) < 1e-10
 
 
 def test_s_is_each_samples_slope_of_the_loss_along_the_direction() -> None:

@@ -118,7 +118,11 @@ def press_ctrl_c(monkeypatch: pytest.MonkeyPatch, *, at: int, times: int = 1) ->
 
 
 @pytest.mark.parametrize(
-    "changes", [{"meta_every": 1}, {"ema_decay": 0.9, "meta_every": 2, "lagged": True}]
+    "changes",
+    [
+        {"meta_every": 1, "margin_rule": "running"},
+        {"ema_decay": 0.9, "meta_every": 2, "lagged": True},
+    ],
 )
 @pytest.mark.parametrize(("times", "stopped_at"), [(1, 5), (2, 4)])
 def test_interrupted_and_resumed_is_the_undisturbed_run(
@@ -148,6 +152,7 @@ def test_a_run_with_dropout_resumes_to_the_same_draws(
     shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def with_dropout(*args: Any, **words: Any) -> Any:
+        model: Any
         model, *others = build(*args, **words)
         for layer in model.text_model.encoder.layers:
             layer.mlp.register_forward_hook(lambda m, _, out: F.dropout(out, 0.2, m.training))
@@ -363,6 +368,30 @@ def test_a_run_folder_has_one_writer_until_that_is_dead(shards: Path, tmp_path: 
 def test_every_weighting_trains(shards: Path, tmp_path: Path, weights: Any) -> None:
     result = train(config(shards, tmp_path / "run", weights=weights, steps=3))
     assert result.metrics["weights"] == weights
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"margin_rule": "agreement", "margin_warmup": 0.5},
+        {"margin_rule": "running", "margin_nats": 0.6, "margin_region": "acute"},
+    ],
+)
+def test_margins_by_rule_train(tmp_path: Path, changes: dict[str, Any]) -> None:
+    shards = write_shards(tmp_path / "scored", SIZES, with_agreement=True)
+    train(config(shards, tmp_path / "whole", steps=6, save_every=3, **changes))
+    whole = read_history(tmp_path / "whole")
+    run = tmp_path / "whole"
+    last = (run / "checkpoints" / "last").resolve()
+    progress = json.loads((last / "run.json").read_text())["progress"]
+    assert 0 < progress["running_angle"] < 3.2
+    assert all(0 < r["positive_angle"] < 3.2 for r in whole if r["kind"] == "step")
+
+
+def test_a_rule_by_agreement_needs_scores(shards: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="needs an agreement score"):
+        train(config(shards, tmp_path / "run", margin_rule="agreement"))
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
