@@ -48,8 +48,9 @@ class Batch:
         return self.video, self.input_ids_BS, self.mask_BS
 
     def chunks(self, num_rows: int) -> Iterator[Batch]:
-        """This rank's rows, `num_rows` at a time; the keys stay those of the whole batch."""
-        for start in range(0, len(self), num_rows):
+        """This rank's rows, `num_rows` at a time; the keys stay those of the whole batch. A rank
+        without rows has one chunk of none."""
+        for start in range(0, max(1, len(self)), max(1, num_rows)):
             rows = slice(start, start + num_rows)
             yield dataclasses.replace(
                 self,

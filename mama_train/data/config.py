@@ -11,6 +11,8 @@ from mama_train.checked import checked
 
 Sources = Literal["all", "human", "generated"]
 VisitKind = Literal["caption", "clip"]
+RemainderKind = Literal["carry", "drop"]
+BatchKind = Literal["shuffled", "by-concept"]
 
 
 @checked
@@ -28,6 +30,14 @@ class DataConfig:
     batch_size: Annotated[int, Ge(2)] = 32
     """Captions per step, over all processes together: at least 2, because a caption's negatives are
     the others in its batch."""
+    remainder: RemainderKind = "carry"
+    """What becomes of the visits at an epoch's end that do not fill a batch: they open the next
+    epoch (carry), or are left out of this one (drop). Every batch is full."""
+    batches: BatchKind = "shuffled"
+    """What a batch is made of: visits as the shuffle has them, or a share of each batch with one
+    concept in common, whose captions are harder to tell apart (by-concept)."""
+    concept_share: Annotated[float, Gt(0), Le(1)] = 0.5
+    """The share of a batch that has a concept in common, by-concept."""
     augment: Annotated[float, Ge(0), Le(0.5)] = 0.1
     """Strength of zoom, shift, brightness and the random choice of frames, from 0 (none) to 0.5."""
     num_workers: Annotated[int, Ge(0)] = 0
@@ -44,6 +54,7 @@ class DataConfig:
         return dataclasses.replace(
             self,
             visit="caption",
+            batches="shuffled",
             augment=0.0,
             human_share=None,
             batch_size=batch_size or self.batch_size,

@@ -50,6 +50,11 @@ class SplitIndex:
     def num_captions(self) -> int:
         return len(self.clip_C)
 
+    @property
+    def num_captioned_clips(self) -> int:
+        """Clips with a caption that this index holds."""
+        return len(np.unique(self.clip_C))
+
     def only(self, sources: Sources) -> SplitIndex:
         """The same clips with the captions of some sources only."""
         if sources == "all":

@@ -20,9 +20,10 @@ from mama_train import ranks
 from mama_train.data.batch import Batch, keys, same_text
 from mama_train.data.config import DataConfig
 from mama_train.data.frames import augment, choose_frames, decode_frames
+from mama_train.data.grouping import drawn_concepts
 from mama_train.data.index import SplitIndex, read_index
-from mama_train.data.rows import Caption, ClipRows
-from mama_train.data.visits import EpochOrder, keep_share, order_epoch
+from mama_train.data.rows import Caption, ClipRows, concept_lists
+from mama_train.data.visits import EpochOrder, ToVisit, Visit, keep_share, order_epoch
 from mama_train.models.base import FrameSpec
 from mama_train.models.tokenizer import TextTokenizer
 
@@ -31,10 +32,18 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class Position:
-    """Where training stands in the data: the next batch to take."""
+    """Where training stands in the data: the next batch to take, and the visits, as (clip row,
+    caption index), that the epoch before left to this one."""
 
     epoch: int = 0
     batch: int = 0
+    carried: tuple[Visit, ...] = ()
+
+    @classmethod
+    def of_json(cls, fields: dict[str, Any]) -> Position:
+        """A position of its fields as JSON has them."""
+        carried = tuple((row, caption) for row, caption in fields.get("carried", ()))
+        return cls(**{**fields, "carried": carried})
 
 
 Request = tuple[NDArray[np.int64], int | None]
@@ -173,6 +182,7 @@ class Loader:
         self.data = data
         self.seed = seed
         self.in_memory = decoded_bytes(index, spec) <= data.cache_bytes
+        self.concepts = concept_lists(index) if data.batches == "by-concept" else None
         num_groups = groups_in_window(index, data.window_clips) + 2
         self.clips = BatchSource(
             ClipRows(index, num_groups_kept=num_groups),
@@ -184,20 +194,22 @@ class Loader:
             agreements=agreements,
         )
 
-    def epoch(self, number: int) -> EpochOrder:
-        """The batches of an epoch, in order."""
-        kept: Any = slice(None)
+    def epoch(self, number: int, carried: Sequence[Visit] = ()) -> EpochOrder:
+        """The batches of an epoch, in order, behind what the one before left over."""
+        concept_C = None
+        if self.concepts is not None:
+            salt = hash_salt(self.seed, number, "concepts")
+            concept_C = drawn_concepts(self.concepts, self.index.number_C, salt)
+        what = ToVisit(
+            clip_C=self.index.clip_C,
+            caption_C=self.index.caption_C,
+            group_R=self.index.group_R,
+            concept_C=concept_C,
+        )
         if self.data.human_share is not None:
             salt = hash_salt(self.seed, number, "sources")
-            kept = keep_share(self.index.is_generated_C, self.data.human_share, salt)
-        return order_epoch(
-            self.index.clip_C[kept],
-            self.index.caption_C[kept],
-            self.index.group_R,
-            self.data,
-            seed=self.seed,
-            epoch=number,
-        )
+            what = what.only(keep_share(self.index.is_generated_C, self.data.human_share, salt))
+        return order_epoch(what, self.data, seed=self.seed, epoch=number, carried=carried)
 
     def batches(self, start: Position = Position()) -> Iterator[tuple[Position, Batch]]:
         """Endless (position after this batch, batch).
@@ -205,9 +217,9 @@ class Loader:
         Raises:
             InputError: an epoch has no captions to visit, or a clip has no frames to decode.
         """
-        number, first = start.epoch, start.batch
+        number, first, carried = start.epoch, start.batch, start.carried
         while True:
-            order = self.epoch(number)
+            order = self.epoch(number, carried)
             if not len(order):
                 raise InputError(
                     f"{self.index.uri!r} has no {self.index.split} captions to visit (human_share "
@@ -215,10 +227,11 @@ class Loader:
                 )
             salt = hash_salt(self.seed, number, "draws") if self.data.augment else None
             todo: list[Request] = [(order.batch(i), salt) for i in range(first, len(order))]
+            following = Position(epoch=number + 1, carried=order.left)
             for i, batch in enumerate(self._load(todo), start=first + 1):
-                after = (number, i) if i < len(order) else (number + 1, 0)
-                yield Position(epoch=after[0], batch=after[1]), batch
-            number, first = number + 1, 0
+                here = Position(epoch=number, batch=i, carried=carried)
+                yield (here if i < len(order) else following), batch
+            number, first, carried = number + 1, 0, order.left
 
     def _load(self, todo: list[Request]) -> Iterator[Batch]:
         if self.data.num_workers == 0 or self.in_memory:

@@ -1,13 +1,17 @@
-"""The order of an epoch's visits, as a pure function of (seed, epoch) and the shards' index.
+"""The order of an epoch's visits, as a pure function of (seed, epoch), the shards' index and the
+visits that the epoch before left over.
 
 An epoch visits every kept caption once. Clips come in windows of row groups, so that shards can
 be streamed through a bounded buffer; inside a window the order is a full shuffle in which the
-captions of one clip lie far apart. The order depends neither on the number of processes nor on
-the number of workers, so a position in it is all that resuming needs.
+captions of one clip lie far apart. All batches are full: a batch of a few captions teaches little,
+and one of a single caption, which has no negatives, nothing. What is left over opens the next
+epoch. The order depends neither on the number of processes nor on the number of workers, so a
+position in it, with what opened its epoch, is all that resuming needs.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,17 +19,46 @@ from numpy.typing import NDArray
 
 from mama_augment.core.draws import hash_salt, mix
 from mama_train.data.config import DataConfig
+from mama_train.data.grouping import group_by_concept
 
 Ints = NDArray[np.int64]
+Visit = tuple[int, int]
+"""(clip row, caption index)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToVisit:
+    """What an epoch may visit. Arrays over captions (C) or clip rows (R).
+
+    clip_C: the clip row of each caption, ascending. caption_C: its place in that clip's list.
+    group_R: the row group of each clip row. concept_C: a concept that each caption is about, or
+    -1; only where batches are grouped by it.
+    """
+
+    clip_C: Ints
+    caption_C: Ints
+    group_R: Ints
+    concept_C: Ints | None = None
+
+    def only(self, kept_C: Ints) -> ToVisit:
+        """The same with some of the captions, given by ascending place."""
+        concept_C = None if self.concept_C is None else self.concept_C[kept_C]
+        return ToVisit(
+            clip_C=self.clip_C[kept_C],
+            caption_C=self.caption_C[kept_C],
+            group_R=self.group_R,
+            concept_C=concept_C,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
 class EpochOrder:
     """Every batch of an epoch: batch i is `visits[starts[i]:starts[i + 1]]`, rows of
-    (clip row, caption index)."""
+    (clip row, caption index). `left`: visits that open the next epoch."""
 
     visits: Ints
     starts: Ints
+    left: tuple[Visit, ...] = ()
 
     def __len__(self) -> int:
         return len(self.starts) - 1
@@ -36,34 +69,73 @@ class EpochOrder:
 
 
 def order_epoch(
-    clip_C: Ints, caption_C: Ints, group_R: Ints, data: DataConfig, *, seed: int, epoch: int
+    what: ToVisit, data: DataConfig, *, seed: int, epoch: int, carried: Sequence[Visit] = ()
 ) -> EpochOrder:
-    """Shuffle an epoch and cut it into batches that never hold one clip twice.
+    """Shuffle an epoch and cut it into full batches that never hold one clip twice.
 
     Args:
-        clip_C: [C] the clip row of each caption to visit, ascending.
-        caption_C: [C] the place of each of these captions in its clip's list.
-        group_R: [R] the row group of each clip row.
-        data: visit, batch_size and window_clips (at least one row group is a window).
+        data: visit, batch_size (fewer where there are fewer clips), window_clips (at least one row
+            group is a window), remainder and batches.
+        carried: what the epoch before left over.
 
     Algorithm:
-        1. With `visit` clip, draw one caption of each clip by hash.
+        1. Draw by hash, of each clip, as many captions as there is room for: one with `visit`
+           clip, else at most as many as the epoch has batches (`most_per_clip`).
         2. Deal the row groups, in hashed order, into windows (`_windows`).
-        3. Shuffle the captions of each window, those of one clip far apart (`_shuffle`).
-        4. Cut the order into batches; a clip that is in one already waits for the next (`_cut`).
+        3. Shuffle the captions of each window, those of one clip far apart (`_shuffle`), and move
+           those of one concept together (`grouping`).
+        4. Cut the order, behind what was carried, into batches; a clip that is in one already waits
+           for the next (`_cut`).
     """
-    if not len(clip_C):
+    if not len(what.clip_C):
         return EpochOrder(visits=np.empty((0, 2), np.int64), starts=np.zeros(1, np.int64))
     salt = hash_salt(seed, epoch)
-    clips, first, counts = np.unique(clip_C, return_index=True, return_counts=True)
-    if data.visit == "clip":
-        drawn = first + (mix(clips, salt + 1) % counts.astype(np.uint64)).astype(np.int64)
-        clip_C, caption_C = clip_C[drawn], caption_C[drawn]
-        first, counts = np.arange(len(clips)), np.ones_like(counts)
-    window = _windows(group_R, clips, salt, data.window_clips)
-    order = _shuffle(clip_C, first, counts, window, salt)
-    visits = np.stack([clip_C[order], caption_C[order]], axis=1)
-    return _cut(visits, min(data.batch_size, len(clips)))
+    counts = np.unique(what.clip_C, return_counts=True)[1]
+    batch_size = min(data.batch_size, len(counts))
+    most = 1 if data.visit == "clip" else most_per_clip(counts, batch_size)
+    if most < counts.max():
+        what = what.only(_drawn(what.clip_C, most, salt))
+    clips, first, counts = np.unique(what.clip_C, return_index=True, return_counts=True)
+    window = _windows(what.group_R, clips, salt, data.window_clips)
+    order = _shuffle(what.clip_C, first, counts, window, salt)
+    if what.concept_C is not None:
+        order = group_by_concept(
+            order,
+            np.repeat(window, counts)[order],
+            what.clip_C,
+            what.concept_C,
+            blocks=(batch_size, len(carried), data.concept_share),
+        )
+    visits = np.stack([what.clip_C[order], what.caption_C[order]], axis=1)
+    if carried:
+        visits = np.concatenate([np.array(carried, np.int64), visits])
+    found = _cut(visits, batch_size)
+    if data.remainder == "drop":
+        return EpochOrder(visits=found.visits, starts=found.starts)
+    return found
+
+
+def most_per_clip(counts: Ints, batch_size: int) -> int:
+    """The largest K for which min(n, K) captions of each clip of n fill at least K batches: a clip
+    is in a batch once at most, so more of its captions would be left over in the end, alone."""
+    ordered = np.sort(counts)
+    before = np.concatenate([[0], np.cumsum(ordered)])
+    low, high = 1, int(ordered[-1])
+    while low < high:
+        middle = (low + high + 1) // 2
+        place = int(np.searchsorted(ordered, middle))
+        num = int(before[place]) + (len(ordered) - place) * middle
+        low, high = (middle, high) if num >= middle * batch_size else (low, middle - 1)
+    return low
+
+
+def _drawn(clip_C: Ints, most: int, salt: int) -> Ints:
+    """Ascending places of at most so many captions of each clip, drawn by hash."""
+    hashed = mix(np.arange(len(clip_C)), salt + 1)
+    by_clip = np.lexsort((hashed, clip_C))
+    _, first, counts = np.unique(clip_C, return_index=True, return_counts=True)
+    place = np.arange(len(clip_C)) - np.repeat(first, counts)
+    return np.sort(by_clip[place < most])
 
 
 def _windows(group_R: Ints, clips: Ints, salt: int, window_clips: int) -> Ints:
@@ -110,25 +182,32 @@ def _shuffle(clip_C: Ints, first: Ints, counts: Ints, window: Ints, salt: int) -
 
 
 def _cut(visits: Ints, batch_size: int) -> EpochOrder:
-    """Batches in order; a visit whose clip is in the batch already waits for the next one."""
+    """Full batches in order; a visit whose clip is in the batch already waits for the next one.
+
+    Fewer visits are left over than a batch holds: where more wait, of a few clips with many
+    captions, the last ones are left out.
+    """
     if not _repeats_in_a_batch(visits[:, 0], batch_size):
-        starts_at = np.arange(0, len(visits), batch_size)
-        return EpochOrder(visits=visits, starts=np.append(starts_at, len(visits)))
+        starts = np.arange(0, len(visits) + 1, batch_size)
+        return EpochOrder(
+            visits=visits[: starts[-1]], starts=starts, left=_as_tuples(visits[starts[-1] :])
+        )
     order: list[int] = []
-    starts = [0]
+    num_batches = 0
     waiting: list[int] = []
     rows = visits[:, 0].tolist()
     upcoming = iter(range(len(rows)))
     done = False
-    while waiting or not done:
+    while not done:
         inside: set[int] = set()
+        batch: list[int] = []
         still_waiting: list[int] = []
         for visit in waiting:
             if rows[visit] in inside or len(inside) == batch_size:
                 still_waiting.append(visit)
             else:
                 inside.add(rows[visit])
-                order.append(visit)
+                batch.append(visit)
         while len(inside) < batch_size and not done:
             following = next(upcoming, None)
             if following is None:
@@ -137,11 +216,22 @@ def _cut(visits: Ints, batch_size: int) -> EpochOrder:
                 still_waiting.append(following)
             else:
                 inside.add(rows[following])
-                order.append(following)
-        waiting = still_waiting
-        if inside:
-            starts.append(len(order))
-    return EpochOrder(visits=visits[order], starts=np.asarray(starts, np.int64))
+                batch.append(following)
+        if len(batch) < batch_size:
+            waiting = batch + still_waiting
+        else:
+            waiting = still_waiting
+            order += batch
+            num_batches += 1
+    return EpochOrder(
+        visits=visits[order],
+        starts=np.arange(num_batches + 1) * batch_size,
+        left=_as_tuples(visits[waiting[: batch_size - 1]]),
+    )
+
+
+def _as_tuples(visits: Ints) -> tuple[Visit, ...]:
+    return tuple((row, caption) for row, caption in visits.tolist())
 
 
 def _repeats_in_a_batch(rows: Ints, batch_size: int) -> bool:

@@ -52,20 +52,21 @@ def proxy_attention(
 ) -> Tensor:
     """q, k, v [B,H,M+T·L,E]. Proxies attend to all tokens; a patch of frame t attends to the
     proxies and to the patches of frame t, in one softmax."""
-    b, h, _, e = q.shape
+    b, h, n, e = q.shape
     m, t = num_proxies, num_frames
+    num_patches = (n - m) // t  # given, because -1 cannot be resolved where there are no clips
     of_proxies = F.scaled_dot_product_attention(q[:, :, :m], k, v)
 
     def with_proxies(x: Tensor) -> Tensor:
         # Frames take the place of heads, so that the fused kernels' four dimensions suffice.
-        patches = x[:, :, m:].reshape(b * h, t, -1, e)
+        patches = x[:, :, m:].reshape(b * h, t, num_patches, e)
         proxies = x[:, :, :m].reshape(b * h, 1, m, e).expand(-1, t, -1, -1)
         return torch.cat([proxies, patches], dim=2)
 
     of_patches = F.scaled_dot_product_attention(
-        q[:, :, m:].reshape(b * h, t, -1, e), with_proxies(k), with_proxies(v)
+        q[:, :, m:].reshape(b * h, t, num_patches, e), with_proxies(k), with_proxies(v)
     )
-    return torch.cat([of_proxies, of_patches.reshape(b, h, -1, e)], dim=2)
+    return torch.cat([of_proxies, of_patches.reshape(b, h, n - m, e)], dim=2)
 
 
 class MLP(nn.Module):

@@ -128,7 +128,7 @@ def load_progress(folder: Path) -> tuple[Progress, TrainConfig]:
     content = json.loads(path.read_text())
     fields = content["progress"]
     for name in ("data", "meta"):
-        fields[name] = Position(**fields[name])
+        fields[name] = Position.of_json(fields[name])
     return Progress(**fields), TrainConfig.of(**content["config"])
 
 

@@ -178,6 +178,17 @@ def _check_train(
             f"none of the {all_sources.num_captions} training captions in {shards!r} is "
             f"{data.sources}; use --sources all"
         )
+    num_clips = visited.num_captioned_clips
+    if num_clips < 2:
+        raise InputError(
+            f"the training captions in {shards!r} are all of one clip; give shards with at least "
+            "two, because a caption's negatives are the other clips of its batch"
+        )
+    if min(data.batch_size, num_clips) < ranks.world():
+        raise InputError(
+            f"batches of {min(data.batch_size, num_clips)} captions for {ranks.world()} "
+            "processes: give each process at least one, by fewer processes or a larger batch_size"
+        )
     share, num_generated = data.human_share, int(visited.is_generated_C.sum())
     if share is None:
         return
@@ -194,6 +205,9 @@ def _check_train(
 def _weighting_in_use(weighting: Weighting, meta: SplitIndex, notes: list[str]) -> Weighting:
     if weighting.kind == "mlp-meta" and meta.num_captions == 0:
         notes.append("the shards have no meta split, so all samples weigh the same (weights none)")
+        return dataclasses.replace(weighting, kind="none")
+    if weighting.kind == "mlp-meta" and meta.num_captioned_clips < 2:
+        notes.append("the meta split has one clip, whose loss says nothing: weights none")
         return dataclasses.replace(weighting, kind="none")
     return weighting
 

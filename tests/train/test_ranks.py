@@ -98,6 +98,20 @@ def test_each_process_of_a_machine_has_its_own_gpu(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("more", [{}, {"rows_per_pass": 2}])
+def test_captions_that_do_not_fill_batches_leave_no_process_without_rows(
+    tmp_path: Path, more: dict[str, Any]
+) -> None:
+    """15 captions in batches of 7, and 9 in meta batches of 4: a rest of one in both."""
+    shards = write_shards(tmp_path / "shards", {"train": 15, "meta": 9}, captions_per_clip=1)
+    settings = {"batch_size": 7, "meta_batch_size": 4, "meta_every": 1, "steps": 5, **more}
+    two = parameters(shards, tmp_path / "two", 2, {"num_frames": 2, "clip_norm": 0.05, **settings})
+    assert all(torch.equal(two[0][name], two[1][name]) for name in two[0])
+    meta = torch.load(tmp_path / "two" / "meta0.pt", weights_only=True)
+    assert len(meta) == 5
+
+
+@pytest.mark.slow
 def test_interrupting_one_rank_stops_all_after_the_same_step(tmp_path: Path) -> None:
     shards = write_shards(tmp_path / "shards", {"train": 20, "meta": 9})
     run = tmp_path / "run"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import multiprocessing
 import os
 import signal
@@ -88,6 +90,37 @@ def test_continuing_from_any_position_gives_the_rest(shards: Path) -> None:
         expected = whole[i + 1 : i + 5]
         assert all(p == q and same(a, b) for (p, a), (q, b) in zip(rest, expected, strict=True))
     assert whole[9][0] == Position(epoch=1)
+
+
+def test_continuing_takes_the_carried_visits_along(shards: Path) -> None:
+    """80 captions in batches of 7: three are left over, and open the next epoch."""
+    whole = list(islice(loader(shards, batch_size=7).batches(), 40))
+    assert {len(batch) for _, batch in whole} == {7}
+    assert {len(position.carried) for position, _ in whole} == {0, 3, 6}
+    for i in (3, 10, 11, 25, 33):
+        stored = json.loads(json.dumps(dataclasses.asdict(whole[i][0])))
+        rest = list(islice(loader(shards, batch_size=7).batches(Position.of_json(stored)), 3))
+        expected = whole[i + 1 : i + 4]
+        assert all(p == q and same(a, b) for (p, a), (q, b) in zip(rest, expected, strict=True))
+
+
+def test_batches_by_concept_are_of_the_captions_concepts(shards: Path) -> None:
+    found = loader(shards, batches="by-concept", batch_size=8, window_clips=40)
+    texts = [batch.text_key_B.tolist() for _, batch in islice(found.batches(), 5)]
+    plain = [batch.text_key_B.tolist() for _, batch in islice(loader(shards).batches(), 5)]
+    assert np.mean([len(set(t)) for t in texts]) < np.mean([len(set(t)) for t in plain])
+
+
+def test_a_process_without_rows_has_one_empty_chunk(shards: Path) -> None:
+    _, batch = next(loader(shards).batches())
+    nothing = dataclasses.replace(
+        batch,
+        video=batch.video[:0],
+        input_ids_BS=batch.input_ids_BS[:0],
+        mask_BS=batch.mask_BS[:0],
+    )
+    assert [len(part) for part in nothing.chunks(3)] == [0]
+    assert [len(part) for part in batch.chunks(3)] == [3, 3, 2]
 
 
 def test_a_row_group_is_read_once_per_epoch(shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:

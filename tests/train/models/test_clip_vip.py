@@ -167,3 +167,15 @@ def test_other_differences_are_an_error_that_names_them() -> None:
         load_weights(model, state, source="broken")
     for name in ("visual_projection.weight", "visual_projektion.weight", "text_projection.weight"):
         assert name in str(error.value)
+
+
+def test_no_rows_give_no_embeddings_and_gradients_of_zero() -> None:
+    """What a process does whose share of a small batch is nothing."""
+    model = tiny_model()
+    nothing = torch.zeros(0, 8, dtype=torch.int64)
+    video = model.embed_video(torch.zeros(0, 3, 3, 16, 16, dtype=torch.float64))
+    text = model.embed_text(nothing, nothing)
+    assert video.shape == text.shape == (0, 12)
+    parameters = [p for n, p in model.named_parameters() if n != "logit_scale"]
+    for grad in torch.autograd.grad([video.sum(), text.sum()], parameters, allow_unused=True):
+        assert grad is None or not grad.any()

@@ -282,6 +282,38 @@ def test_stopped_before_the_first_checkpoint_starts_and_says_so(
     assert len(steps_of(run)) == 2
 
 
+def test_one_clip_is_too_few_to_train_on_or_to_meta_learn_from(tmp_path: Path) -> None:
+    one = write_shards(tmp_path / "one", {"train": 1, "meta": 8})
+    with pytest.raises(ValueError, match="all of one clip"):
+        train(config(one, tmp_path / "run"))
+    shards = write_shards(tmp_path / "shards", {"train": 8, "meta": 1})
+    result = train(config(shards, tmp_path / "run", steps=1))
+    assert result.metrics["weights"] == "none"
+    assert "the meta split has one clip" in " ".join(result.metrics["notes"])
+
+
+def test_interrupted_with_carried_visits_is_the_undisturbed_run(
+    shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """64 captions in batches of 9, 16 in meta batches of 5: rests that open the next epochs."""
+    changes = {
+        "batch_size": 9,
+        "meta_batch_size": 5,
+        "meta_every": 1,
+        "steps": 16,
+        "batches": "by-concept",
+    }
+    train(config(shards, tmp_path / "whole", **changes))
+    press_ctrl_c(monkeypatch, at=10)
+    with pytest.raises(KeyboardInterrupt):
+        train(config(shards, tmp_path / "parts", **changes))
+    monkeypatch.undo()
+    train(config(shards, tmp_path / "parts", **changes), resume=True)
+    whole = read_history(tmp_path / "whole")
+    assert read_history(tmp_path / "parts") == whole
+    assert {len(row["points"]) for row in whole if row["kind"] == "step"} == {9}
+
+
 def test_the_test_split_does_not_touch_training(shards: Path, tmp_path: Path) -> None:
     """Leaking test clips into training fails here: other test clips, same training."""
     other = write_shards(tmp_path / "other", SIZES | {"test": 7})
