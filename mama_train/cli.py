@@ -8,7 +8,7 @@ from mama_augment.core.fields import option
 from mama_augment.core.shared.options import Command, add_commands, make_app, run_program
 from mama_train import __version__
 from mama_train.config import TrainConfig, parse_settings
-from mama_train.measure.config import Measured
+from mama_train.measure.config import Measured, Protocol
 
 CONFIGS = "mama_train.configs"
 
@@ -40,13 +40,16 @@ class EvalCommand:
     """Measure retrieval of CHECKPOINT on a split of SHARDS."""
 
     where: Measured
+    protocol: Protocol = "own"
+    """How ranks are counted in the table: with every right text and video (own), or as papers on
+    video retrieval do, to stand beside their numbers (published). The JSON has both."""
     out: str | None = None
     """Write the metrics to this JSON file."""
 
     def __call__(self) -> int:
         from mama_train.commands import run_eval
 
-        return run_eval(self.where, self.out)
+        return run_eval(self.where, protocol=self.protocol, out=self.out)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ from mama_train.compare.table import show_comparison, write_comparison
 from mama_train.config import TrainConfig
 from mama_train.data.index import read_concepts
 from mama_train.data.loader import BatchSource, open_split
-from mama_train.measure.config import Measured
+from mama_train.measure.config import Measured, Protocol
 from mama_train.measure.evaluate import embedding_table, evaluate
 from mama_train.models.base import DualEncoder
 from mama_train.models.config import ModelConfig
@@ -131,12 +131,14 @@ def _check_folders(folder: Path, out: str) -> None:
             raise InputError(f"--out {out!r}: {str(above)!r} is a file; give another --out")
 
 
-def run_eval(where: Measured, out: str | None) -> int:
+def run_eval(where: Measured, *, protocol: Protocol, out: str | None) -> int:
     """Print (and with `out` write) the retrieval metrics of a checkpoint on a split."""
     target = None if out is None else _file_to_write(out)
     model, clips = open_checkpoint(where)
     metrics = evaluate(model, clips, read_concepts(where.shards))
-    show_retrieval("mama-train eval", {where.split: metrics}, dual_softmax=True)
+    shown = metrics if protocol == "own" else metrics["published"]
+    title = "mama-train eval" + (", as published" if protocol == "published" else "")
+    show_retrieval(title, {where.split: shown}, dual_softmax=True)
     if target is not None:
         write_json(target, metrics)
         say.say(f"metrics  {out}")

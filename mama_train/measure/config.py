@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from mama_augment.core.fields import option
+
+Protocol = Literal["own", "published"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,6 +22,7 @@ from mama_train.measure.metrics import (
     by_bucket,
     by_concept,
     dual_softmax,
+    published,
     ranks_of,
     relevance,
     retrieval,
@@ -127,7 +128,7 @@ def embedding_table(model: DualEncoder, clips: BatchSource) -> pa.Table:
 def measure(
     similarity_TV: Any, texts: SplitTexts, concepts: Sequence[dict[str, Any]]
 ) -> dict[str, Any]:
-    """The metrics of a similarity matrix [texts, videos]."""
+    """The metrics of a similarity matrix [texts, videos]; under `published`, those of papers."""
     names = [same_text(t) for t in texts.texts]
     relevant = relevance(texts.rows, names, num_videos=len(texts.clip_ids))
     # A video without a caption of the wanted source is an item to be found, but no query.
@@ -144,11 +145,25 @@ def measure(
         "video_to_text": retrieval(video_sim, video_relevant).to_json(),
         "text_to_video_dual_softmax": retrieval(dual_softmax(similarity_TV), relevant).to_json(),
         "video_to_text_dual_softmax": retrieval(dual_softmax(video_sim), video_relevant).to_json(),
+        "published": _published(similarity_TV, texts.rows),
         "by_frequency": by_bucket(rank_T, texts.concepts, num_before) if num_before else {},
         "by_concept": [
             {"id": c, "name": name_of.get(c, str(c)), "num_before": num_before.get(c, 0), **row}
             for c, row in per_concept.items()
         ],
+    }
+
+
+def _published(similarity_TV: Any, rows: list[int]) -> dict[str, Any]:
+    to_video, to_text = published(similarity_TV, rows)
+    # Dual softmax is over the queries: the texts in one direction, the videos in the other.
+    scaled_to_video = published(dual_softmax(similarity_TV), rows)[0]
+    scaled_to_text = published(dual_softmax(similarity_TV.T).T, rows)[1]
+    return {
+        "text_to_video": to_video.to_json(),
+        "video_to_text": to_text.to_json(),
+        "text_to_video_dual_softmax": scaled_to_video.to_json(),
+        "video_to_text_dual_softmax": scaled_to_text.to_json(),
     }
 
 

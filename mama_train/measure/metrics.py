@@ -95,6 +95,27 @@ def relevance(text_rows: Sequence[int], texts: Sequence[str], *, num_videos: int
     return relevant
 
 
+def published(similarity_TV: Floats, text_rows: Sequence[int]) -> tuple[Retrieval, Retrieval]:
+    """(text to video, video to text) as papers on video retrieval count it.
+
+    Text to video: of each text, the rank of its own video; an identical text of another video does
+    not make that one relevant. Video to text: a video's similarity to a video is the highest to any
+    of the latter's texts, and the rank of the video itself among the videos counts, however many
+    texts each has. Videos without a text are no queries, and are left out of video to text.
+
+    Args:
+        text_rows: the video of each text.
+    """
+    num_texts, num_videos = similarity_TV.shape
+    own = np.zeros((num_texts, num_videos), bool)
+    own[np.arange(num_texts), np.asarray(text_rows)] = True
+    queries = np.unique(np.asarray(text_rows))
+    best_VV = np.full((num_videos, num_videos), -np.inf, similarity_TV.dtype)
+    np.maximum.at(best_VV, np.asarray(text_rows), similarity_TV)  # [of the text, of the query]
+    of_queries = best_VV[np.ix_(queries, queries)].T
+    return retrieval(similarity_TV, own), retrieval(of_queries, np.eye(len(queries), dtype=bool))
+
+
 def bucket_of_concept(num_before: Mapping[int, int]) -> dict[int, str]:
     """Concepts by frequency before balancing: thirds from head to tail."""
     ordered = sorted(num_before, key=lambda c: (-num_before[c], c))

@@ -65,10 +65,14 @@ def training_sections(run_dir: str | Path) -> list[Section]:
 def _retrieval(metrics: dict[str, Any]) -> str:
     names = ["R@1", "R@5", "R@10", "MdR", "MnR", "num_queries"]
     rows = [
-        [f"{split}, {direction.replace('_', ' ')}", *(_number(found[n]) for n in names)]
+        [f"{split}, {direction.replace('_', ' ')}{how}", *(_number(found[n]) for n in names)]
         for split in ("test", "val")
         if metrics.get(split)
-        for direction, found in metrics[split].items()
+        for how, of_split in (
+            ("", metrics[split]),
+            (", as published", metrics[split].get("published", {})),
+        )
+        for direction, found in of_split.items()
         if isinstance(found, dict) and "R@1" in found
     ]
     head = ["", "R@1 %", "R@5 %", "R@10 %", "median rank", "mean rank", "queries"]

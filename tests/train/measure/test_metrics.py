@@ -11,6 +11,7 @@ from mama_train.measure.metrics import (
     bucket_of_concept,
     by_bucket,
     dual_softmax,
+    published,
     ranks_of,
     relevance,
     retrieval,
@@ -74,3 +75,49 @@ def test_buckets_by_the_rarest_concept() -> None:
     found = by_bucket(np.array([1, 2, 1]), [[0], [0, 2], [2]], num_before)
     assert found["head"] == {"R@1": 100, "num_queries": 1}
     assert found["tail"] == {"R@1": 50, "num_queries": 2}
+
+
+def ranks_by_sorting(scores: list[float], own: int) -> int:
+    """The place of an item in a list that is sorted by falling score."""
+    return 1 + sorted(range(len(scores)), key=lambda i: -scores[i]).index(own)
+
+
+@settings(max_examples=60, deadline=None)
+@given(counts=st.lists(st.integers(0, 5), min_size=2, max_size=9), seed=st.integers(0, 99))
+def test_the_published_protocol_equals_brute_force_with_several_sentences(
+    counts: list[int], seed: int
+) -> None:
+    """As CLIP4Clip evaluates sets with many sentences per video: text to video sentence by
+    sentence; video to text, a video's sentences count by the best of them."""
+    counts[0] = max(counts[0], 1)
+    rows = [video for video, n in enumerate(counts) for _ in range(n)]
+    similarity = np.random.default_rng(seed).normal(size=(len(rows), len(counts)))
+    to_video, to_text = published(similarity, rows)
+    found = [ranks_by_sorting(list(similarity[t]), video) for t, video in enumerate(rows)]
+    assert to_video.mean_rank == pytest.approx(np.mean(found))
+    assert to_video.r5 == pytest.approx(100 * np.mean([r <= 5 for r in found]))
+    captioned = [video for video, n in enumerate(counts) if n]
+    found = []
+    for query in captioned:
+        best = [
+            max(similarity[t][query] for t, owner in enumerate(rows) if owner == video)
+            for video in captioned
+        ]
+        found.append(ranks_by_sorting(best, captioned.index(query)))
+    assert to_text.mean_rank == pytest.approx(np.mean(found))
+    assert to_text.median_rank == np.median(found)
+    assert (to_video.num_queries, to_text.num_queries) == (len(rows), len(captioned))
+
+
+def test_identical_texts_are_right_for_us_and_wrong_for_papers() -> None:
+    similarity = np.array([[0.1, 0.9], [0.2, 0.8]])  # both texts prefer the second video
+    relevant = relevance([0, 1], ["a dog", "a dog"], num_videos=2)
+    assert retrieval(similarity, relevant).r1 == 100
+    assert published(similarity, [0, 1])[0].r1 == 50
+
+
+def test_many_wrong_sentences_of_one_video_are_one_wrong_video_for_papers() -> None:
+    similarity = np.array([[0.5, 0.0], [0.9, 1.0], [0.8, 1.0], [0.7, 1.0]])
+    ours = retrieval(similarity.T[:1], np.array([[True, False, False, False]]))
+    assert ours.mean_rank == 4
+    assert published(similarity, [0, 1, 1, 1])[1].mean_rank == 1.5  # ranks 2 and 1
