@@ -140,7 +140,10 @@ def write_report(out: Path, results: dict[str, list[dict[str, Any]]]) -> None:
 
 
 def comparison_rows(results: dict[str, list[dict[str, Any]]]) -> list[list[str]]:
-    """One row per test metric: mean ± standard deviation over the seeds, arm by arm."""
+    """One row per test metric: mean ± standard deviation over the seeds, arm by arm; and one of
+    what became of the weight nets."""
+    from mama_train.compare.arms import net_states
+
     rows = []
     for direction in ("text_to_video", "video_to_text"):
         for metric in ("R@1", "R@5", "R@10", "MdR", "MnR"):
@@ -149,6 +152,8 @@ def comparison_rows(results: dict[str, list[dict[str, Any]]]) -> list[list[str]]
                 values = [float(m["test"][direction][metric]) for m in metrics]
                 row.append(f"{statistics.mean(values):.1f} ± {statistics.pstdev(values):.1f}")
             rows.append(row)
+    if states := net_states(results):
+        rows.append(["weight nets", *(states[arm] for arm in results)])
     return rows
 
 

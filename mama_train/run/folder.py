@@ -9,7 +9,7 @@ from pathlib import Path
 from mama_augment.core.errors import InputError
 from mama_augment.core.store.lock import LOCK_NAME
 from mama_train import ranks
-from mama_train.config import TrainConfig
+from mama_train.config import TrainConfig, settings
 from mama_train.data.index import fingerprint
 from mama_train.run import checkpoint
 from mama_train.run.history import read_history, write_json
@@ -24,16 +24,16 @@ def find_run(
         InputError: the folder is in use, holds another run, or one whose checkpoints are gone.
     """
     run = config.run_folder()
-    settings = run / "config.json"
-    if settings.is_file() and resume:
+    known = run / "config.json"
+    if known.is_file() and resume:
         _check_unchanged(config, run)
         return _checkpoint(run, notes)
-    if settings.is_file() and not overwrite:
+    if known.is_file() and not overwrite:
         raise InputError(
             f"{str(run)!r} holds a run: --resume continues it, --overwrite replaces it, or give "
             "another --out"
         )
-    if not settings.is_file() and _files_of(run):
+    if not known.is_file() and _files_of(run):
         raise InputError(f"{str(run)!r} holds files but not a run; give another --out")
     return None
 
@@ -42,6 +42,8 @@ def changes(config: TrainConfig, run: Path) -> list[str]:
     """In which settings, and in which data, the run in a folder differs, in words."""
     before = json.loads((run / "config.json").read_text())
     found = config.changed_since(TrainConfig.of(**before["config"]))
+    if unknown := sorted(set(settings()) - set(before["config"])):
+        found.append(f"it is of an earlier version, without the settings {', '.join(unknown)}")
     if before["shards"] != fingerprint(config.shards):
         found.append(f"the files in {config.shards!r} have changed")
     return found

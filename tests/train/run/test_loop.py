@@ -362,6 +362,12 @@ def test_a_used_run_folder_is_refused(shards: Path, tmp_path: Path) -> None:
         train(config(shards, tmp_path / "run", steps=2))
     with pytest.raises(ValueError, match=r"margin was 0\.05, now 0\.1"):
         train(config(shards, tmp_path / "run", steps=2, margin=0.1), resume=True)
+    path = tmp_path / "run" / "config.json"
+    content = json.loads(path.read_text())
+    del content["config"]["weight_output"]
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="earlier version, without the settings weight_output"):
+        train(config(shards, tmp_path / "run", steps=2), resume=True)
     train(config(shards, tmp_path / "run", steps=3), overwrite=True)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("x")
