@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -28,7 +29,15 @@ from mama_train.data.batch import Batch
 from mama_train.measure.metrics import retrieval
 from mama_train.models.base import DualEncoder, FrameSpec, unit
 from mama_train.objective.config import LEARNED, MarginLoss, Weighting
-from mama_train.objective.health import curve_every, effective_share, net_health, net_row
+from mama_train.objective.health import (
+    curve_every,
+    effective_share,
+    net_health,
+    net_row,
+    shape_of,
+    usual_losses,
+)
+from mama_train.objective.margins import MarginNow, angles_B, next_running_angle, share_at
 from mama_train.objective.meta import VirtualStep, adamw_step, meta_gradient
 from mama_train.objective.objective import SCALE, Objective
 from mama_train.objective.weighting import Weigher, WeightNet
@@ -46,20 +55,21 @@ from mama_train.run.optim import (
 CONCEPTS, MOTIONS, WIDTH = 40, 30, 64
 TEST_PAIRS, META_PAIRS = 400, 200
 NOISE, WRONG = 0.5, 0.4
+PLAIN = MarginLoss(kind="none")
 
 
 class Heads(DualEncoder):
     """Two heads of two layers on features: the clip's as `video`, the text's as token ids, which
     are rows of a table."""
 
-    def __init__(self, texts: Tensor) -> None:
+    def __init__(self, texts: Tensor, scale: float) -> None:
         super().__init__(FrameSpec(num_frames=1, size_px=1))
         self.embed_dim = 32
         self.register_buffer("texts", texts)
         self.video_head, self.text_head = (
             nn.Sequential(nn.Linear(WIDTH, 128), nn.ReLU(), nn.Linear(128, 32)) for _ in range(2)
         )
-        self.logit_scale = nn.Parameter(torch.tensor(2.66))
+        self.logit_scale = nn.Parameter(torch.tensor(math.log(scale)))
 
     def embed_video(self, video: Tensor) -> Tensor:
         return unit(self.video_head(video))
@@ -145,7 +155,7 @@ def batches(num: int, size: int, generator: torch.Generator) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One run. arm: exp, sigmoid, equal or oracle."""
+    """One run. arm: exp, sigmoid, equal or oracle. start_scale: the first inverse temperature."""
 
     arm: str
     seed: int
@@ -154,6 +164,9 @@ class Job:
     batch: int
     meta_every: int
     weighting: Weighting
+    loss: MarginLoss = PLAIN
+    start_scale: float = math.exp(2.66)
+    wrong: float = WRONG
 
 
 class Trial:
@@ -161,17 +174,18 @@ class Trial:
 
     def __init__(self, job: Job) -> None:
         self.job, world = job, World(job.seed)
-        self.train = world.pairs(job.pairs, even=False, wrong=WRONG)
+        self.train = world.pairs(job.pairs, even=False, wrong=job.wrong)
         self.meta = world.pairs(META_PAIRS, even=True)
         self.test = world.pairs(TEST_PAIRS, even=True)
         texts = torch.cat([self.train.text_ND, self.meta.text_ND, self.test.text_ND])
         torch.manual_seed(job.seed)
-        self.model = Heads(texts)
+        self.model = Heads(texts, job.start_scale)
         self.optim = OptimConfig(lr=2e-3)
         self.optimizer = make_optimizer(self.model, self.optim)
         self.net = WeightNet(job.weighting.hidden, job.weighting.output)
         self.net_optimizer = make_net_optimizer(self.net, job.weighting)
-        self.objective = Objective(self.model, MarginLoss(kind="none"))
+        self.objective = Objective(self.model, job.loss)
+        self.angle: float | None = None
         generator = torch.Generator().manual_seed(job.seed)
         self.rows = batches(job.pairs, job.batch, generator)
         self.meta_rows = batches(META_PAIRS, min(job.batch, META_PAIRS), generator)
@@ -181,7 +195,11 @@ class Trial:
         rows, lr = next(self.rows), lr_at(step, self.job.steps, self.optim)
         set_lr(self.optimizer, lr)
         is_meta = self.job.weighting.kind in LEARNED and step % self.job.meta_every == 0
+        share = share_at(step, self.job.steps, self.job.loss)
+        self.objective.margin_now = MarginNow(share, self.angle)
         encoded = self.objective.encode(batch_of(self.train, rows, 0), for_jvp=is_meta)
+        angle_B = angles_B(encoded.video_BD, encoded.text_BD)
+        self.angle = next_running_angle(self.angle, angle_B)
         weigh = Weigher(weighting=self.job.weighting, net=self.net)
         if is_meta:
             self._train_net(encoded, weigh, lr)
@@ -238,13 +256,29 @@ def run(job: Job) -> dict[str, Any]:
         "seed": job.seed,
         "pairs": job.pairs,
         "R@1": trial.recall(),
+        "scale": float(trial.model.logit_scale.detach().exp()),
         "cpu_seconds": time.process_time() - started,
     }
     health = net_health(history)
     if job.weighting.kind in LEARNED and health is not None:
         found |= health.to_json()
         found |= {k: float(np.mean([row[k] for row in recent])) for k in ("wrong", "right")}
+        found["shapes"] = shapes(history)
     return found
+
+
+def shapes(history: list[dict[str, Any]]) -> list[tuple[int, str]]:
+    """(step, shape of V between the usual losses of the 20 steps before) at every record of V."""
+    return [
+        (
+            step,
+            shape_of(np.array(row["curve"]), usual_losses(history[max(0, step - 20) : step + 1]))[
+                0
+            ],
+        )
+        for step, row in enumerate(history)
+        if "curve" in row
+    ]
 
 
 def report(runs: list[dict[str, Any]]) -> None:
@@ -272,6 +306,19 @@ def report(runs: list[dict[str, Any]]) -> None:
         else:
             line += " " * 58
         print(f"{line} {np.mean([r['cpu_seconds'] for r in some]):6.1f}", flush=True)
+
+
+def report_shapes(runs: list[dict[str, Any]]) -> None:
+    """How many runs had a V that rises and then falls with the loss, at tenths of the run."""
+    print("runs in which V rises, then falls, with the loss, by tenth of the run:")
+    for key in dict.fromkeys((r["pairs"], r["arm"]) for r in runs if "shapes" in r):
+        some = [r["shapes"] for r in runs if (r["pairs"], r["arm"]) == key]
+        last = some[0][-1][0]
+        tenths = []
+        for tenth in range(1, 11):
+            at = [next(shape for s, shape in found if s >= tenth * last // 10) for found in some]
+            tenths.append(sum(shape == "rises, then falls" for shape in at))
+        print(f"{key[0]:6d} {key[1]:8} {' '.join(f'{n:3d}' for n in tenths)}  of {len(some)}")
 
 
 def main() -> None:
@@ -311,6 +358,7 @@ def main() -> None:
             ]
             runs += map(run, jobs)
     report(runs)
+    report_shapes(runs)
     if given.json:
         with open(given.json, "w") as stream:
             json.dump(runs, stream, indent=1)
