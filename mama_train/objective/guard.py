@@ -17,9 +17,14 @@ APART_AUTOCAST = 0.1
 
 
 def check_passes(
-    model: DualEncoder, tokenizer: TextTokenizer, autocast: torch.dtype | None
+    model: DualEncoder,
+    tokenizer: TextTokenizer,
+    autocast: torch.dtype | None,
+    *,
+    forward_mode: bool,
 ) -> None:
-    """Encode two made rows twice, as training does and as the forward-mode pass does.
+    """Encode two made rows twice: as training does and, for a meta step, as its forward-mode pass
+    does; for cached features alone, as training does again.
 
     What is looked at is what the model does, not what modules it has: dropout may be anywhere.
 
@@ -38,7 +43,8 @@ def check_passes(
         text_key_B=torch.arange(2),
         frequency_B=torch.ones(2),
     )
-    apart = Objective(model, MarginLoss(), autocast=autocast).passes_apart(batch.to(device))
+    objective = Objective(model, MarginLoss(), autocast=autocast)
+    apart = objective.passes_apart(batch.to(device), forward_mode=forward_mode)
     allowed = APART if autocast is None else APART_AUTOCAST
     if not apart <= allowed:
         raise InputError(

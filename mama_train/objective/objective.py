@@ -181,17 +181,22 @@ class Objective:
             return _primal_and_tangent(loss_B)[1].clone()
 
     @torch.no_grad()
-    def passes_apart(self, batch: Batch) -> float:
-        """The largest difference between embeddings of this rank's rows from an ordinary pass and
-        from the forward-mode one, which begin with the same state of the generators."""
+    def passes_apart(self, batch: Batch, *, forward_mode: bool) -> float:
+        """The largest difference between embeddings of this rank's rows from two passes that begin
+        with the same state of the generators; `forward_mode`: the second one is such a pass."""
         draws = Draws.now(batch.input_ids_BS.device)
         with self._autocast(batch), draws.again():
             first = call_with_copies(self.model, {}, batch.model_input())
-        with self._autocast(batch), draws.again(), forward_ad.dual_level(), exact_attention():
-            duals = self._duals({n: torch.zeros_like(p) for n, p in self.parameters().items()})
-            embeds = call_with_copies(self.model, duals, batch.model_input())
-            second = [_primal_and_tangent(side)[0] for side in embeds]
-        return max(float((a - b).abs().max()) for a, b in zip(first, second, strict=True))
+        with contextlib.ExitStack() as inside:
+            duals: Named = {}
+            if forward_mode:
+                inside.enter_context(forward_ad.dual_level())
+                inside.enter_context(exact_attention())
+                duals = self._duals({n: torch.zeros_like(p) for n, p in self.parameters().items()})
+            with self._autocast(batch), draws.again():
+                embeds = call_with_copies(self.model, duals, batch.model_input())
+            second = [_primal_and_tangent(side)[0] if forward_mode else side for side in embeds]
+            return max(float((a - b).abs().max()) for a, b in zip(first, second, strict=True))
 
     def _duals(self, tangent: Mapping[str, Tensor]) -> Named:
         return {

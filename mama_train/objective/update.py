@@ -65,7 +65,8 @@ class AdamWUpdate:
             h.mul_(groups[name]["lr"] / lr)
         if scale == 1.0:
             return
-        along = sum(float((gradient[name] * h).sum()) for name, h in direction.items())
+        dots = [torch.dot(gradient[n].flatten(), h.flatten()) for n, h in direction.items()]
+        along = float(torch.stack(dots).sum())
         for name, h in direction.items():
             h.mul_(scale).sub_(gradient[name], alpha=scale * along / (norm * (norm + CLIP_EPS)))
 

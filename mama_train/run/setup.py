@@ -80,8 +80,10 @@ def prepare(config: TrainConfig, *, resume: bool = False, overwrite: bool = Fals
     weighting = _weighting_in_use(config.weighting, index["meta"], notes)
     optim = config.settled_optim()
     model, tokenizer = _model(config, index["train"], notes)
-    if weighting.kind == "mlp-meta" or config.compute.rows_per_pass is not None:
-        check_passes(model.to(device).train(), tokenizer, autocast_dtype(config.compute.precision))
+    is_meta = weighting.kind == "mlp-meta"
+    if is_meta or config.compute.rows_per_pass is not None:
+        autocast = autocast_dtype(config.compute.precision)
+        check_passes(model.to(device).train(), tokenizer, autocast, forward_mode=is_meta)
     start_run(config, resume=resume)
     concepts = read_concepts(config.shards)
     loaders = _Loaders(model, tokenizer, concepts, agreements, config.seed)
@@ -90,7 +92,7 @@ def prepare(config: TrainConfig, *, resume: bool = False, overwrite: bool = Fals
     progress = Progress() if earlier is None else _resume(earlier, trainee, notes)
     steps_per_epoch = len(train.epoch(0))
     held_out = config.data.held_out(config.meta.batch_size)
-    meta = loaders.of(index["meta"], held_out) if weighting.kind == "mlp-meta" else None
+    meta = loaders.of(index["meta"], held_out) if is_meta else None
     return Setup(
         config=config,
         weighting=weighting,

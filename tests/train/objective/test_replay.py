@@ -133,9 +133,10 @@ def test_draws_are_repeated_and_then_go_on() -> None:
 
 def test_a_model_that_draws_elsewhere_is_refused_and_dropout_is_not() -> None:
     tokenizer = TextTokenizer.of_words(["a b"], max_tokens=6)
-    check_passes(Noisy().train(), tokenizer, None)
-    with pytest.raises(ValueError, match="two forward passes"):
-        check_passes(Noisy(own=True).train(), tokenizer, None)
+    for forward_mode in (True, False):
+        check_passes(Noisy().train(), tokenizer, None, forward_mode=forward_mode)
+        with pytest.raises(ValueError, match="two forward passes"):
+            check_passes(Noisy(own=True).train(), tokenizer, None, forward_mode=forward_mode)
 
 
 class FusedDropout(Noisy):
@@ -151,4 +152,4 @@ def test_attention_with_dropout_is_exact_where_its_passes_agree() -> None:
     model = FusedDropout().double().train()
     objective = Objective(model, MarginLoss())
     batch = random_batch(1)
-    assert objective.passes_apart(batch) < 1e-12
+    assert objective.passes_apart(batch, forward_mode=True) < 1e-12
