@@ -15,9 +15,11 @@ truth as weights, which is what there is to be had.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +28,8 @@ import torch
 from torch import Tensor, nn
 
 from mama_train.data.batch import Batch
+from mama_train.data.config import DataConfig
+from mama_train.data.visits import ToVisit, Visit, order_epoch
 from mama_train.measure.metrics import retrieval
 from mama_train.models.base import DualEncoder, FrameSpec, unit
 from mama_train.objective.config import LEARNED, MarginLoss, Weighting
@@ -153,9 +157,25 @@ def batches(num: int, size: int, generator: torch.Generator) -> Any:
             left = left[size:]
 
 
+def ordered(concept_N: Tensor, data: DataConfig, seed: int) -> Any:
+    """The same, in the order of a run; every clip has one text, of one concept."""
+    numbers = np.arange(len(concept_N))
+    by_concept = concept_N.numpy() if data.batches == "by-concept" else None
+    what = ToVisit(
+        clip_C=numbers, caption_C=np.zeros_like(numbers), group_R=numbers, concept_C=by_concept
+    )
+    left: Sequence[Visit] = ()
+    for epoch in itertools.count():
+        order = order_epoch(what, data, seed=seed, epoch=epoch, carried=left)
+        left = order.left
+        for i in range(len(order)):
+            yield torch.from_numpy(order.batch(i)[:, 0].copy())
+
+
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One run. arm: exp, sigmoid, equal or oracle. start_scale: the first inverse temperature."""
+    """One run. arm: exp, sigmoid, equal or oracle. start_scale: the first inverse temperature.
+    data: make batches of the captions' concepts as a run with these settings does."""
 
     arm: str
     seed: int
@@ -167,6 +187,7 @@ class Job:
     loss: MarginLoss = PLAIN
     start_scale: float = math.exp(2.66)
     wrong: float = WRONG
+    data: DataConfig | None = None
 
 
 class Trial:
@@ -188,6 +209,8 @@ class Trial:
         self.angle: float | None = None
         generator = torch.Generator().manual_seed(job.seed)
         self.rows = batches(job.pairs, job.batch, generator)
+        if job.data is not None:
+            self.rows = ordered(self.train.text_scene_N // MOTIONS, job.data, job.seed)
         self.meta_rows = batches(META_PAIRS, min(job.batch, META_PAIRS), generator)
 
     def step(self, step: int) -> dict[str, Any]:

@@ -36,7 +36,7 @@ class DataConfig:
     batches: BatchKind = "shuffled"
     """What a batch is made of: visits as the shuffle has them, or a share of each batch with one
     concept in common, whose captions are harder to tell apart (by-concept)."""
-    concept_share: Annotated[float, Gt(0), Le(1)] = 0.5
+    concept_share: Annotated[float, Gt(0), Le(1)] = 0.25
     """The share of a batch that has a concept in common, by-concept."""
     augment: Annotated[float, Ge(0), Le(0.5)] = 0.1
     """Strength of zoom, shift, brightness and the random choice of frames, from 0 (none) to 0.5."""

@@ -32,13 +32,12 @@ class MarginLoss:
     kind: Annotated[MarginKind, Named("margin_kind")] = "subtractive"
     """Where the margin goes: off the angle of a pair (subtractive, the paper's), onto it
     (additive, as ArcFace), off its cosine (cosine, as CosFace), or nowhere (none)."""
-    margin: Annotated[float, Ge(0), Lt(1.5)] = 0.05
-    """Margin μ, in radians (for the cosine kind, in cosine). The larger the model's inverse
-    temperature, the more it weighs."""
-    nats: Annotated[float, Gt(0), Named("margin_nats")] | None = None
-    """Margin as a head start, in place of --margin: μ is what lowers the loss of a pair at an angle
-    of 1 rad by this many nats at the present inverse temperature (at most; the kinds that hold a
-    pair back raise it)."""
+    nats: Annotated[float, Gt(0), Named("margin_nats")] = 0.6
+    """The margin as a head start: μ is what lowers the loss of a pair at an angle of 1 rad by this
+    many nats at the present inverse temperature, or by as much of them as an angle can give."""
+    margin: Annotated[float, Ge(0), Lt(1.5)] | None = None
+    """Margin μ in radians (for the cosine kind, in cosine), in place of --margin-nats. The larger
+    the model's inverse temperature, the more it weighs."""
     region: Annotated[RegionKind, Named("margin_region")] = "all"
     """Which positive pairs have a margin: all, or those at an acute angle (up to π/2) only, as the
     paper states it."""

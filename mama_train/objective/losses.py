@@ -75,7 +75,9 @@ def margin_cosine(x: Tensor, loss: MarginLoss, margin: Tensor | None = None) -> 
 
 
 def _moved(x: Tensor, loss: MarginLoss, margin: Tensor | None) -> Tensor:
-    mu = torch.as_tensor(loss.margin if margin is None else margin, dtype=x.dtype, device=x.device)
+    given = loss.margin if margin is None else margin
+    assert given is not None, "a margin in nats depends on the scale: give full_margin(loss, scale)"
+    mu = torch.as_tensor(given, dtype=x.dtype, device=x.device)
     if loss.kind == "cosine":
         return x - mu
     x_safe = x.clamp(-COSINE_LIMIT, COSINE_LIMIT)
@@ -95,7 +97,7 @@ def full_margin(loss: MarginLoss, log_scale: Tensor) -> Tensor:
     In nats, it is the μ for which σ |cos(1 − μ) − cos 1| (subtractive), σ |cos(1 + μ) − cos 1|
     (additive) or σ μ (cosine) is that many; as near as an angle can come where σ is too small.
     """
-    if loss.nats is None:
+    if loss.margin is not None:
         return torch.tensor(loss.margin, dtype=log_scale.dtype, device=log_scale.device)
     start = loss.nats / log_scale.detach().exp()
     if loss.kind == "cosine":

@@ -157,6 +157,14 @@ def test_a_margin_in_nats_is_that_head_start_at_one_radian(
     assert head_start == pytest.approx(nats if kind == "subtractive" else -nats, rel=1e-6)
 
 
+def test_radians_win_over_nats_and_the_default_is_a_head_start() -> None:
+    for scale in (14.3, 100.0):
+        log_scale = torch.tensor(scale, dtype=torch.float64).log()
+        assert float(full_margin(MarginLoss(margin=0.2, nats=3.0), log_scale)) == 0.2
+        usual = float(full_margin(MarginLoss(), log_scale))
+        assert scale * (math.cos(1 - usual) - math.cos(1)) == pytest.approx(0.6)
+
+
 def test_a_margin_in_nats_follows_the_scale_and_takes_no_gradient() -> None:
     video, text = unit_rows([0.0, 1.0]), unit_rows([0.6, 1.9])
     log_scale = torch.tensor(3.0, dtype=torch.float64, requires_grad=True)
