@@ -1,20 +1,34 @@
-"""From rows of (video, span, text) to clips: merged by span, named, checked, sorted."""
+"""From rows of (video, span, text) to clips: merged by span, named, checked, sorted.
+
+All of it column by column: a row as Python values costs twenty times its bytes. A column that
+has been used is let go, so that the list is never in memory twice. The steps:
+
+1. check every row's values (`spans.check_rows`);
+2. number the videos, and find each one's URI once;
+3. sort the rows by URI and span: those of a clip now stand side by side (`spans.group_rows`);
+4. settle clip_id and split, which the rows of a clip give together (`spans.agreed`);
+5. name the clips that have no id, and refuse an id of two clips;
+6. gather each column in the order of 3.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import math
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator
+from itertools import pairwise
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from mama_augment.core.errors import InputError
-from mama_augment.core.schema import CLIPS, SPLITS, TEXT
+from mama_augment.core.schema import CLIPS, TEXT
+from mama_augment.core.store.address import shown
+from mama_augment.inputs.columns import Gather, blocks, gather, numbers_of
 from mama_augment.inputs.manifest import KNOWN_COLUMNS
+from mama_augment.inputs.spans import Spans, agreed, check_rows, group_rows
 
-Row = dict[str, Any]
-SpanKey = tuple[str, float | None, float | None]
+Locate = Callable[[str], tuple[str, str]]
 
 CLIP_LIST = pa.schema(
     [CLIPS.field(n) for n in ("clip_id", "video_uri", "start_seconds", "end_seconds")]
@@ -29,7 +43,7 @@ def clip_id_of(relative_path: str, start: float | None, end: float | None) -> st
     return hashlib.sha256(f"{relative_path}|{start_text}|{end_text}".encode()).hexdigest()[:16]
 
 
-def list_clips(rows: pa.Table, where: str, locate: Callable[[str], tuple[str, str]]) -> pa.Table:
+def list_clips(rows: pa.Table, where: str, locate: Locate) -> pa.Table:
     """One row per clip, sorted by video, span and id.
 
     Args:
@@ -41,127 +55,182 @@ def list_clips(rows: pa.Table, where: str, locate: Callable[[str], tuple[str, st
         InputError: a value that cannot be right, or rows that contradict each other.
     """
     extra = [name for name in rows.column_names if name not in KNOWN_COLUMNS]
-    taken = [name for name in extra if name in CLIPS.names]
-    if taken:
+    if taken := [name for name in extra if name in CLIPS.names]:
         raise InputError(
             f"{where}: the column {taken[0]!r} is one that the clips table makes itself; rename it"
         )
-    known = rows.select([n for n in rows.column_names if n in KNOWN_COLUMNS]).to_pylist()
-    groups: dict[SpanKey, list[int]] = {}
-    for position, row in enumerate(known):
-        _check_row(row, f"{where}, row {position + 1}")
-        key = (row["video"], row.get("start_seconds"), row.get("end_seconds"))
-        groups.setdefault(key, []).append(position)
-    clips = [_merge(known, positions, where, locate) for positions in groups.values()]
-    _check_ids(clips, where)
-    firsts = [positions[0] for positions in groups.values()]
-    table = pa.Table.from_pylist(
-        [{name: clip[name] for name in CLIP_LIST.names} for clip in clips], CLIP_LIST
-    )
+    columns = _columns(rows)
+    del rows
+    check_rows(columns, where)
+    videos = columns["video"] = columns["video"].dictionary_encode()
+    video_of = np.concatenate([chunk.indices.to_numpy() for chunk in videos.chunks])
+    uris, paths = _located(videos.chunk(videos.num_chunks - 1).dictionary, locate)
+    del videos
+    spans = group_rows(columns, video_of, uris)
+    made = agreed(columns, ("clip_id", "split"), spans, where)
+    video_of = video_of[spans.first_rows]
+    for name in ("start_seconds", "end_seconds"):
+        made[name] = gather(columns.pop(name), spans.first_rows)
+    for name in ("video", *made):
+        columns.pop(name, None)
+    made["clip_id"] = _named(made, paths, video_of)
+    del paths
+    _check_ids(made, uris, video_of, spans, where)
+    made["texts"] = _texts(columns, spans)
+    made.setdefault("split", pa.chunked_array([pa.nulls(spans.num_clips, pa.string())]))
     for name in extra:
-        table = table.append_column(name, _carry(rows[name], list(groups.values()), firsts))
-    return table.take(pa.array(_order(clips)))
+        made[name] = _carried(columns.pop(name), spans)
+    made["video_uri"] = gather(uris, video_of)
+    del uris
+    table = pa.table([made[name] for name in CLIP_LIST.names], CLIP_LIST)
+    for name in extra:
+        table = table.append_column(name, made[name])
+    return _with_twins_sorted(table, spans)
 
 
-def _check_row(row: Row, where: str) -> None:
-    if not row["video"]:
-        raise InputError(f"{where}: video is empty; a path or URI is needed")
-    start, end = row.get("start_seconds"), row.get("end_seconds")
-    for name, value in (("start_seconds", start), ("end_seconds", end)):
-        if value is not None and not (math.isfinite(value) and value >= 0):
-            raise InputError(f"{where}: {name} is {value}; 0 or more is needed")
-    if end is not None and end <= (start or 0.0):
-        raise InputError(f"{where}: the span [{start or 0.0}, {end}) is empty")
-    split = row.get("split")
-    if split is not None and split not in SPLITS:
-        raise InputError(f"{where}: split is {split!r}; allowed: {', '.join(SPLITS)}")
+def _columns(rows: pa.Table) -> dict[str, pa.ChunkedArray]:
+    """By name, the known ones with their types; spans are open where there is no column."""
+    columns = dict(zip(rows.column_names, rows.columns, strict=True))
+    for name, type_ in KNOWN_COLUMNS.items():
+        if name in columns:
+            columns[name] = columns[name].cast(type_)
+    for name in ("start_seconds", "end_seconds"):
+        columns.setdefault(name, pa.chunked_array([pa.nulls(rows.num_rows, pa.float64())]))
+    return columns
 
 
-def _merge(
-    known: Sequence[Row],
-    positions: Sequence[int],
+def _located(videos: pa.Array, locate: Locate) -> tuple[pa.ChunkedArray, pa.ChunkedArray]:
+    """URIs and relative paths."""
+    uris, paths = [], []
+    for block in blocks(len(videos)):
+        found = [locate(video) for video in videos[block].to_pylist()]
+        uris.append(pa.array([uri for uri, _ in found], pa.string()))
+        paths.append(pa.array([path for _, path in found], pa.string()))
+    return pa.chunked_array(uris, pa.string()), pa.chunked_array(paths, pa.string())
+
+
+def _named(
+    made: dict[str, pa.ChunkedArray], paths: pa.ChunkedArray, path_of: np.ndarray
+) -> pa.ChunkedArray:
+    """The given ids, and those that follow from path and span for clips that have none."""
+    given, source = made.get("clip_id"), Gather(paths)
+    chunks = []
+    for block in blocks(len(path_of)):
+        known = given[block].to_pylist() if given else [None] * (block.stop - block.start)
+        if None in known:
+            spans = (made[name][block].to_pylist() for name in ("start_seconds", "end_seconds"))
+            clips = zip(known, source.block(path_of[block]).to_pylist(), *spans, strict=True)
+            known = [name or clip_id_of(path, start, end) for name, path, start, end in clips]
+        chunks.append(pa.array(known, pa.string()))
+    return pa.chunked_array(chunks, pa.string())
+
+
+def _check_ids(
+    made: dict[str, pa.ChunkedArray],
+    uris: pa.ChunkedArray,
+    uri_of: np.ndarray,
+    spans: Spans,
     where: str,
-    locate: Callable[[str], tuple[str, str]],
-) -> Row:
-    first = known[positions[0]]
-    start, end = first.get("start_seconds"), first.get("end_seconds")
-    uri, relative_path = locate(first["video"])
-    texts = [
-        {
-            "text": known[p]["text"],
-            "source": known[p].get("source") or "human",
-            "trusted": bool(known[p].get("trusted")),
-        }
-        for p in positions
-        if known[p].get("text")
-    ]
-    return {
-        "clip_id": _agreed(known, positions, "clip_id", where)
-        or clip_id_of(relative_path, start, end),
-        "video_uri": uri,
-        "start_seconds": start,
-        "end_seconds": end,
-        "texts": texts,
-        "split": _agreed(known, positions, "split", where),
-        "rows": positions,
-    }
-
-
-def _agreed(known: Sequence[Row], positions: Sequence[int], name: str, where: str) -> str | None:
-    """The one value that the rows of a clip give for `name`; rows may leave it out."""
-    given = {known[p][name]: p + 1 for p in reversed(positions) if known[p].get(name)}
-    if len(given) > 1:
-        (one, row), (other, other_row) = sorted(given.items(), key=lambda item: item[1])[:2]
-        raise InputError(
-            f"{where}: rows {row} and {other_row} are the same span of "
-            f"{known[positions[0]]['video']!r}, but their {name} is {one!r} and {other!r}"
-        )
-    return next(iter(given), None)
-
-
-def _check_ids(clips: Sequence[Row], where: str) -> None:
-    seen: dict[str, Row] = {}
-    for clip in clips:
-        other = seen.setdefault(clip["clip_id"], clip)
-        if other is not clip:
+) -> None:
+    first_rows = spans.first_rows
+    seen: dict[str, int] = {}
+    for clip in sorted(_doubtful(made["clip_id"]), key=lambda clip: first_rows[clip]):
+        clip_id = made["clip_id"][clip].as_py()
+        other = seen.setdefault(clip_id, clip)
+        if other != clip:
+            (row, span), (other_row, other_span) = (
+                (
+                    first_rows[c] + 1,
+                    f"{shown(uris[uri_of[c]].as_py())} "
+                    f"[{made['start_seconds'][c].as_py()}, {made['end_seconds'][c].as_py()})",
+                )
+                for c in (clip, other)
+            )
             raise InputError(
-                f"{where}: clip_id {clip['clip_id']!r} names two different spans: row "
-                f"{other['rows'][0] + 1} ({_span(other)}) and row {clip['rows'][0] + 1} "
-                f"({_span(clip)}). Give each span its own clip_id"
+                f"{where}: clip_id {clip_id!r} names two different spans: row {other_row} "
+                f"({other_span}) and row {row} ({span}). Give each span its own clip_id"
             )
 
 
-def _span(clip: Row) -> str:
-    return f"{clip['video_uri']} [{clip['start_seconds']}, {clip['end_seconds']})"
+def _doubtful(ids: pa.ChunkedArray) -> list[int]:
+    """Clips whose id may be another's too: a hash of eight bytes says so, for a tenth of the
+    memory of a set of all ids."""
+    hashes = np.empty(len(ids), np.int64)
+    for block in blocks(len(ids)):
+        hashes[block] = [hash(clip_id) for clip_id in ids[block].to_pylist()]
+    order = np.argsort(hashes)
+    is_same = hashes[order[1:]] == hashes[order[:-1]]
+    return np.union1d(order[1:][is_same], order[:-1][is_same]).tolist()
 
 
-def _carry(column: pa.ChunkedArray, groups: Sequence[list[int]], firsts: list[int]) -> pa.Array:
+def _texts(columns: dict[str, pa.ChunkedArray], spans: Spans) -> pa.ChunkedArray:
+    """By clip, the texts of its rows that have one."""
+    has_text = np.zeros(len(spans.rows), bool)
+    given = {name: columns.pop(name) for name in ("text", "source", "trusted") if name in columns}
+    if "text" in given:
+        has_text = numbers_of(pc.greater(pc.binary_length(given["text"]), 0), False)[spans.rows]
+    rows, counts = spans.rows[has_text], np.add.reduceat(has_text, spans.starts[:-1], dtype=int)
+    sources = {name: Gather(column) for name, column in given.items()}
+    del given
+
+    def structs(part: slice) -> pa.Array:
+        values = {name: source.block(rows[part]) for name, source in sources.items()}
+        num_rows = part.stop - part.start
+        human = pa.scalar("human", pa.string())
+        source = values.get("source", pa.nulls(num_rows, pa.string()))
+        trusted = values.get("trusted", pa.nulls(num_rows, pa.bool_()))
+        is_given = pc.fill_null(pc.greater(pc.binary_length(source), 0), False)
+        fields = [
+            values.get("text", pa.nulls(0, pa.string())),
+            pc.if_else(is_given, source, human),
+            pc.fill_null(trusted, False),
+        ]
+        return pa.StructArray.from_arrays(fields, fields=list(TEXT))
+
+    return _lists(counts, structs, CLIP_LIST.field("texts").type)
+
+
+def _carried(column: pa.ChunkedArray, spans: Spans) -> pa.ChunkedArray:
     """A further column by clip: its value, or all values where rows of one clip differ.
 
     The choice is made for the whole column, so that every file has the same type.
     """
-    values = column.combine_chunks()
-    if all(values[p] == values[g[0]] for g in groups if len(g) > 1 for p in g[1:]):
-        return values.take(pa.array(firsts))
-    offsets = [0]
-    for group in groups:
-        offsets.append(offsets[-1] + len(group))
-    flat = values.take(pa.array([p for group in groups for p in group]))
-    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), flat)
+    source = Gather(column)
+    firsts, others, clips = spans.split(np.ones(len(spans.rows), bool))
+    heads = firsts[clips]
+    if all(source.block(others[b]).equals(source.block(heads[b])) for b in blocks(len(others))):
+        return gather(column, firsts)
+    counts = np.diff(spans.starts)
+    return _lists(counts, lambda part: source.block(spans.rows[part]), pa.list_(column.type))
 
 
-def _order(clips: Sequence[Row]) -> list[int]:
-    def key(position: int) -> tuple[str, float, float, str]:
-        clip = clips[position]
-        start, end = clip["start_seconds"], clip["end_seconds"]
-        return (
-            clip["video_uri"],
-            -1.0 if start is None else start,
-            math.inf if end is None else end,
-            clip["clip_id"],
-        )
+def _lists(
+    counts: np.ndarray, values: Callable[[slice], pa.Array], type_: pa.DataType
+) -> pa.ChunkedArray:
+    """Lists of so many values each, where `values` gives those from one number to another."""
+    ends = np.cumsum(counts)
+    chunks = []
+    for block in blocks(len(counts)):
+        first = ends[block.start] - counts[block.start]
+        offsets = np.append(0, ends[block] - first).astype(np.int32)
+        content = values(slice(first, ends[block.stop - 1]))
+        chunks.append(pa.ListArray.from_arrays(pa.array(offsets), content, type=type_))
+    return pa.chunked_array(chunks, type_)
 
-    return sorted(range(len(clips)), key=key)
+
+def _with_twins_sorted(table: pa.Table, spans: Spans) -> pa.Table:
+    """The same span of one URI that two paths lead to: by clip_id."""
+    if not spans.is_twin.any():
+        return table
+    order = np.arange(table.num_rows)
+    for run in _runs(spans.is_twin):
+        ids = table["clip_id"][run].to_pylist()
+        order[run] = run.start + np.array(sorted(range(len(ids)), key=ids.__getitem__))
+    return pa.table([gather(column, order) for column in table.columns], table.schema)
 
 
-assert CLIP_LIST.field("texts").type == pa.list_(TEXT)
+def _runs(is_twin: np.ndarray) -> Iterator[slice]:
+    starts = np.append(np.flatnonzero(~is_twin), len(is_twin)).tolist()
+    for start, end in pairwise(starts):
+        if end > start + 1:
+            yield slice(start, end)
