@@ -15,7 +15,11 @@ SECRET_PREFIXES = ("x-amz-", "x-goog-")
 USER_IS_PLACE = ("abfs", "abfss", "wasb", "wasbs", "az", "adl")
 """Schemes that write `container@account`: what stands before the `@` is a place, not a person."""
 
-END_OF_AUTHORITY = re.compile(r"[/?#]")
+END_OF_AUTHORITY = re.compile(r"[/?#]|::(?=[A-Za-z][A-Za-z0-9+.-]*://)")
+"""The second kind chains URIs."""
+WITHOUT_PORT = ("s3", "s3a", "s3n", "gs", "gcs")
+"""Schemes whose host is a bucket: what follows a `:` there is a password."""
+
 START_OF_PARAMETERS = re.compile(r"[?#]")
 PARAMETER = re.compile(r"([?#&;])([^?#&;]*)")
 
@@ -36,35 +40,36 @@ def shown(uri: str) -> str:
     Local paths come back as they are, whatever letters they hold. Chained URIs
     (`zip://a.mp4::https://…`) and URIs with several secrets lose all of them.
     """
-    if not is_uri(uri):
-        return uri
-    return _without_secret_parameters(_without_user(uri))
+    while is_uri(uri) and (shorter := _without_secret_parameters(_without_user(uri))) != uri:
+        uri = shorter  # and again: in a broken URI the rest may look like user info
+    return uri
 
 
 def _without_user(uri: str) -> str:
-    kept, position = [], 0
+    kept, position, last_at = [], 0, uri.rfind("@")
     while (mark := uri.find("://", position)) >= 0:
         start = mark + len("://")
-        end = _end_of_authority(uri, start)
-        user, at, host = uri[start:end].rpartition("@")
         scheme = re.split(r"[^a-z0-9+.-]", uri[position:mark].lower())[-1]
+        end = _end_of_authority(uri, start, last_at, has_port=scheme not in WITHOUT_PORT)
+        user, at, host = uri[start:end].rpartition("@")
         place = user.partition(":")[0] if scheme in USER_IS_PLACE else ""
         kept += [uri[position:start], f"{place}{at}" if place else "", host]
         position = end
     return "".join(kept) + uri[position:]
 
 
-def _end_of_authority(uri: str, start: int) -> int:
+def _end_of_authority(uri: str, start: int, last_at: int, *, has_port: bool) -> int:
     """Where `user:password@host:port` ends, with a raw `/`, `?` or `#` in the password too."""
     cut = END_OF_AUTHORITY.search(uri, start)
     end = cut.start() if cut else len(uri)
     authority = uri[start:end]
-    _, colon, port = authority.rpartition(":")
-    has_port = not colon or not port.strip("0123456789") or port.endswith("]")
-    if has_port or "@" in authority or "@" not in uri[end:]:
+    is_whole = "@" in authority[:-1] or ":" not in authority or authority.startswith("[")
+    if has_port and authority.partition(":")[2].isdecimal():
+        is_whole = True
+    if is_whole or last_at < end:
         return end
     # What follows the colon is not a port, and so a password, of which more follows.
-    cut = END_OF_AUTHORITY.search(uri, uri.rindex("@"))
+    cut = END_OF_AUTHORITY.search(uri, last_at)
     return cut.start() if cut else len(uri)
 
 
