@@ -4,7 +4,7 @@ All of it column by column: a row as Python values costs twenty times its bytes.
 has been used is let go, so that the list is never in memory twice. The steps:
 
 1. check every row's values (`spans.check_rows`);
-2. number the videos, and find each one's URI once;
+2. number the videos, and find where their URIs are sorted;
 3. sort the rows by URI and span: those of a clip now stand side by side (`spans.group_rows`);
 4. settle clip_id and split, which the rows of a clip give together (`spans.agreed`);
 5. name the clips that have no id, and refuse an id of two clips;
@@ -24,7 +24,15 @@ import pyarrow.compute as pc
 from mama_augment.core.errors import InputError
 from mama_augment.core.schema import CLIPS, TEXT
 from mama_augment.core.store.address import shown
-from mama_augment.inputs.columns import Gather, blocks, gather, numbers_of
+from mama_augment.inputs.columns import (
+    Gather,
+    blocks,
+    gather,
+    give_back,
+    numbered,
+    numbers_of,
+    places,
+)
 from mama_augment.inputs.manifest import KNOWN_COLUMNS
 from mama_augment.inputs.spans import Spans, agreed, check_rows, group_rows
 
@@ -62,30 +70,32 @@ def list_clips(rows: pa.Table, where: str, locate: Locate) -> pa.Table:
     columns = _columns(rows)
     del rows
     check_rows(columns, where)
-    videos = columns["video"] = columns["video"].dictionary_encode()
-    video_of = np.concatenate([chunk.indices.to_numpy() for chunk in videos.chunks])
-    uris, paths = _located(videos.chunk(videos.num_chunks - 1).dictionary, locate)
-    del videos
-    spans = group_rows(columns, video_of, uris)
-    made = agreed(columns, ("clip_id", "split"), spans, where)
-    video_of = video_of[spans.first_rows]
+    video_of, videos = numbered(columns.pop("video"))
+    give_back()
+    spans = group_rows(columns, video_of, places(_uris(videos, locate)))
+    made = agreed(columns, ("clip_id", "split"), spans, where, _at(videos, video_of))
+    made["texts"] = _texts(columns, spans)
+    give_back()
     for name in ("start_seconds", "end_seconds"):
         made[name] = gather(columns.pop(name), spans.first_rows)
-    for name in ("video", *made):
-        columns.pop(name, None)
-    made["clip_id"] = _named(made, paths, video_of)
-    del paths
-    _check_ids(made, uris, video_of, spans, where)
-    made["texts"] = _texts(columns, spans)
-    made.setdefault("split", pa.chunked_array([pa.nulls(spans.num_clips, pa.string())]))
     for name in extra:
         made[name] = _carried(columns.pop(name), spans)
-    made["video_uri"] = gather(uris, video_of)
-    del uris
+    columns.clear()
+    videos = gather(videos, video_of[spans.first_rows])
+    del video_of
+    give_back()
+    made["clip_id"] = _ids(made, videos, locate)
+    _check_ids(made, videos, spans, where, locate)
+    made.setdefault("split", pa.chunked_array([pa.nulls(spans.num_clips, pa.string())]))
+    is_twin = spans.is_twin
+    del spans
+    give_back()
+    made["video_uri"] = _uris(videos, locate)
+    del videos
     table = pa.table([made[name] for name in CLIP_LIST.names], CLIP_LIST)
     for name in extra:
         table = table.append_column(name, made[name])
-    return _with_twins_sorted(table, spans)
+    return _with_twins_sorted(table, is_twin)
 
 
 def _columns(rows: pa.Table) -> dict[str, pa.ChunkedArray]:
@@ -99,56 +109,57 @@ def _columns(rows: pa.Table) -> dict[str, pa.ChunkedArray]:
     return columns
 
 
-def _located(videos: pa.Array, locate: Locate) -> tuple[pa.ChunkedArray, pa.ChunkedArray]:
-    """URIs and relative paths."""
-    uris, paths = [], []
-    for block in blocks(len(videos)):
-        found = [locate(video) for video in videos[block].to_pylist()]
-        uris.append(pa.array([uri for uri, _ in found], pa.string()))
-        paths.append(pa.array([path for _, path in found], pa.string()))
-    return pa.chunked_array(uris, pa.string()), pa.chunked_array(paths, pa.string())
+def _at(videos: pa.ChunkedArray, video_of: np.ndarray) -> Callable[[int], str]:
+    """From a row to its video."""
+    return lambda row: str(videos[video_of[row]])
 
 
-def _named(
-    made: dict[str, pa.ChunkedArray], paths: pa.ChunkedArray, path_of: np.ndarray
+def _uris(videos: pa.ChunkedArray, locate: Locate) -> pa.ChunkedArray:
+    chunks = [
+        pa.array([locate(video)[0] for video in videos[block].to_pylist()], pa.string())
+        for block in blocks(len(videos))
+    ]
+    return pa.chunked_array(chunks, pa.string())
+
+
+def _ids(
+    made: dict[str, pa.ChunkedArray], videos: pa.ChunkedArray, locate: Locate
 ) -> pa.ChunkedArray:
     """The given ids, and those that follow from path and span for clips that have none."""
-    given, source = made.get("clip_id"), Gather(paths)
+    given = made.get("clip_id", pa.chunked_array([pa.nulls(len(videos), pa.string())]))
+    spans = (made["start_seconds"], made["end_seconds"])
     chunks = []
-    for block in blocks(len(path_of)):
-        known = given[block].to_pylist() if given else [None] * (block.stop - block.start)
-        if None in known:
-            spans = (made[name][block].to_pylist() for name in ("start_seconds", "end_seconds"))
-            clips = zip(known, source.block(path_of[block]).to_pylist(), *spans, strict=True)
-            known = [name or clip_id_of(path, start, end) for name, path, start, end in clips]
-        chunks.append(pa.array(known, pa.string()))
+    for block in blocks(len(videos)):
+        clips = zip(*(column[block].to_pylist() for column in (given, videos, *spans)), strict=True)
+        ids = [
+            clip_id or clip_id_of(locate(video)[1], start, end)
+            for clip_id, video, start, end in clips
+        ]
+        chunks.append(pa.array(ids, pa.string()))
     return pa.chunked_array(chunks, pa.string())
 
 
 def _check_ids(
     made: dict[str, pa.ChunkedArray],
-    uris: pa.ChunkedArray,
-    uri_of: np.ndarray,
+    videos: pa.ChunkedArray,
     spans: Spans,
     where: str,
+    locate: Locate,
 ) -> None:
+    def described(clip: int) -> str:
+        start, end = (made[name][clip].as_py() for name in ("start_seconds", "end_seconds"))
+        uri = shown(locate(videos[clip].as_py())[0])
+        return f"row {spans.first_rows[clip] + 1} ({uri} [{start}, {end}))"
+
     first_rows = spans.first_rows
     seen: dict[str, int] = {}
     for clip in sorted(_doubtful(made["clip_id"]), key=lambda clip: first_rows[clip]):
         clip_id = made["clip_id"][clip].as_py()
         other = seen.setdefault(clip_id, clip)
         if other != clip:
-            (row, span), (other_row, other_span) = (
-                (
-                    first_rows[c] + 1,
-                    f"{shown(uris[uri_of[c]].as_py())} "
-                    f"[{made['start_seconds'][c].as_py()}, {made['end_seconds'][c].as_py()})",
-                )
-                for c in (clip, other)
-            )
             raise InputError(
-                f"{where}: clip_id {clip_id!r} names two different spans: row {other_row} "
-                f"({other_span}) and row {row} ({span}). Give each span its own clip_id"
+                f"{where}: clip_id {clip_id!r} names two different spans: {described(other)} "
+                f"and {described(clip)}. Give each span its own clip_id"
             )
 
 
@@ -164,30 +175,29 @@ def _doubtful(ids: pa.ChunkedArray) -> list[int]:
 
 
 def _texts(columns: dict[str, pa.ChunkedArray], spans: Spans) -> pa.ChunkedArray:
-    """By clip, the texts of its rows that have one."""
-    has_text = np.zeros(len(spans.rows), bool)
+    """By clip, the texts of its rows that have one; takes the columns of texts."""
     given = {name: columns.pop(name) for name in ("text", "source", "trusted") if name in columns}
-    if "text" in given:
-        has_text = numbers_of(pc.greater(pc.binary_length(given["text"]), 0), False)[spans.rows]
-    rows, counts = spans.rows[has_text], np.add.reduceat(has_text, spans.starts[:-1], dtype=int)
+    text = given.get("text", pa.chunked_array([pa.nulls(len(spans.rows), pa.string())]))
+    has_text = numbers_of(pc.greater(pc.binary_length(text), 0), False)[spans.rows]
+    rows, starts = spans.rows, spans.starts
+    if not has_text.all():
+        rows, starts = rows[has_text], np.append(0, np.cumsum(has_text))[starts]
     sources = {name: Gather(column) for name, column in given.items()}
-    del given
+    del text, given
+
+    def values(name: str, part: slice) -> pa.Array:
+        if name in sources:
+            return sources[name].block(rows[part])
+        return pa.nulls(part.stop - part.start, KNOWN_COLUMNS[name])
 
     def structs(part: slice) -> pa.Array:
-        values = {name: source.block(rows[part]) for name, source in sources.items()}
-        num_rows = part.stop - part.start
-        human = pa.scalar("human", pa.string())
-        source = values.get("source", pa.nulls(num_rows, pa.string()))
-        trusted = values.get("trusted", pa.nulls(num_rows, pa.bool_()))
+        text, source, trusted = (values(name, part) for name in ("text", "source", "trusted"))
         is_given = pc.fill_null(pc.greater(pc.binary_length(source), 0), False)
-        fields = [
-            values.get("text", pa.nulls(0, pa.string())),
-            pc.if_else(is_given, source, human),
-            pc.fill_null(trusted, False),
-        ]
+        source = pc.if_else(is_given, source, pa.scalar("human", pa.string()))
+        fields = [text, source, pc.fill_null(trusted, False)]
         return pa.StructArray.from_arrays(fields, fields=list(TEXT))
 
-    return _lists(counts, structs, CLIP_LIST.field("texts").type)
+    return _lists(starts, structs, CLIP_LIST.field("texts").type)
 
 
 def _carried(column: pa.ChunkedArray, spans: Spans) -> pa.ChunkedArray:
@@ -200,30 +210,29 @@ def _carried(column: pa.ChunkedArray, spans: Spans) -> pa.ChunkedArray:
     heads = firsts[clips]
     if all(source.block(others[b]).equals(source.block(heads[b])) for b in blocks(len(others))):
         return gather(column, firsts)
-    counts = np.diff(spans.starts)
-    return _lists(counts, lambda part: source.block(spans.rows[part]), pa.list_(column.type))
+    values = pa.list_(column.type)
+    return _lists(spans.starts, lambda part: source.block(spans.rows[part]), values)
 
 
 def _lists(
-    counts: np.ndarray, values: Callable[[slice], pa.Array], type_: pa.DataType
+    starts: np.ndarray, values: Callable[[slice], pa.Array], type_: pa.DataType
 ) -> pa.ChunkedArray:
-    """Lists of so many values each, where `values` gives those from one number to another."""
-    ends = np.cumsum(counts)
+    """Lists that start so (int64 [C + 1]), where `values` gives the values of a slice."""
     chunks = []
-    for block in blocks(len(counts)):
-        first = ends[block.start] - counts[block.start]
-        offsets = np.append(0, ends[block] - first).astype(np.int32)
-        content = values(slice(first, ends[block.stop - 1]))
-        chunks.append(pa.ListArray.from_arrays(pa.array(offsets), content, type=type_))
+    for block in blocks(len(starts) - 1):
+        part = starts[block.start : block.stop + 1]
+        offsets = pa.array((part - part[0]).astype(np.int32))
+        content = values(slice(part[0], part[-1]))
+        chunks.append(pa.ListArray.from_arrays(offsets, content, type=type_))
     return pa.chunked_array(chunks, type_)
 
 
-def _with_twins_sorted(table: pa.Table, spans: Spans) -> pa.Table:
+def _with_twins_sorted(table: pa.Table, is_twin: np.ndarray) -> pa.Table:
     """The same span of one URI that two paths lead to: by clip_id."""
-    if not spans.is_twin.any():
+    if not is_twin.any():
         return table
     order = np.arange(table.num_rows)
-    for run in _runs(spans.is_twin):
+    for run in _runs(is_twin):
         ids = table["clip_id"][run].to_pylist()
         order[run] = run.start + np.array(sorted(range(len(ids)), key=ids.__getitem__))
     return pa.table([gather(column, order) for column in table.columns], table.schema)

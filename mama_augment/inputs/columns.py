@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-BLOCK_ROWS = 65_536
+BLOCK_ROWS = 16_384
 """Rows that are copied, compared or seen as Python values at once."""
 
 
@@ -64,3 +65,24 @@ def gather(column: pa.ChunkedArray, rows: np.ndarray) -> pa.ChunkedArray:
 def numbers_of(column: pa.ChunkedArray, null: float | bool) -> np.ndarray:
     """A column of numbers or truth values for numpy, with `null` in the place of nulls."""
     return np.asarray(column.fill_null(null).to_numpy())
+
+
+def numbered(column: pa.ChunkedArray) -> tuple[np.ndarray, pa.ChunkedArray]:
+    """Each string's number among the different ones, in their order; and
+    those. Sorting takes an eighth of the memory of a hash table."""
+    number = places(column)
+    first = np.empty(number.max(initial=-1) + 1, np.int64)
+    first[number[::-1]] = np.arange(len(number))[::-1]
+    return number, gather(column, first)
+
+
+def places(column: pa.ChunkedArray) -> np.ndarray:
+    """int32: where each string stands among the different ones, in Python's order of strings."""
+    # By UTF-8 bytes, which is the same as by code points.
+    place = pc.rank(column, "ascending", tiebreaker="dense").to_numpy()
+    return np.subtract(place, 1, dtype=np.int32, casting="unsafe")
+
+
+def give_back() -> None:
+    """Give memory that Arrow has done with back to the system: it keeps it for later otherwise."""
+    pa.default_memory_pool().release_unused()

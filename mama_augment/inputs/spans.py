@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,14 +100,13 @@ def _check_row(row: Mapping[str, Any], where: str) -> None:
         raise InputError(f"{where}: split is {split!r}; allowed: {', '.join(SPLITS)}")
 
 
-def group_rows(columns: Columns, video_of: np.ndarray, uris: pa.ChunkedArray) -> Spans:
+def group_rows(columns: Columns, video_of: np.ndarray, place_of: np.ndarray) -> Spans:
     """Rows with the same video and span are one clip; clips sorted by URI and span, then video.
 
-    video_of: each row's number of its video; two videos may be written differently and have the
-    same of the URIs, and stay clips of their own.
+    video_of: int32 [R], each row's number of its video. place_of: int32, where each video's URI
+    is sorted; two videos may be written differently and have one URI, and stay two.
     """
-    # Arrow sorts strings by their UTF-8 bytes, which is Python's order by code points.
-    place = pc.rank(uris, "ascending", tiebreaker="dense").to_numpy()[video_of]
+    place = place_of[video_of]
     start = numbers_of(columns["start_seconds"], NO_START)
     end = numbers_of(columns["end_seconds"], NO_END)
     rows = np.lexsort((video_of, end, start, place))
@@ -127,8 +126,12 @@ def _changes(values: np.ndarray) -> np.ndarray:
     return np.append(True, values[1:] != values[:-1])
 
 
-def agreed(columns: Columns, names: tuple[str, ...], spans: Spans, where: str) -> Columns:
+def agreed(
+    columns: Columns, names: tuple[str, ...], spans: Spans, where: str, video: Callable[[int], str]
+) -> dict[str, pa.ChunkedArray]:
     """By name: the one value that the rows of each clip give; rows may leave it out.
+
+    video: of a row, for messages.
 
     Raises:
         InputError: the rows of a clip give two; of several such clips, the first.
@@ -144,18 +147,16 @@ def agreed(columns: Columns, names: tuple[str, ...], spans: Spans, where: str) -
     if wrong := set[int]().union(*torn.values()):
         clip = min(wrong, key=lambda c: spans.first_rows[c])
         name = next(name for name in names if clip in torn.get(name, ()))
-        raise InputError(f"{where}: {_contradiction(columns, name, spans.rows_of(clip))}")
+        rows = spans.rows_of(clip)
+        number = {columns[name][row].as_py(): row + 1 for row in reversed(rows)}
+        (one, row), (other, other_row) = sorted(
+            ((value, row) for value, row in number.items() if value), key=lambda item: item[1]
+        )[:2]
+        raise InputError(
+            f"{where}: rows {row} and {other_row} are the same span of "
+            f"{shown(video(rows[0]))!r}, but their {name} is {one!r} and {other!r}"
+        )
     return values
-
-
-def _contradiction(columns: Columns, name: str, rows: list[int]) -> str:
-    given = {columns[name][row].as_py(): row + 1 for row in reversed(rows)}
-    given = {value: row for value, row in given.items() if value}
-    (one, row), (other, other_row) = sorted(given.items(), key=lambda item: item[1])[:2]
-    return (
-        f"rows {row} and {other_row} are the same span of "
-        f"{shown(columns['video'][rows[0]].as_py())!r}, but their {name} is {one!r} and {other!r}"
-    )
 
 
 def differ(column: pa.ChunkedArray, rows: np.ndarray, others: np.ndarray) -> np.ndarray:

@@ -11,13 +11,13 @@ import pyarrow as pa
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from tests.augment.inputs.plain_clip_list import list_clips as list_plainly
 
 from mama_augment.core.errors import InputError
 from mama_augment.inputs import columns
 from mama_augment.inputs.clip_list import list_clips
 from mama_augment.inputs.columns import gather
 from mama_augment.inputs.manifest import KNOWN_COLUMNS
+from tests.augment.inputs.plain_clip_list import list_clips as list_plainly
 
 EXTRA: dict[str, tuple[pa.DataType, st.SearchStrategy[Any]]] = {
     "stars": (pa.int32(), st.integers(0, 1)),
