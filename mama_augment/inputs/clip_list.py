@@ -1,20 +1,42 @@
-"""From rows of (video, span, text) to clips: merged by span, named, checked, sorted."""
+"""From rows of (video, span, text) to clips: merged by span, named, checked, sorted.
+
+All of it column by column: a row as Python values costs twenty times its bytes. A column that
+has been used is let go, so that the list is never in memory twice. The steps:
+
+1. check every row's values (`spans.check_rows`);
+2. number the videos, and find where their URIs are sorted;
+3. sort the rows by URI and span: those of a clip now stand side by side (`spans.group_rows`);
+4. settle clip_id and split, which the rows of a clip give together (`spans.agreed`);
+5. name the clips that have no id, and refuse an id of two clips;
+6. gather each column in the order of 3.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import math
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator
+from itertools import pairwise
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from mama_augment.core.errors import InputError
-from mama_augment.core.schema import CLIPS, SPLITS, TEXT
+from mama_augment.core.schema import CLIPS, TEXT
+from mama_augment.core.store.address import shown
+from mama_augment.inputs.columns import (
+    Gather,
+    blocks,
+    gather,
+    give_back,
+    numbered,
+    numbers_of,
+    places,
+)
 from mama_augment.inputs.manifest import KNOWN_COLUMNS
+from mama_augment.inputs.spans import Spans, agreed, check_rows, group_rows
 
-Row = dict[str, Any]
-SpanKey = tuple[str, float | None, float | None]
+Locate = Callable[[str], tuple[str, str]]
 
 CLIP_LIST = pa.schema(
     [CLIPS.field(n) for n in ("clip_id", "video_uri", "start_seconds", "end_seconds")]
@@ -29,7 +51,7 @@ def clip_id_of(relative_path: str, start: float | None, end: float | None) -> st
     return hashlib.sha256(f"{relative_path}|{start_text}|{end_text}".encode()).hexdigest()[:16]
 
 
-def list_clips(rows: pa.Table, where: str, locate: Callable[[str], tuple[str, str]]) -> pa.Table:
+def list_clips(rows: pa.Table, where: str, locate: Locate) -> pa.Table:
     """One row per clip, sorted by video, span and id.
 
     Args:
@@ -41,127 +63,183 @@ def list_clips(rows: pa.Table, where: str, locate: Callable[[str], tuple[str, st
         InputError: a value that cannot be right, or rows that contradict each other.
     """
     extra = [name for name in rows.column_names if name not in KNOWN_COLUMNS]
-    taken = [name for name in extra if name in CLIPS.names]
-    if taken:
+    if taken := [name for name in extra if name in CLIPS.names]:
         raise InputError(
             f"{where}: the column {taken[0]!r} is one that the clips table makes itself; rename it"
         )
-    known = rows.select([n for n in rows.column_names if n in KNOWN_COLUMNS]).to_pylist()
-    groups: dict[SpanKey, list[int]] = {}
-    for position, row in enumerate(known):
-        _check_row(row, f"{where}, row {position + 1}")
-        key = (row["video"], row.get("start_seconds"), row.get("end_seconds"))
-        groups.setdefault(key, []).append(position)
-    clips = [_merge(known, positions, where, locate) for positions in groups.values()]
-    _check_ids(clips, where)
-    firsts = [positions[0] for positions in groups.values()]
-    table = pa.Table.from_pylist(
-        [{name: clip[name] for name in CLIP_LIST.names} for clip in clips], CLIP_LIST
-    )
+    columns = _columns(rows)
+    del rows
+    check_rows(columns, where)
+    video_of, videos = numbered(columns.pop("video"))
+    give_back()
+    spans = group_rows(columns, video_of, places(_uris(videos, locate)))
+    made = agreed(columns, ("clip_id", "split"), spans, where, _at(videos, video_of))
+    made["texts"] = _texts(columns, spans)
+    give_back()
+    for name in ("start_seconds", "end_seconds"):
+        made[name] = gather(columns.pop(name), spans.first_rows)
     for name in extra:
-        table = table.append_column(name, _carry(rows[name], list(groups.values()), firsts))
-    return table.take(pa.array(_order(clips)))
+        made[name] = _carried(columns.pop(name), spans)
+    columns.clear()
+    videos = gather(videos, video_of[spans.first_rows])
+    del video_of
+    give_back()
+    made["clip_id"] = _ids(made, videos, locate)
+    _check_ids(made, videos, spans, where, locate)
+    made.setdefault("split", pa.chunked_array([pa.nulls(spans.num_clips, pa.string())]))
+    is_twin = spans.is_twin
+    del spans
+    give_back()
+    made["video_uri"] = _uris(videos, locate)
+    del videos
+    table = pa.table([made[name] for name in CLIP_LIST.names], CLIP_LIST)
+    for name in extra:
+        table = table.append_column(name, made[name])
+    return _with_twins_sorted(table, is_twin)
 
 
-def _check_row(row: Row, where: str) -> None:
-    if not row["video"]:
-        raise InputError(f"{where}: video is empty; a path or URI is needed")
-    start, end = row.get("start_seconds"), row.get("end_seconds")
-    for name, value in (("start_seconds", start), ("end_seconds", end)):
-        if value is not None and not (math.isfinite(value) and value >= 0):
-            raise InputError(f"{where}: {name} is {value}; 0 or more is needed")
-    if end is not None and end <= (start or 0.0):
-        raise InputError(f"{where}: the span [{start or 0.0}, {end}) is empty")
-    split = row.get("split")
-    if split is not None and split not in SPLITS:
-        raise InputError(f"{where}: split is {split!r}; allowed: {', '.join(SPLITS)}")
+def _columns(rows: pa.Table) -> dict[str, pa.ChunkedArray]:
+    """By name, the known ones with their types; spans are open where there is no column."""
+    columns = dict(zip(rows.column_names, rows.columns, strict=True))
+    for name, type_ in KNOWN_COLUMNS.items():
+        if name in columns:
+            columns[name] = columns[name].cast(type_)
+    for name in ("start_seconds", "end_seconds"):
+        columns.setdefault(name, pa.chunked_array([pa.nulls(rows.num_rows, pa.float64())]))
+    return columns
 
 
-def _merge(
-    known: Sequence[Row],
-    positions: Sequence[int],
-    where: str,
-    locate: Callable[[str], tuple[str, str]],
-) -> Row:
-    first = known[positions[0]]
-    start, end = first.get("start_seconds"), first.get("end_seconds")
-    uri, relative_path = locate(first["video"])
-    texts = [
-        {
-            "text": known[p]["text"],
-            "source": known[p].get("source") or "human",
-            "trusted": bool(known[p].get("trusted")),
-        }
-        for p in positions
-        if known[p].get("text")
+def _at(videos: pa.ChunkedArray, video_of: np.ndarray) -> Callable[[int], str]:
+    """From a row to its video."""
+    return lambda row: str(videos[video_of[row]])
+
+
+def _uris(videos: pa.ChunkedArray, locate: Locate) -> pa.ChunkedArray:
+    chunks = [
+        pa.array([locate(video)[0] for video in videos[block].to_pylist()], pa.string())
+        for block in blocks(len(videos))
     ]
-    return {
-        "clip_id": _agreed(known, positions, "clip_id", where)
-        or clip_id_of(relative_path, start, end),
-        "video_uri": uri,
-        "start_seconds": start,
-        "end_seconds": end,
-        "texts": texts,
-        "split": _agreed(known, positions, "split", where),
-        "rows": positions,
-    }
+    return pa.chunked_array(chunks, pa.string())
 
 
-def _agreed(known: Sequence[Row], positions: Sequence[int], name: str, where: str) -> str | None:
-    """The one value that the rows of a clip give for `name`; rows may leave it out."""
-    given = {known[p][name]: p + 1 for p in reversed(positions) if known[p].get(name)}
-    if len(given) > 1:
-        (one, row), (other, other_row) = sorted(given.items(), key=lambda item: item[1])[:2]
-        raise InputError(
-            f"{where}: rows {row} and {other_row} are the same span of "
-            f"{known[positions[0]]['video']!r}, but their {name} is {one!r} and {other!r}"
-        )
-    return next(iter(given), None)
+def _ids(
+    made: dict[str, pa.ChunkedArray], videos: pa.ChunkedArray, locate: Locate
+) -> pa.ChunkedArray:
+    """The given ids, and those that follow from path and span for clips that have none."""
+    given = made.get("clip_id", pa.chunked_array([pa.nulls(len(videos), pa.string())]))
+    spans = (made["start_seconds"], made["end_seconds"])
+    chunks = []
+    for block in blocks(len(videos)):
+        clips = zip(*(column[block].to_pylist() for column in (given, videos, *spans)), strict=True)
+        ids = [
+            clip_id or clip_id_of(locate(video)[1], start, end)
+            for clip_id, video, start, end in clips
+        ]
+        chunks.append(pa.array(ids, pa.string()))
+    return pa.chunked_array(chunks, pa.string())
 
 
-def _check_ids(clips: Sequence[Row], where: str) -> None:
-    seen: dict[str, Row] = {}
-    for clip in clips:
-        other = seen.setdefault(clip["clip_id"], clip)
-        if other is not clip:
+def _check_ids(
+    made: dict[str, pa.ChunkedArray],
+    videos: pa.ChunkedArray,
+    spans: Spans,
+    where: str,
+    locate: Locate,
+) -> None:
+    def described(clip: int) -> str:
+        start, end = (made[name][clip].as_py() for name in ("start_seconds", "end_seconds"))
+        uri = shown(locate(videos[clip].as_py())[0])
+        return f"row {spans.first_rows[clip] + 1} ({uri} [{start}, {end}))"
+
+    first_rows = spans.first_rows
+    seen: dict[str, int] = {}
+    for clip in sorted(_doubtful(made["clip_id"]), key=lambda clip: first_rows[clip]):
+        clip_id = made["clip_id"][clip].as_py()
+        other = seen.setdefault(clip_id, clip)
+        if other != clip:
             raise InputError(
-                f"{where}: clip_id {clip['clip_id']!r} names two different spans: row "
-                f"{other['rows'][0] + 1} ({_span(other)}) and row {clip['rows'][0] + 1} "
-                f"({_span(clip)}). Give each span its own clip_id"
+                f"{where}: clip_id {clip_id!r} names two different spans: {described(other)} "
+                f"and {described(clip)}. Give each span its own clip_id"
             )
 
 
-def _span(clip: Row) -> str:
-    return f"{clip['video_uri']} [{clip['start_seconds']}, {clip['end_seconds']})"
+def _doubtful(ids: pa.ChunkedArray) -> list[int]:
+    """Clips whose id may be another's too: a hash of eight bytes says so, for a tenth of the
+    memory of a set of all ids."""
+    hashes = np.empty(len(ids), np.int64)
+    for block in blocks(len(ids)):
+        hashes[block] = [hash(clip_id) for clip_id in ids[block].to_pylist()]
+    order = np.argsort(hashes)
+    is_same = hashes[order[1:]] == hashes[order[:-1]]
+    return np.union1d(order[1:][is_same], order[:-1][is_same]).tolist()
 
 
-def _carry(column: pa.ChunkedArray, groups: Sequence[list[int]], firsts: list[int]) -> pa.Array:
+def _texts(columns: dict[str, pa.ChunkedArray], spans: Spans) -> pa.ChunkedArray:
+    """By clip, the texts of its rows that have one; takes the columns of texts."""
+    given = {name: columns.pop(name) for name in ("text", "source", "trusted") if name in columns}
+    text = given.get("text", pa.chunked_array([pa.nulls(len(spans.rows), pa.string())]))
+    has_text = numbers_of(pc.greater(pc.binary_length(text), 0), False)[spans.rows]
+    rows, starts = spans.rows, spans.starts
+    if not has_text.all():
+        rows, starts = rows[has_text], np.append(0, np.cumsum(has_text))[starts]
+    sources = {name: Gather(column) for name, column in given.items()}
+    del text, given
+
+    def values(name: str, part: slice) -> pa.Array:
+        if name in sources:
+            return sources[name].block(rows[part])
+        return pa.nulls(part.stop - part.start, KNOWN_COLUMNS[name])
+
+    def structs(part: slice) -> pa.Array:
+        text, source, trusted = (values(name, part) for name in ("text", "source", "trusted"))
+        is_given = pc.fill_null(pc.greater(pc.binary_length(source), 0), False)
+        source = pc.if_else(is_given, source, pa.scalar("human", pa.string()))
+        fields = [text, source, pc.fill_null(trusted, False)]
+        return pa.StructArray.from_arrays(fields, fields=list(TEXT))
+
+    return _lists(starts, structs, CLIP_LIST.field("texts").type)
+
+
+def _carried(column: pa.ChunkedArray, spans: Spans) -> pa.ChunkedArray:
     """A further column by clip: its value, or all values where rows of one clip differ.
 
     The choice is made for the whole column, so that every file has the same type.
     """
-    values = column.combine_chunks()
-    if all(values[p] == values[g[0]] for g in groups if len(g) > 1 for p in g[1:]):
-        return values.take(pa.array(firsts))
-    offsets = [0]
-    for group in groups:
-        offsets.append(offsets[-1] + len(group))
-    flat = values.take(pa.array([p for group in groups for p in group]))
-    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), flat)
+    source = Gather(column)
+    firsts, others, clips = spans.split(np.ones(len(spans.rows), bool))
+    heads = firsts[clips]
+    if all(source.block(others[b]).equals(source.block(heads[b])) for b in blocks(len(others))):
+        return gather(column, firsts)
+    values = pa.list_(column.type)
+    return _lists(spans.starts, lambda part: source.block(spans.rows[part]), values)
 
 
-def _order(clips: Sequence[Row]) -> list[int]:
-    def key(position: int) -> tuple[str, float, float, str]:
-        clip = clips[position]
-        start, end = clip["start_seconds"], clip["end_seconds"]
-        return (
-            clip["video_uri"],
-            -1.0 if start is None else start,
-            math.inf if end is None else end,
-            clip["clip_id"],
-        )
+def _lists(
+    starts: np.ndarray, values: Callable[[slice], pa.Array], type_: pa.DataType
+) -> pa.ChunkedArray:
+    """Lists that start so (int64 [C + 1]), where `values` gives the values of a slice."""
+    chunks = []
+    for block in blocks(len(starts) - 1):
+        part = starts[block.start : block.stop + 1]
+        offsets = pa.array((part - part[0]).astype(np.int32))
+        content = values(slice(part[0], part[-1]))
+        chunks.append(pa.ListArray.from_arrays(offsets, content, type=type_))
+    return pa.chunked_array(chunks, type_)
 
-    return sorted(range(len(clips)), key=key)
+
+def _with_twins_sorted(table: pa.Table, is_twin: np.ndarray) -> pa.Table:
+    """The same span of one URI that two paths lead to: by clip_id."""
+    if not is_twin.any():
+        return table
+    order = np.arange(table.num_rows)
+    for run in _runs(is_twin):
+        ids = table["clip_id"][run].to_pylist()
+        order[run] = run.start + np.array(sorted(range(len(ids)), key=ids.__getitem__))
+    return pa.table([gather(column, order) for column in table.columns], table.schema)
 
 
-assert CLIP_LIST.field("texts").type == pa.list_(TEXT)
+def _runs(is_twin: np.ndarray) -> Iterator[slice]:
+    starts = np.append(np.flatnonzero(~is_twin), len(is_twin)).tolist()
+    for start, end in pairwise(starts):
+        if end > start + 1:
+            yield slice(start, end)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fnmatch import fnmatch
+from itertools import islice
 
 import pyarrow as pa
 import pyarrow.fs as pafs
 
 from mama_augment.core.errors import InputError
+from mama_augment.core.store.address import shown
 from mama_augment.core.store.files import Folder, folder_and_name
 from mama_augment.inputs.clip_list import list_clips
+from mama_augment.inputs.columns import BLOCK_ROWS
 from mama_augment.inputs.manifest import MANIFEST_SUFFIXES, read_manifest
-from mama_augment.inputs.names import is_text, shown_names
+from mama_augment.inputs.names import is_text, may_be_shown, shown_names
 
 # fmt: off
 VIDEO_SUFFIXES = (
@@ -35,8 +38,8 @@ def find_clips(videos: str, *, video_root: str | None = None) -> pa.Table:
     """
     for option, value in (("VIDEOS", videos), ("--video-root", video_root)):
         if value is not None and not is_text(value):
-            shown = shown_names([value])[0]
-            raise InputError(f"{option} is {shown!r}: its name is not UTF-8; rename it on disk")
+            name = shown_names([value])[0]
+            raise InputError(f"{option} is {name!r}: its name is not UTF-8; rename it on disk")
     folder, name = folder_and_name(videos.rstrip("/"))
     kind = _kind(videos)
     if kind == pafs.FileType.Directory:
@@ -44,11 +47,14 @@ def find_clips(videos: str, *, video_root: str | None = None) -> pa.Table:
     if kind == pafs.FileType.NotFound:
         if any(letter in videos for letter in "*?["):
             return _from_folder(_fixed_part(videos), pattern=videos)
-        raise InputError(f"{videos!r} does not exist. Give a folder, a glob, a video or a manifest")
+        raise InputError(
+            f"{shown(videos)!r} does not exist. Give a folder, a glob, a video or a manifest"
+        )
     if name.lower().endswith(MANIFEST_SUFFIXES):
-        rows = read_manifest(folder, name)
-        return list_clips(rows, videos, _locator(video_root or folder.uri))
-    return list_clips(pa.table({"video": [name]}), videos, _locator(folder.uri))
+        locate = _locator(video_root or folder.uri)
+        # No name here for the rows: `list_clips` lets go of each column as it uses it.
+        return list_clips(read_manifest(folder, name), shown(videos), locate)
+    return list_clips(pa.table({"video": [name]}), shown(videos), _locator(folder.uri))
 
 
 def _kind(videos: str) -> pafs.FileType:
@@ -56,24 +62,47 @@ def _kind(videos: str) -> pafs.FileType:
     try:
         return folder.fs.get_file_info(folder.path()).type
     except OSError as error:
-        raise InputError(f"cannot read {videos!r}: {error}") from error
+        reason = str(error).replace(videos, shown(videos))
+        raise InputError(f"cannot read {shown(videos)!r}: {reason}") from error
 
 
 def _from_folder(root: str, pattern: str | None) -> pa.Table:
+    # As with a manifest, no name here for the rows.
+    return list_clips(_found(root, pattern), shown(root), _locator(root))
+
+
+def _found(root: str, pattern: str | None) -> pa.Table:
+    """The files below `root` that are asked for, as rows of a manifest."""
     names = _below(root)
     if pattern is None:
-        found = [name for name in names if name.lower().endswith(VIDEO_SUFFIXES)]
-        what = f"no file below {root!r} has a video's suffix ({' '.join(VIDEO_SUFFIXES)})"
+        found = (name for name in names if name.lower().endswith(VIDEO_SUFFIXES))
+        suffixes = " ".join(VIDEO_SUFFIXES)
+        what = f"no file below {shown(root)!r} has a video's suffix ({suffixes})"
     else:
-        found = [name for name in names if _matches(_join(root, name), pattern)]
-        what = f"no file matches {pattern!r}"
-    if not found:
+        found = (name for name in names if _matches(_join(root, name), pattern))
+        what = f"no file matches {shown(pattern)!r}"
+    rows = pa.table({"video": _column(found)})
+    if not rows.num_rows:
         raise InputError(what)
-    return list_clips(pa.table({"video": shown_names(found)}), root, _locator(root))
+    return rows
 
 
-def _below(root: str) -> list[str]:
-    """Relative names of what lies below `root`, sorted.
+def _column(names: Iterator[str]) -> pa.ChunkedArray:
+    """Names as a column; those that are not UTF-8 as they are shown."""
+    chunks: list[pa.Array] = []
+    odd: list[str] = []
+    doubtful: list[str] = []
+    while block := list(islice(names, BLOCK_ROWS)):
+        texts = [name for name in block if is_text(name)]
+        odd += [name for name in block if not is_text(name)]
+        doubtful += [name for name in texts if may_be_shown(name)]
+        chunks.append(pa.array(texts, pa.string()))
+    chunks.append(pa.array(shown_names(sorted(odd), doubtful), pa.string()))
+    return pa.chunked_array(chunks)
+
+
+def _below(root: str) -> Iterator[str]:
+    """Relative names of what lies below `root`, in any order.
 
     A directory whose name ends like a video's counts as an entry (and will be rejected as no
     file), so that nothing that looks like a video goes unaccounted; links to directories are not
@@ -81,15 +110,16 @@ def _below(root: str) -> list[str]:
     """
     folder = Folder(root)
     if not folder.is_local:
-        return list(folder.sizes_bytes(recursive=True))
-    names = []
+        yield from folder.sizes_bytes(recursive=True)
+        return
     top = folder.path()
     for directory, subdirectories, files in os.walk(top):
-        looks_like_video = [d for d in subdirectories if d.lower().endswith(VIDEO_SUFFIXES)]
+        looks_like_video = {d for d in subdirectories if d.lower().endswith(VIDEO_SUFFIXES)}
         subdirectories[:] = [d for d in subdirectories if d not in looks_like_video]
-        for name in [*files, *looks_like_video]:
-            names.append(os.path.relpath(os.path.join(directory, name), top).replace(os.sep, "/"))
-    return sorted(names)
+        below = os.path.relpath(directory, top).replace(os.sep, "/")
+        prefix = "" if below == "." else f"{below}/"
+        yield from (prefix + name for name in files)
+        yield from (prefix + name for name in looks_like_video)
 
 
 def _matches(path: str, pattern: str) -> bool:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
-
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from mama_augment.core.errors import InputError
+from mama_augment.core.store.address import shown
 from mama_augment.core.store.files import Folder
+from mama_augment.inputs.columns import BLOCK_ROWS, give_back
+from mama_augment.inputs.csv_file import read_csv
+from mama_augment.inputs.jsonl_file import read_jsonl
 
 KNOWN_COLUMNS = {
     "video": pa.string(),
@@ -29,23 +30,19 @@ TRUE_WORDS, FALSE_WORDS = ("true", "1", "yes"), ("false", "0", "no", "")
 def read_manifest(folder: Folder, name: str) -> pa.Table:
     """The manifest's rows; known columns have the types above, others keep their own.
 
-    Empty csv fields are nulls.
+    Empty csv fields are nulls. What is read is held as Arrow columns only, a block at a time
+    before that.
 
     Raises:
         InputError: the file cannot be read, has no `video` column or no rows, or a value of a
             known column has the wrong type.
     """
-    where = f"{folder}/{name}"
+    where = shown(f"{folder}/{name}")
     try:
-        kind = name.lower()
-        if kind.endswith(".csv"):
-            table = _read_csv(folder.read_bytes(name))
-        elif kind.endswith(".parquet"):
-            with folder.open_input(name) as stream:
-                table = pq.read_table(stream)
-        else:
-            table = _read_jsonl(folder.read_bytes(name))
-    except (pa.ArrowException, UnicodeError, json.JSONDecodeError, TypeError) as error:
+        table = _read(folder, name)
+    except InputError:
+        raise
+    except (ValueError, TypeError, OverflowError, RecursionError, pa.ArrowException) as error:
         raise InputError(f"{where}: cannot be read as a manifest: {error}") from error
     if "video" not in table.column_names:
         raise InputError(
@@ -55,37 +52,33 @@ def read_manifest(folder: Folder, name: str) -> pa.Table:
         raise InputError(f"{where}: the manifest has no rows")
     if len(set(table.column_names)) < table.num_columns:
         raise InputError(f"{where}: a column name is used twice: {', '.join(table.column_names)}")
-    for position, column in enumerate(table.column_names):
-        if column in KNOWN_COLUMNS:
-            typed = _typed(table[column], column, where)
-            table = table.set_column(position, column, typed)
-    return table
+    columns = dict(zip(table.column_names, table.columns, strict=True))
+    del table  # so that a column's first form goes when it has its type
+    for column in KNOWN_COLUMNS:
+        if column in columns:
+            columns[column] = _typed(columns[column], column, where)
+    give_back()
+    return pa.table(columns)
 
 
-def _read_csv(content: bytes) -> pa.Table:
-    # One block, so that a column's type is inferred from all of it.
-    return pacsv.read_csv(
-        pa.BufferReader(content),
-        read_options=pacsv.ReadOptions(block_size=len(content) + 1, use_threads=False),
-        parse_options=pacsv.ParseOptions(newlines_in_values=True),
-        convert_options=pacsv.ConvertOptions(
-            column_types={name: pa.string() for name in KNOWN_COLUMNS},
-            null_values=[""],
-            strings_can_be_null=True,
-        ),
-    )
+def _read(folder: Folder, name: str) -> pa.Table:
+    def opened() -> pa.NativeFile:
+        return folder.open_input(name)
+
+    if name.lower().endswith(".csv"):
+        return read_csv(opened, KNOWN_COLUMNS)
+    if name.lower().endswith(".parquet"):
+        with opened() as stream:
+            return read_parquet(stream)
+    with opened() as stream:
+        return read_jsonl(stream)
 
 
-def _read_jsonl(content: bytes) -> pa.Table:
-    rows = []
-    for number, line in enumerate(content.decode().splitlines(), start=1):
-        if line.strip():
-            row = json.loads(line)
-            if not isinstance(row, dict):
-                raise TypeError(f"line {number} is not a JSON object")
-            rows.append(row)
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    return pa.table({name: pa.array([row.get(name) for row in rows]) for name in names})
+def read_parquet(stream: pa.NativeFile) -> pa.Table:
+    """A Parquet file, decoded a batch of rows at a time."""
+    with pq.ParquetFile(stream, pre_buffer=False) as file:
+        batches = file.iter_batches(BLOCK_ROWS, use_threads=False)
+        return pa.Table.from_batches(batches, file.schema_arrow)
 
 
 def _typed(column: pa.ChunkedArray, name: str, where: str) -> pa.ChunkedArray:

@@ -9,21 +9,27 @@ from collections.abc import Iterable
 SHOWN_BYTE = re.compile(rb"\\x([89a-f][0-9a-f])")
 
 
-def shown_names(names: Iterable[str]) -> list[str]:
-    """Names as tables can hold them, all different: other bytes than UTF-8 become `\\xff`."""
-    given = list(names)
-    taken = {name for name in given if is_text(name)}
+def shown_names(odd: Iterable[str], texts: Iterable[str] = ()) -> list[str]:
+    """Names that are not UTF-8, as tables can hold them: their other bytes become `\\xff`.
+
+    All are different, and different from `texts`, the names beside them that are UTF-8.
+    """
+    taken = set(texts)
     shown = []
-    for name in given:
-        if not is_text(name):
-            name = os.fsencode(name).decode(errors="backslashreplace")
-            stem, suffix = os.path.splitext(name)
-            while name in taken:  # a file is really called so
-                stem += "~"
-                name = stem + suffix
-            taken.add(name)
+    for name in odd:
+        name = os.fsencode(name).decode(errors="backslashreplace")
+        stem, suffix = os.path.splitext(name)
+        while name in taken:  # a file is really called so
+            stem += "~"
+            name = stem + suffix
+        taken.add(name)
         shown.append(name)
     return shown
+
+
+def may_be_shown(name: str) -> bool:
+    """Whether a name that is UTF-8 could be what another is shown as."""
+    return "\\x" in name
 
 
 def name_on_disk(path: str) -> bytes | None:
