@@ -7,14 +7,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mama_augment.caption.engines import ENGINES
+from mama_augment.caption.engines.base import Completion
+from mama_augment.caption.journal import open_journal
 from mama_augment.caption.known import CaptionIndex, FirstOf, Known, finished_captions
 from mama_augment.caption.requests import identify, runs
 from mama_augment.caption.sample import measure
 from mama_augment.caption.source import captions_of_unit, read_clips
-from mama_augment.caption.step import Caption, manifest_of
+from mama_augment.caption.step import Caption
 from mama_augment.core.errors import InputError
 from mama_augment.core.manifest import Manifest
 from mama_augment.core.step import Output
+from mama_augment.core.store.several import StepDirs
 from mama_augment.core.store.step_dir import StepDir
 
 
@@ -64,14 +67,13 @@ def forecast(
     """
     check_speed(tokens_per_second)
     settings, engine = step.settings, step.engine
-    manifest = manifest_of(
-        step.clips_uri, settings, engine.name, allow_partial=step.run.allow_partial
-    )
+    clips, manifest = step.plan(None if out is None else out.begun())
     there = None if out is None else step.check_start(out, manifest, retry_failed=retry_failed)
-    clips = StepDir.open(step.clips_uri, step="keyframes")
     num_captions = sum(manifest.units.values())
     num_rows = sum(unit.num_rows for unit in clips.units())
     num_clips = num_rows - sum(manifest.left_out.values())
+    if there is not None:
+        there = StepDir(there.folder, manifest)  # as a run will find it, its input grown
     todo = list(manifest.units) if there is None else there.units_to_do(retry_failed=retry_failed)
     left = _count_left(clips, manifest, step, there, todo)
     num_output = left.num_captions * settings.sampling.max_tokens
@@ -134,23 +136,30 @@ def num_engines(step: Caption, num_units: int) -> int:
 
 
 def _count_left(
-    clips: StepDir, manifest: Manifest, step: Caption, out: StepDir | None, todo: Sequence[str]
+    clips: StepDirs, manifest: Manifest, step: Caption, out: StepDir | None, todo: Sequence[str]
 ) -> Left:
     settings, reuse_uri = step.settings, step.run.reuse_uri
     reusable: Known = CaptionIndex(StepDir.open(reuse_uri, step="caption")) if reuse_uri else {}
     num_there = sum(manifest.units[unit_id] for unit_id in set(manifest.units) - set(todo))
     num_captions = num_requests = 0
-    units = {unit.record.unit_id: unit for unit in clips.units()}
+    units = dict(clips.named_units())
+    journal = open_journal(out.folder) if out is not None else None
     for unit_id in todo:
         if (unit := units.get(unit_id)) is None:
             continue
+        here: Mapping[str, Completion] = {}
+        if out is not None and journal is not None:
+            here = finished_captions(out, unit_id, journal)
+        if not here and reuse_uri is None and settings.plan is None:  # nothing needs to be read
+            num_captions += manifest.units[unit_id]
+            num_requests += manifest.units[unit_id] // settings.num_captions
+            continue
         numbers = captions_of_unit(unit, settings)
-        here = finished_captions(out, unit_id) if out is not None else {}
         if not here and reuse_uri is None:  # no frame needs to be read
             num_captions += sum(numbers)
             num_requests += sum(number > 0 for number in numbers)
             continue
-        known = FirstOf(here, reusable)
+        known = FirstOf(dict(here), reusable)
         for clip in read_clips(unit, numbers, known, settings):
             keys = identify(clip, settings).keys
             missing = [index for index, key in enumerate(keys) if key not in known]

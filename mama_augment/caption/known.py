@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from mama_augment.caption.engines.base import Completion
 from mama_augment.caption.journal import Journal
+from mama_augment.core.store.committed import in_order
 from mama_augment.core.store.step_dir import StepDir
 
 TEXT_COLUMNS = ["raw_text", "num_prompt_tokens", "num_output_tokens", "finish_reason"]
@@ -43,12 +44,12 @@ class FirstOf:
         return next((layer.get(key) for layer in self._layers if key in layer), None)
 
 
-def finished_captions(out: StepDir, unit_id: str) -> dict[str, Completion]:
-    """The captions of a unit that a rerun does not ask for again: in its journal, or committed (a
-    unit that is redone for the sake of its failures).
+def finished_captions(out: StepDir, unit_id: str, journal: Journal) -> dict[str, Completion]:
+    """The captions of a unit that a rerun does not ask for again: in the journal, or committed (a
+    unit that is redone for the sake of its failures, or of an input that has changed).
     """
-    found = Journal(out.folder, unit_id).read()
-    record = out.record(unit_id)
+    found = journal.read(unit_id)
+    record = out.before(unit_id)
     table = out.read_data(record, [*TEXT_COLUMNS, "caption_key"]) if record is not None else None
     if table is None:
         return found
@@ -75,8 +76,9 @@ class CaptionIndex:
         self._high, self._low = np.empty(num_rows, np.uint64), np.empty(num_rows, np.uint64)
         self._rows: npt.NDArray[np.unsignedinteger] = np.empty(num_rows, row_type)
         size = 0
-        for number, unit in enumerate(self._units):
-            rows, words = key_words(unit.table(["caption_key"]).combine_chunks()["caption_key"])
+        keys = in_order(self._units, lambda unit: unit.table(["caption_key"]).combine_chunks())
+        for number, table in enumerate(keys):
+            rows, words = key_words(table["caption_key"])
             place = slice(size, size + len(rows))
             self._high[place], self._low[place] = words[:, 0], words[:, 1]
             self._rows[place] = rows + self._starts[number]

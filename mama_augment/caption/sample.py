@@ -14,7 +14,7 @@ from mama_augment.caption.engines.supervised import StartEngine, SupervisedEngin
 from mama_augment.caption.requests import CaptionSettings, prepare
 from mama_augment.caption.source import captions_of_unit, read_clips
 from mama_augment.core.errors import InputError
-from mama_augment.core.store.step_dir import StepDir
+from mama_augment.core.store.several import StepDirs
 
 SAMPLE_SHARE = 0.01
 MIN_SAMPLE, MAX_SAMPLE = 16, 1000
@@ -32,7 +32,7 @@ class Sample:
 
 
 def measure(
-    clips: StepDir,
+    clips: StepDirs,
     settings: CaptionSettings,
     engine: EngineConfig,
     num_clips: int,
@@ -91,7 +91,7 @@ def _mean(numbers: Sequence[int | None]) -> float | None:
     return sum(told) / len(told) if told else None
 
 
-def _sampled(clips: StepDir, settings: CaptionSettings, step: int) -> Iterator[CaptionRequest]:
+def _sampled(clips: StepDirs, settings: CaptionSettings, step: int) -> Iterator[CaptionRequest]:
     """Requests of every `step`-th clip that gets captions."""
     position = 0
     for unit in clips.units():

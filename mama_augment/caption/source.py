@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from mama_augment.budget.plan_file import check_names
+from mama_augment.budget.plan_file import PlannedCaptions, check_names
 from mama_augment.caption.known import Known
 from mama_augment.caption.requests import CaptionSettings, ClipRow, clips_of, columns_for
+from mama_augment.core.schema import HELD_OUT
 from mama_augment.core.store.committed import CommittedUnit
-from mama_augment.core.store.step_dir import StepDir
+from mama_augment.core.store.several import StepDirs
 
 ASKED_COLUMNS = ["clip_id", "split"]
 """What `CaptionSettings.num_captions_of` needs to know of a clip."""
@@ -26,34 +27,63 @@ class Counted:
     """Captions of each unit."""
     num_clips: int
     """Clips that get at least one."""
+    num_held_out: int
+    """Clips of held-out splits that are asked for, whether they are left out or not."""
     left_out: Mapping[str, int]
     """Clips that get none, by reason: no items of the step, but told of in its manifest."""
 
 
-def count_captions(clips: StepDir, settings: CaptionSettings, *, is_whole: bool) -> Counted:
-    """Count from the committed units of a clips directory, without a look at pixels.
+def count_captions(clips: StepDirs, settings: CaptionSettings, *, is_whole: bool) -> Counted:
+    """Count from the records of clips directories; nothing is read unless there is a plan.
 
-    is_whole: no unit of it is pending. Clips of a pending unit may stand in the plan, unless it
+    is_whole: no unit of them is pending. Clips of a pending unit may stand in the plan, unless it
     names nothing else.
 
     Raises:
-        InputError: the plan asks for clips that the directory lacks.
+        InputError: the plan asks for clips that the directories lack.
     """
-    planned = settings.plan
-    lacking = set(planned.counts) if planned is not None else set()
+    if settings.plan is not None:
+        return _count_planned(clips, settings, settings.plan, is_whole=is_whole)
+    units: dict[str, int] = {}
+    num_clips = num_held_out = 0
+    for unit_id, record in clips.records().items():
+        left_out = 0 if settings.every_split else record.num_held_out
+        units[unit_id] = (record.num_rows - left_out) * settings.num_captions
+        num_clips += record.num_rows - left_out
+        num_held_out += record.num_held_out
+    is_left_out = num_held_out and not settings.every_split
+    return Counted(
+        units=units,
+        num_clips=num_clips,
+        num_held_out=num_held_out,
+        left_out={"split_reserved": num_held_out} if is_left_out else {},
+    )
+
+
+def _count_planned(
+    clips: StepDirs, settings: CaptionSettings, planned: PlannedCaptions, *, is_whole: bool
+) -> Counted:
+    """Which clips of a unit are in the plan stands in its rows."""
+    lacking = set(planned.counts)
     units = dict.fromkeys(clips.records(), 0)  # those without rows, too
     left_out: Counter[str] = Counter()
-    num_clips = 0
-    for unit in clips.units():
-        table = unit.table(ASKED_COLUMNS)
+    num_clips = num_held_out = 0
+    names = [name for name, _ in clips.named_units()]
+    for name, table in zip(names, clips.tables(ASKED_COLUMNS), strict=True):
         numbers = captions_by_row(table, settings)
-        units[unit.record.unit_id] = sum(numbers)
+        units[name] = sum(numbers)
         num_clips += sum(number > 0 for number in numbers)
         lacking.difference_update(table["clip_id"].to_pylist())
         left_out.update(_reasons(table, numbers, settings))
-    if planned is not None and (is_whole or len(lacking) == len(planned.counts)):
-        check_names(planned, lacking, clips.folder.uri)
-    return Counted(units=units, num_clips=num_clips, left_out=dict(sorted(left_out.items())))
+        num_held_out += _num_held_out(table, settings)
+    if is_whole or len(lacking) == len(planned.counts):
+        check_names(planned, lacking, clips.uri)
+    return Counted(
+        units=units,
+        num_clips=num_clips,
+        num_held_out=num_held_out,
+        left_out=dict(sorted(left_out.items())),
+    )
 
 
 def captions_of_unit(unit: CommittedUnit, settings: CaptionSettings) -> list[int]:
@@ -93,3 +123,12 @@ def _reasons(table: pa.Table, numbers: list[int], settings: CaptionSettings) -> 
         for clip_id, _, number in zip(*columns, numbers, strict=True)
         if not number
     ]
+
+
+def _num_held_out(table: pa.Table, settings: CaptionSettings) -> int:
+    """Rows of held-out splits that captions are asked for."""
+    columns = [table[name].to_pylist() for name in ASKED_COLUMNS]
+    return sum(
+        split in HELD_OUT and settings.num_asked_of(clip_id) > 0
+        for clip_id, split in zip(*columns, strict=True)
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 import threading
@@ -15,13 +16,14 @@ import pyarrow as pa
 from mama_augment.caption.engines import EngineConfig, make_engine
 from mama_augment.caption.engines.base import CaptionRequest, Completion, EngineError, Result
 from mama_augment.caption.engines.supervised import StartEngine, SupervisedEngine
-from mama_augment.caption.journal import Journal
+from mama_augment.caption.journal import open_journal
 from mama_augment.caption.judge.verdict import judge
 from mama_augment.caption.known import CaptionIndex, FirstOf, Known, finished_captions
 from mama_augment.caption.requests import CaptionSettings, ClipRow, Prepared, prepare
 from mama_augment.caption.source import captions_of_unit, read_clips
 from mama_augment.core.ledger import Reject
 from mama_augment.core.schema import CAPTIONS
+from mama_augment.core.store.committed import CommittedUnit
 from mama_augment.core.store.step_dir import StepDir
 from mama_augment.runtime.prefetch import prefetch
 
@@ -33,7 +35,6 @@ PREPARE_AHEAD = 64
 class _Unit:
     """A unit in flight: what is finished so far, by (position, caption_index)."""
 
-    journal: Journal
     num_open: int
     attempts: Mapping[str, int]
     rows: dict[tuple[int, int], dict[str, Any]] = field(default_factory=dict)
@@ -44,14 +45,15 @@ class _Unit:
 class CaptionWork:
     """What a worker is told: what to caption and how, from where to where; picklable."""
 
-    clips_uri: str
-    out_uri: str
+    sources: Mapping[str, CommittedUnit]
+    """By unit: the clips that it is made from; those that have none are not named."""
+    out: StepDir
     settings: CaptionSettings
     engine: EngineConfig
     start_engine: StartEngine = make_engine
     groups: Mapping[str, Sequence[str]]
     """The units that are one stream, by the group's name."""
-    reuse_uri: str | None = None
+    reuse: StepDir | None = None
 
 
 class CaptionWorker:
@@ -64,14 +66,13 @@ class CaptionWorker:
 
     def __init__(self, work: CaptionWork, on_caption: Callable[[], None] | None = None) -> None:
         """on_caption: called after each caption, where the worker shares the caller's process."""
-        self.clips = StepDir.open(work.clips_uri, step="keyframes")
-        self.out = StepDir.open(work.out_uri, step="caption")
+        self.sources = work.sources
+        self.out = work.out
         self.settings = work.settings
         self.groups = work.groups
         self.on_caption = on_caption
-        self.reusable: Known = (
-            CaptionIndex(StepDir.open(work.reuse_uri, step="caption")) if work.reuse_uri else {}
-        )
+        self.reusable: Known = CaptionIndex(work.reuse) if work.reuse is not None else {}
+        self._journal = open_journal(work.out.folder)
         self._engine = SupervisedEngine(work.engine, work.start_engine)  # starts on first use
         self._lock = threading.Lock()
         self._units: dict[str, _Unit] = {}
@@ -80,8 +81,7 @@ class CaptionWorker:
     def run_unit(self, group_id: str) -> int:
         """Caption every unit of a group; returns the number of captions."""
         unit_ids = self.groups[group_id]
-        records = {u: self.out.verified(u) for u in unit_ids}
-        todo = [u for u, record in records.items() if record is None or record.num_failed]
+        todo = self._left_of(unit_ids)
         try:
             requests = self._requests(todo)
             first = next(requests, None)
@@ -92,14 +92,24 @@ class CaptionWorker:
                         self._record_result(request_id, result)
             assert not self._units, sorted(self._units)
         finally:
-            for unit in self._units.values():
-                unit.journal.close()
+            self._journal.close()
             self._units.clear()
             self._asked.clear()
         return sum(self.out.manifest.units[u] for u in unit_ids)
 
     def close(self) -> None:
         self._engine.close()
+
+    def _left_of(self, unit_ids: Sequence[str]) -> list[str]:
+        """Without those that a worker which died had done by then."""
+        done = self.out.committed_among(unit_ids)
+        befores = {unit_id: self.out.before(unit_id) for unit_id in unit_ids}
+        return [
+            unit_id
+            for unit_id, before in befores.items()
+            if unit_id not in done
+            or (before is not None and done[unit_id].attempt <= before.attempt)
+        ]
 
     def _requests(self, unit_ids: Iterable[str]) -> Iterator[CaptionRequest]:
         """Requests of all units in order; what needs no engine is recorded on the way."""
@@ -119,20 +129,19 @@ class CaptionWorker:
 
     def _start_unit(self, unit_id: str) -> Iterator[ClipRow]:
         num_open = self.out.manifest.units[unit_id]
-        journal = Journal(self.out.folder, unit_id)
-        known = FirstOf(finished_captions(self.out, unit_id), self.reusable)
-        record = self.out.record(unit_id)
+        known = FirstOf(finished_captions(self.out, unit_id, self._journal), self.reusable)
+        record = self.out.before(unit_id)
         attempts = {r.id: r.attempts for r in self.out.read_rejects(record)} if record else {}
         with self._lock:
-            unit = _Unit(journal=journal, num_open=num_open, attempts=attempts)
+            unit = _Unit(num_open=num_open, attempts=attempts)
             self._units[unit_id] = unit
             self._commit_if_done(unit_id)
         if not num_open:
             return  # a plan, or the splits, want nothing of the whole unit
-        source = self.clips.unit(unit_id)
-        assert source is not None, f"unit {unit_id} has no rows"
+        source = self.sources[unit_id]
         numbers = captions_of_unit(source, self.settings)
-        yield from read_clips(source, numbers, known, self.settings)
+        for clip in read_clips(source, numbers, known, self.settings):
+            yield dataclasses.replace(clip, unit_id=unit_id)
 
     def _record_settled(self, prepared: Prepared) -> None:
         clip = prepared.clip
@@ -149,13 +158,13 @@ class CaptionWorker:
     def _record_result(self, request_id: str, result: Result) -> None:
         with self._lock:
             prepared, request, first = self._asked.pop(request_id)
-            journal = self._units[prepared.clip.unit_id].journal
             for offset in range(request.n):
                 index = first + offset
                 if isinstance(result, EngineError):
                     self._record(prepared, index, result)
                 else:
-                    journal.add(prepared.keys[index], result[offset])
+                    unit_id, key = prepared.clip.unit_id, prepared.keys[index]
+                    self._journal.add(unit_id, key, result[offset])
                     self._record(prepared, index, result[offset])
 
     def _record(self, prepared: Prepared, index: int, outcome: Completion | EngineError) -> None:
@@ -180,7 +189,7 @@ class CaptionWorker:
         rows = [unit.rows[place] for place in sorted(unit.rows)]
         rejects = [unit.rejects[place] for place in sorted(unit.rejects)]
         self.out.commit(unit_id, pa.Table.from_pylist(rows, CAPTIONS), rejects)
-        unit.journal.delete()
+        self._journal.forget(unit_id)
         del self._units[unit_id]
 
     def _reject(self, unit: _Unit, identity: str, error: EngineError) -> Reject:

@@ -53,8 +53,8 @@ class DryRunConfig:
 class CaptionCommand:
     """Caption every clip that may train: a grid of its key frames in, one or more texts out."""
 
-    clips: str = field(metadata=option(positional=True))
-    """Output directory of `mama-augment keyframes`."""
+    clips: tuple[str, ...] = field(metadata=option(positional=True))
+    """Output directories of `mama-augment keyframes`."""
     out: str
     """Output directory or URI."""
     ask: AskConfig

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from mama_augment.core.fields import option
 from mama_augment.core.ledger import Ledger
 from mama_augment.core.reasons import reason_of
 from mama_augment.core.shared import say
+from mama_augment.core.shares import Share
 from mama_augment.core.step import Outcome, Runtime, Step, run
 from mama_augment.core.store.output import StepOutput
 from mama_augment.core.store.rejects import ReasonCount
@@ -26,6 +28,11 @@ class RunConfig:
     """Try again what failed, and nothing else."""
     overwrite: bool = False
     """Discard what is in the output directory."""
+    share: Share | None = field(
+        default=None, metadata=option(parse=Share.parse, default_shown="all")
+    )
+    """The part of the work that this machine does, such as 2/8: the second of eight machines, each
+    with the same command and --out, at the same time or one after the other."""
 
 
 def run_step(
@@ -37,10 +44,12 @@ def run_step(
         EndedError: it ended early; what is kept is said in it.
     """
     config = config or RunConfig()
-    output = StepOutput(out, overwrite=config.overwrite)
+    output = StepOutput(out, overwrite=config.overwrite, share=config.share)
     with say.keeping(step.noun, out), say.terminal() as tell:
         outcome = run(step, output, runtime, tell, retry_failed=config.retry_failed)
     show_ledger(outcome.ledger, noun=step.noun, out=out, outcome=outcome)
+    if config.share is not None:
+        show_share(config.share, outcome)
     show_left_out(outcome.manifest.left_out)
     return outcome
 
@@ -70,8 +79,21 @@ def show_ledger(ledger: Ledger, *, noun: str, out: str, outcome: Outcome | None 
         say.tell(f"`mama-augment status {out}` says why items left.")
     if ledger.num_failed:
         say.tell("Some items failed; `--retry-failed` tries only those again.")
-    if ledger.num_pending:
+    is_ours = outcome is None or outcome.own.num_pending
+    if ledger.num_pending and is_ours:
         say.tell("Some items are pending; the same command continues.")
+    if ledger.is_barren:
+        say.tell("Nothing is ok: every item left.")
+
+
+def show_share(share: Share, outcome: Outcome) -> None:
+    """What this machine has left, and what is left to others."""
+    own, num_left = outcome.own, outcome.ledger.num_pending - outcome.own.num_pending
+    say.say(f"share {share}: {own.num_in - own.num_pending:,} of {own.num_in:,} done")
+    if num_left:
+        say.say(
+            f"{num_left:,} are left to other shares; any machine may take one over with its --share"
+        )
 
 
 def ledger_fields(ledger: Ledger, out: str, outcome: Outcome | None = None) -> dict[str, Any]:
@@ -95,8 +117,9 @@ def ledger_fields(ledger: Ledger, out: str, outcome: Outcome | None = None) -> d
 
 def finish(outcome: Outcome, out: str, **more: Any) -> int:
     """Print the summary for scripts; returns the exit code."""
-    say.summary({**ledger_fields(outcome.ledger, out, outcome), **more})
-    return outcome.ledger.exit_code
+    fields = ledger_fields(outcome.ledger, out, outcome)
+    say.summary({**fields, **more, "exit_code": outcome.exit_code})
+    return outcome.exit_code
 
 
 def show_reasons(reasons: Sequence[ReasonCount]) -> None:

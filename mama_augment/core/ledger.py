@@ -27,9 +27,21 @@ class Ledger:
         return not self.problems and accounted == self.num_in
 
     @property
+    def is_finished(self) -> bool:
+        """Whether nothing is pending."""
+        return not self.num_pending
+
+    @property
+    def is_barren(self) -> bool:
+        """Whether all is done and nothing came of it."""
+        return self.is_finished and self.num_in > 0 and not self.num_ok
+
+    @property
     def exit_code(self) -> int:
-        """0 when all is ok or rejected; 1 when something failed, is pending or is unaccounted."""
-        return 0 if self.holds and not self.num_failed and not self.num_pending else 1
+        """0 when all is ok or rejected; 1 when something failed, is pending or is unaccounted, or
+        when nothing is ok."""
+        is_well = self.holds and self.is_finished and not self.num_failed and not self.is_barren
+        return 0 if is_well else 1
 
 
 @dataclass(frozen=True, kw_only=True)

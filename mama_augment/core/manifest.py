@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,12 @@ from mama_augment.core import schema
 class Manifest:
     """The header of a step directory. `units` maps each unit to its number of items, in order.
 
+    digests: 12 hex digits of what each unit is made from; a unit whose record names another one is
+        done again, with what can be kept of it. Empty where the input cannot change.
+    grows: further units may follow when the input has grown; each growth is a generation.
+    generations: for each of them, its number of units and, where the step keeps it, the file with
+        its part of the input.
+    sources: the directories that the step reads.
     left_out: input rows that make no item, by reason (`caption`: clips that get no caption).
     """
 
@@ -24,6 +30,10 @@ class Manifest:
     input_fingerprint: str
     units: Mapping[str, int]
     versions: Mapping[str, str]
+    digests: Mapping[str, str] = field(default_factory=dict)
+    grows: bool = False
+    generations: Sequence[Mapping[str, Any]] = ()
+    sources: Sequence[str] = ()
     schema_version: int = schema.SCHEMA_VERSION
     left_out: Mapping[str, int] = field(default_factory=dict)
 
@@ -31,10 +41,21 @@ class Manifest:
     def config_hash(self) -> str:
         return fingerprint(self.config)
 
+    def grown_from(self, existing: Manifest) -> bool:
+        """Whether it says more than the one that is there, or other things of the same units."""
+        return self.grows and self._extent() != existing._extent()
+
+    def _extent(self) -> str:
+        lists = (self.units.items(), self.digests.items(), self.generations, self.sources)
+        return json.dumps([*map(list, lists), dict(self.left_out)])
+
     def to_json(self) -> bytes:
-        content = {**dataclasses.asdict(self), "config_hash": self.config_hash}
-        if not self.left_out:
-            del content["left_out"]
+        # Not `asdict`, which copies: a large directory has a million units.
+        content = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        for name in ("digests", "grows", "generations", "sources", "left_out"):
+            if not content[name]:
+                del content[name]
+        content["config_hash"] = self.config_hash
         return json.dumps(content, indent=1, ensure_ascii=False).encode()
 
     @classmethod

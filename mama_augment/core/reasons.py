@@ -30,6 +30,8 @@ class Reason:
     more: str = ""
     """What the docs add: limits, options, ways out."""
     where: Where = "rejects"
+    shared: bool = False
+    """It may be everybody's: a fault of engine, store or network (`core.breaker`)."""
 
 
 _REASONS: dict[tuple[str, str], Reason] = {}
@@ -71,7 +73,11 @@ def reasons_of(step: str) -> list[Reason]:
 
 
 def _table(
-    step: str, verdict: Verdict, *rows: tuple[str, str] | tuple[str, str, str], where: Where
+    step: str,
+    verdict: Verdict,
+    *rows: tuple[str, str] | tuple[str, str, str],
+    where: Where,
+    shared: bool = False,
 ) -> None:
     """Register (code, text[, more]) rows."""
     for code, text, *more in rows:
@@ -83,6 +89,7 @@ def _table(
                 text=text,
                 more="".join(more),
                 where=where,
+                shared=shared,
             )
         )
 
@@ -111,6 +118,12 @@ _table(
         "nothing installed here opens URIs of this kind",
         "`http://` needs aiohttp: install it, then `--retry-failed`",
     ),
+    where="rejects",
+    shared=True,
+)
+_table(
+    "keyframes",
+    "failed",
     ("timeout", "the clip took longer than `--time-limit-seconds` and was killed"),
     ("out_of_memory", "the clip needed more than `--memory-limit-mb` and was killed"),
     ("crashed", "the decoder's process died"),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 SPLITS = ("train", "meta", "val", "test")
 HELD_OUT = ("test", "val", "meta")
@@ -131,6 +131,16 @@ class StepTable:
     """Items of a table that are ok."""
     holds_rejected: bool = False
     """Rows that are not ok are rejected items, with their reason in the column `reason`."""
+    num_held_out: Callable[[pa.Table], int] = lambda table: 0
+    """Rows that a captioner leaves out because `balance` takes no generated text for them."""
+
+
+def _num_held_out(table: pa.Table) -> int:
+    import pyarrow.compute as pc
+
+    if "split" not in table.column_names:
+        return 0
+    return int(pc.sum(pc.is_in(table["split"], pa.array(HELD_OUT))).as_py() or 0)
 
 
 def _num_ok_captions(table: pa.Table) -> int:
@@ -146,7 +156,7 @@ def _num_kept_texts(table: pa.Table) -> int:
 
 
 STEP_TABLES = {
-    "keyframes": StepTable(),
+    "keyframes": StepTable(num_held_out=_num_held_out),
     "caption": StepTable(("status",), _num_ok_captions, holds_rejected=True),
     "balance": StepTable(("captions",), _num_kept_texts),
 }

@@ -10,13 +10,16 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol, TypeVar
 
+from mama_augment.core.breaker import EverybodysFaultError
 from mama_augment.core.ledger import Ledger
 from mama_augment.core.manifest import Manifest
+from mama_augment.core.shares import Part, Share
 from mama_augment.core.signals import Stop, terminable
 
 
@@ -63,7 +66,17 @@ class Directory(Protocol):
     @property
     def manifest(self) -> Manifest: ...
 
-    def units_to_do(self, *, retry_failed: bool = False) -> list[str]: ...
+    def units_to_do(
+        self, *, retry_failed: bool = False, share: Share | None = None
+    ) -> list[str]: ...
+
+    def retract(self, unit_ids: Sequence[str], reason: str) -> None:
+        """Make those of these units pending again whose items all left for one reason."""
+        ...
+
+    def sight(self, share: Share | None) -> AbstractContextManager[Callable[[], None]]:
+        """Gives what a worker calls to prove that it sees this directory, wherever it runs."""
+        ...
 
 
 Dir = TypeVar("Dir", bound=Directory)
@@ -80,6 +93,11 @@ class Output(Protocol[Dir]):
         """Discard what is there."""
         ...
 
+    @property
+    def share(self) -> Share | None:
+        """The units that this run takes; None: all."""
+        ...
+
     def locked(self) -> AbstractContextManager[None]: ...
 
     def begun(self) -> Dir | None:
@@ -90,9 +108,11 @@ class Output(Protocol[Dir]):
         """What `open` continues; None where it starts anew. Writes nothing."""
         ...
 
-    def open(self, manifest: Manifest) -> Dir: ...
+    def open(self, manifest: Manifest, files: Mapping[str, bytes] | None = None) -> Dir: ...
 
-    def audit(self, directory: Dir) -> Ledger: ...
+    def audit(self, directory: Dir, share: Share | None = None) -> Ledger:
+        """Every item, or those of a share's units."""
+        ...
 
 
 class Teller(Protocol):
@@ -154,6 +174,10 @@ class Step(Protocol[Dir]):
         """
         ...
 
+    def files(self) -> Mapping[str, bytes]:
+        """What the manifest names, by relative name; written before it."""
+        ...
+
     def stages(
         self, directory: Dir, todo: Sequence[str], advance: Callable[[int], None]
     ) -> Iterator[Stage]:
@@ -171,13 +195,20 @@ class Step(Protocol[Dir]):
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What a run did: the ledger of the whole directory, and this run's share of it."""
+    """What a run did: the ledger of the whole directory, and this run's part of it."""
 
     ledger: Ledger
+    own: Ledger
+    """Of the units of its share; the same as `ledger` for a run that takes all."""
     manifest: Manifest
     num_done: int
     """Items of this run."""
     seconds: float
+
+    @property
+    def exit_code(self) -> int:
+        """Of the run: what other shares have not done yet is no fault of this one."""
+        return self.ledger.exit_code if self.ledger.is_finished else self.own.exit_code
 
 
 def run(
@@ -193,7 +224,7 @@ def run(
     retry_failed: units with failures are done again, for the sake of these.
 
     Raises:
-        InputError: see `Step.manifest`; or another run writes there.
+        InputError: see `Step.manifest`; another run writes there; or a worker does not see it.
         StoppedError: a fault that is nobody's item's own.
         OSError: the disk or the object store is full, read-only or gone.
         TerminatedError: SIGTERM; what was in flight had `DRAIN_SECONDS` to be committed.
@@ -202,12 +233,24 @@ def run(
     with terminable() as stop, out.locked():
         try:
             manifest = step.manifest(out, tell)
-            directory = out.open(manifest)
-            todo = directory.units_to_do(retry_failed=retry_failed)
-            num_done, seconds = _run_stages(step, directory, todo, runtime, tell, stop)
+            directory = out.open(manifest, step.files())
+            todo = directory.units_to_do(retry_failed=retry_failed, share=out.share)
+            part = Part.of(directory.manifest.units, todo, out.share)
+            try:
+                with directory.sight(out.share) as prove:
+                    seeing = _Seeing(runtime, prove)
+                    num_done, seconds = _run_stages(step, directory, part, seeing, tell, stop)
+            except EverybodysFaultError as fault:
+                directory.retract(todo, fault.reason)
+                raise
             step.finish(directory)
+            ledger = out.audit(directory)
             return Outcome(
-                ledger=out.audit(directory), manifest=manifest, num_done=num_done, seconds=seconds
+                ledger=ledger,
+                own=ledger if out.share is None else out.audit(directory, out.share),
+                manifest=manifest,
+                num_done=num_done,
+                seconds=seconds,
             )
         finally:
             step.close()
@@ -216,29 +259,50 @@ def run(
 def _run_stages(
     step: Step[Dir],
     directory: Dir,
-    todo: Sequence[str],
+    part: Part,
     runtime: Runtime,
     tell: Teller,
     stop: Stop,
 ) -> tuple[int, float]:
-    """(items done, seconds) of the units in `todo`."""
-    num_items = directory.manifest.units
-    num_total = sum(num_items.values())
-    num_before = num_total - sum(num_items[unit_id] for unit_id in todo)
+    """(items done, seconds) of the units to do."""
     num_done = 0
     started = time.monotonic()
-    with tell.progress(step.name, num_total, num_before) as shown:
+    with tell.progress(step.name, part.num_total, part.num_before) as shown:
 
         def advance(number: int) -> None:
             nonlocal num_done
             num_done += number
             shown(number)
 
-        for stage in step.stages(directory, todo, advance):
+        for stage in step.stages(directory, part.todo, advance):
             on_done = _ignore if stage.counts_alone else lambda unit_id, number: advance(number)
             with stop.draining():
                 runtime.run_units(stage.unit_ids, stage.make_worker, on_done, stop.asked)
     return num_done, time.monotonic() - started
+
+
+@dataclass(frozen=True)
+class _Seeing:
+    """A runtime whose workers first prove, where they will work, that they see the directory."""
+
+    runtime: Runtime
+    prove: Callable[[], None]
+
+    def run_units(
+        self,
+        unit_ids: Sequence[str],
+        make_worker: MakeWorker,
+        on_done: OnUnitDone,
+        stop: threading.Event,
+    ) -> None:
+        """See `Runtime`."""
+        proven = partial(_proven, self.prove, make_worker)
+        self.runtime.run_units(unit_ids, proven, on_done, stop)
+
+
+def _proven(prove: Callable[[], None], make_worker: MakeWorker) -> UnitWorker:
+    prove()
+    return make_worker()
 
 
 def _ignore(unit_id: str, num_items: int) -> None:

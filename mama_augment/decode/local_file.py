@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from mama_augment.core.address import shown
 from mama_augment.core.errors import InputError
 from mama_augment.core.store.files import open_filesystem
 from mama_augment.decode.errors import ClipError
@@ -36,11 +37,11 @@ def local_file(uri: str) -> Iterator[str]:
             with filesystem.open_input_file(path) as source:
                 shutil.copyfileobj(source, copy, CHUNK_BYTES)
         except FileNotFoundError as error:
-            raise ClipError("missing", f"{uri}: no such object") from error
+            raise ClipError("missing", f"{shown(uri)}: no such object") from error
         except InputError as error:
             raise ClipError("unknown_scheme", str(error)) from error
         except Exception as error:  # whatever a file system's package raises
-            text = str(error) or type(error).__name__
-            raise ClipError("io_error", f"{uri}: {text}") from error
+            text = str(error).replace(uri, shown(uri)) or type(error).__name__
+            raise ClipError("io_error", f"{shown(uri)}: {text}") from error
         copy.flush()
         yield copy.name

@@ -10,8 +10,8 @@ from itertools import islice
 import pyarrow as pa
 import pyarrow.fs as pafs
 
+from mama_augment.core.address import shown
 from mama_augment.core.errors import InputError
-from mama_augment.core.store.address import shown
 from mama_augment.core.store.files import Folder, folder_and_name
 from mama_augment.inputs.clip_list import list_clips
 from mama_augment.inputs.columns import BLOCK_ROWS

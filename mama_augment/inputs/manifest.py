@@ -6,8 +6,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from mama_augment.core.address import shown
 from mama_augment.core.errors import InputError
-from mama_augment.core.store.address import shown
 from mama_augment.core.store.files import Folder
 from mama_augment.inputs.columns import BLOCK_ROWS, give_back
 from mama_augment.inputs.csv_file import read_csv

@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mama_augment.core.address import shown
 from mama_augment.core.errors import InputError
 from mama_augment.core.schema import SPLITS
-from mama_augment.core.store.address import shown
 from mama_augment.inputs.columns import Gather, blocks, gather, numbers_of
 
 Columns = Mapping[str, pa.ChunkedArray]

@@ -9,11 +9,8 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any
 
-import pyarrow as pa
-
 from mama_augment.core.errors import InputError, check_choice
 from mama_augment.core.fields import option
-from mama_augment.core.manifest import fingerprint
 from mama_augment.decode.config import LimitsConfig, PictureConfig
 from mama_augment.keyframes.strategies.config import KeyFrameConfig
 from mama_augment.runtime.isolate import IsolationConfig
@@ -141,9 +138,3 @@ def threads_per_worker(num_workers: int) -> int:
     """Decoding threads that keep this machine's processors busy: 1 when the workers do."""
     processors = len(os.sched_getaffinity(0))
     return 1 if num_workers >= processors else processors // num_workers + 1
-
-
-def clip_list_fingerprint(clips: pa.Table) -> str:
-    """Of every row and column type; values that JSON does not know count as their text."""
-    rows = [{name: str(value) for name, value in row.items()} for row in clips.to_pylist()]
-    return fingerprint([str(clips.schema.remove_metadata()), rows])

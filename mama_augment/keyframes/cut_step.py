@@ -1,36 +1,45 @@
 """Before the step `keyframes`: cut every video of a clip list into several clips.
 
-The list of clips is kept in the output directory (`input/`), so that a resumed run works on the
-same clips without looking at the videos again; what could not be cut is noted in its metadata.
+Where each video was cut is kept in the output directory (`cuts/`), so that a resumed run, and one
+whose input has grown, works on the same clips without looking at those videos again.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from mama_augment.core.errors import InputError
 from mama_augment.core.manifest import Manifest, fingerprint
 from mama_augment.core.step import Output
+from mama_augment.core.store.committed import fragment, read
 from mama_augment.core.store.files import Folder
 from mama_augment.core.store.layout import parquet_bytes
-from mama_augment.core.store.records import WAY_OUT, check_config
+from mama_augment.core.store.same import check_config
 from mama_augment.core.store.step_dir import StepDir
 from mama_augment.decode.config import Span
 from mama_augment.decode.errors import ClipError, verdict_of
 from mama_augment.inputs.clip_list import CLIP_LIST
-from mama_augment.keyframes.config import STEP, KeyFramesStep, clip_list_fingerprint
+from mama_augment.keyframes.config import STEP, KeyFramesStep
 from mama_augment.runtime.isolate import IsolatedFunction, IsolationError
 
 CUT = "mama_augment.keyframes.cut:cut_video"
-UNCUT = b"uncut"
+CUTS_FOLDER = "cuts"
+WHOLE = ("clip_id", "video_uri", "start_seconds", "end_seconds")
+"""What identifies a row of the list that is cut."""
+CUTS = pa.schema(
+    [
+        *(CLIP_LIST.field(name) for name in WHOLE),
+        pa.field("pieces", pa.list_(pa.struct([("start_seconds", "f8"), ("end_seconds", "f8")]))),
+        pa.field("reason", pa.string()),
+        pa.field("message", pa.string()),
+    ]
+)
+"""One row per row that was cut, with why it stays whole if trying again may help."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,41 +68,63 @@ def cut_clips(
     Raises:
         InputError: the directory holds something else; before anything is decoded.
     """
-    is_begun = _check_directory(out, step)
-    key = fingerprint([clip_list_fingerprint(clips), step.manifest_config()])
-    folder, name = Folder(out.uri), f"input/clips-{key}.parquet"
-    if folder.exists(name) and not out.overwrite:
-        with folder.open_input(name) as stream:
-            known = pq.read_table(stream)
-        notes = json.loads((known.schema.metadata or {}).get(UNCUT, b"[]"))
-        return known.cast(clips.schema), [Uncut(**note) for note in notes]
-    if is_begun:
-        raise InputError(
-            f"{out.uri!r} was made from another input than the one given (its input/ holds no "
-            f"clips of this one). {WAY_OUT}"
-        )
-    cuts, uncut = [], []
-    with ThreadPoolExecutor(num_workers) as pool, _Cutters(step) as cutters:
-        for spans, failure in pool.map(cutters.cut, clips.select(CLIP_LIST.names).to_pylist()):
-            cuts.append(spans)
-            uncut += [failure] if failure else []
-            on_done(1)
-    table = _expand(clips, cuts)
-    notes = json.dumps([dataclasses.asdict(failure) for failure in uncut]).encode()
-    noted = table.replace_schema_metadata({**(table.schema.metadata or {}), UNCUT: notes})
-    folder.write_bytes(name, parquet_bytes(noted))
-    return table, uncut
+    _check_directory(out, step)
+    folder = Folder(out.uri)
+    known = {} if out.overwrite else _read_cuts(folder, step)
+    rows = clips.select(WHOLE).to_pylist()
+    todo = [row for row in rows if _identity(row) not in known]
+    on_done(len(rows) - len(todo))
+    if todo:
+        made = []
+        with ThreadPoolExecutor(num_workers) as pool, _Cutters(step) as cutters:
+            for row in pool.map(cutters.cut, todo):
+                made.append(row)
+                on_done(1)
+        table = pa.Table.from_pylist(made, CUTS)
+        name = f"{_prefix(step)}{fingerprint([_identity(row) for row in todo])}.parquet"
+        folder.write_bytes(name, parquet_bytes(table))
+        known |= {_identity(row): row for row in made}
+    cuts = [known[_identity(row)] for row in rows]
+    uncut = [
+        Uncut(clip_id=row["clip_id"], reason=row["reason"], message=row["message"])
+        for row in cuts
+        if row["reason"] is not None
+    ]
+    return _expand(clips, [row["pieces"] for row in cuts]), uncut
 
 
-def _check_directory(out: Output[StepDir], step: KeyFramesStep) -> bool:
-    """Whether a run with this config has begun there; refuses what opening it will refuse."""
+def forget_cuts(folder: Folder) -> None:
+    """Delete what earlier runs cut there."""
+    for name in folder.sizes_bytes(CUTS_FOLDER):
+        folder.delete(name)
+
+
+def _prefix(step: KeyFramesStep) -> str:
+    return f"{CUTS_FOLDER}/{fingerprint(step.manifest_config())}-"
+
+
+def _identity(row: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(row[name] for name in WHOLE)
+
+
+def _read_cuts(folder: Folder, step: KeyFramesStep) -> dict[tuple[Any, ...], dict[str, Any]]:
+    prefix = _prefix(step)
+    tables = [
+        read(fragment(folder, name, size))
+        for name, size in folder.sizes_bytes(CUTS_FOLDER).items()
+        if name.startswith(prefix)
+    ]
+    return {_identity(row): row for table in tables for row in table.to_pylist()}
+
+
+def _check_directory(out: Output[StepDir], step: KeyFramesStep) -> None:
+    """Refuse what opening it will refuse."""
     config = step.manifest_config()
     if (begun := out.begun()) is not None:
         check_config(begun.manifest, STEP, config, out.uri)
-        return True
+        return
     nothing = Manifest(step=STEP, config=config, input_fingerprint="", units={}, versions={})
     out.to_resume(nothing)
-    return False
 
 
 class _Cutters:
@@ -111,37 +142,43 @@ class _Cutters:
         for function in self._all:
             function.close()
 
-    def cut(self, clip: dict) -> tuple[list[Span], Uncut | None]:
-        """The spans of the clips; or the whole, and why if trying again may help."""
+    def cut(self, clip: dict[str, Any]) -> dict[str, Any]:
+        """A row of `CUTS`."""
         if not hasattr(self._mine, "function"):
             self._mine.function = IsolatedFunction(CUT, self._step.isolation())
             self._all.append(self._mine.function)
         whole = Span(start_seconds=clip["start_seconds"], end_seconds=clip["end_seconds"])
-        failure = None
+        failure: dict[str, str | None] = {"reason": None, "message": None}
         for _ in range(self._step.work.num_attempts):
             try:
                 spans: list[Span] = self._mine.function(
                     clip["video_uri"], whole, self._step.cut, self._step.clip
                 )
-                return spans, None
+                return {**clip, "pieces": _pieces(spans), "reason": None, "message": None}
             except (ClipError, IsolationError) as error:
                 if verdict_of(error.reason) == "rejected":
-                    return [whole], None
-                failure = Uncut(clip_id=clip["clip_id"], reason=error.reason, message=error.message)
-        return [whole], failure
+                    break
+                failure = {"reason": error.reason, "message": error.message}
+        return {**clip, "pieces": _pieces([whole]), **failure}
 
 
-def _expand(clips: pa.Table, cuts: list[list[Span]]) -> pa.Table:
-    rows = [row for row, spans in enumerate(cuts) for _ in spans]
+def _pieces(spans: Sequence[Span]) -> list[dict[str, float | None]]:
+    return [
+        {"start_seconds": span.start_seconds, "end_seconds": span.end_seconds} for span in spans
+    ]
+
+
+def _expand(clips: pa.Table, cuts: list[list[dict[str, float | None]]]) -> pa.Table:
+    rows = [row for row, pieces in enumerate(cuts) for _ in pieces]
     table = clips.take(pa.array(rows)).combine_chunks()
     columns = {
         "clip_id": list(_cut_ids(clips["clip_id"].to_pylist(), cuts)),
-        "start_seconds": [span.start_seconds for spans in cuts for span in spans],
-        "end_seconds": [span.end_seconds for spans in cuts for span in spans],
+        "start_seconds": [piece["start_seconds"] for pieces in cuts for piece in pieces],
+        "end_seconds": [piece["end_seconds"] for pieces in cuts for piece in pieces],
         "texts": [
-            texts if len(spans) == 1 else [{**text, "trusted": False} for text in texts]
-            for texts, spans in zip(clips["texts"].to_pylist(), cuts, strict=True)
-            for _ in spans
+            texts if len(pieces) == 1 else [{**text, "trusted": False} for text in texts]
+            for texts, pieces in zip(clips["texts"].to_pylist(), cuts, strict=True)
+            for _ in pieces
         ],
     }
     for name, values in columns.items():
@@ -151,9 +188,9 @@ def _expand(clips: pa.Table, cuts: list[list[Span]]) -> pa.Table:
     return table
 
 
-def _cut_ids(clip_ids: list[str], cuts: list[list[Span]]) -> Iterator[str]:
-    for clip_id, spans in zip(clip_ids, cuts, strict=True):
-        if len(spans) == 1:
+def _cut_ids(clip_ids: list[str], cuts: Sequence[Sequence[Any]]) -> Iterator[str]:
+    for clip_id, pieces in zip(clip_ids, cuts, strict=True):
+        if len(pieces) == 1:
             yield clip_id
         else:
-            yield from (f"{clip_id}-{number:04d}" for number in range(len(spans)))
+            yield from (f"{clip_id}-{number:04d}" for number in range(len(pieces)))

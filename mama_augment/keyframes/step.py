@@ -3,42 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
-from itertools import accumulate
 
 import pyarrow as pa
 
+from mama_augment.core.breaker import Breaker
 from mama_augment.core.ledger import Reject
-from mama_augment.core.manifest import Manifest, versions
+from mama_augment.core.manifest import Manifest, fingerprint, versions
 from mama_augment.core.schema import CLIPS
 from mama_augment.core.step import Output, Stage, Teller
+from mama_augment.core.store.files import Folder
+from mama_augment.core.store.same import check_config
 from mama_augment.core.store.step_dir import StepDir
 from mama_augment.decode.config import Span
 from mama_augment.decode.errors import ClipError
 from mama_augment.inputs.find import find_clips
-from mama_augment.keyframes.config import STEP, ClipFrames, KeyFramesStep, clip_list_fingerprint
-from mama_augment.keyframes.cut_step import Uncut, cut_clips
+from mama_augment.keyframes.config import STEP, ClipFrames, KeyFramesStep
+from mama_augment.keyframes.cut_step import Uncut, cut_clips, forget_cuts
+from mama_augment.keyframes.grow import Arranged, arrange, first_rows, stated
 from mama_augment.runtime.isolate import IsolatedFunction, IsolationError
 
-LEAST_UNITS = 8
-"""Few clips are spread over more units than `clips_per_unit` asks for: they may be long."""
 EXTRACT = "mama_augment.keyframes.extract:extract_clip"
-
-
-def manifest_of(clips: pa.Table, config: KeyFramesStep) -> Manifest:
-    """What the step does with a clip list (`inputs.find_clips`): its settings and its units."""
-    num_clips = clips.num_rows
-    size = max(1, min(config.work.clips_per_unit, math.ceil(num_clips / LEAST_UNITS)))
-    starts = range(0, num_clips, size)
-    return Manifest(
-        step=STEP,
-        config=config.manifest_config(),
-        input_fingerprint=clip_list_fingerprint(clips),
-        units={f"{n:06d}": min(size, num_clips - start) for n, start in enumerate(starts)},
-        versions=versions("av", "numpy", "pillow", "pyarrow"),
-    )
 
 
 class KeyFrames:
@@ -61,8 +48,8 @@ class KeyFrames:
         self.config = config or KeyFramesStep()
         self.num_cutters = num_cutters
         self.on_uncut = on_uncut
-        self._cut = clips
-        """The clips of a run: those given, or what they were cut into."""
+        self._arranged: Arranged | None = None
+        """The clips of a run, those given or what they were cut into, in units."""
 
     @classmethod
     def of(
@@ -76,20 +63,47 @@ class KeyFrames:
         return cls(find_clips(videos, video_root=video_root), config)
 
     def manifest(self, out: Output[StepDir], tell: Teller) -> Manifest:
-        """See `core.step.Step`; cutting keeps the list of its clips in the output directory."""
-        self._cut = self.clips
+        """See `core.step.Step`; where videos are cut is kept in the output directory.
+
+        Raises:
+            InputError: `out` holds something else, or clips that the input lacks by now.
+        """
+        clips = self.clips
+        if out.overwrite:
+            forget_cuts(Folder(out.uri))
         if self.config.cut.is_on:
-            with tell.progress("cut", self.clips.num_rows) as advance:
-                self._cut, uncut = cut_clips(
-                    out, self.clips, self.config, num_workers=self.num_cutters, on_done=advance
+            with tell.progress("cut", clips.num_rows) as advance:
+                clips, uncut = cut_clips(
+                    out, clips, self.config, num_workers=self.num_cutters, on_done=advance
                 )
             self.on_uncut(uncut)
-        return manifest_of(self._cut, self.config)
+        tell.phase("arranging clips")
+        config = self.config.manifest_config()
+        if (there := out.begun()) is not None:
+            check_config(there.manifest, STEP, config, out.uri)
+        self._arranged = arrange(clips, self.config.work.clips_per_unit, there)
+        return Manifest(
+            step=STEP,
+            config=config,
+            input_fingerprint=fingerprint(list(self._arranged.digests.values())),
+            units=self._arranged.units,
+            versions=versions("av", "numpy", "pillow", "pyarrow"),
+            digests=self._arranged.digests,
+            grows=True,
+            generations=self._arranged.generations,
+        )
+
+    def files(self) -> Mapping[str, bytes]:
+        assert self._arranged is not None, "the manifest comes first"
+        return self._arranged.files
 
     def stages(
         self, directory: StepDir, todo: Sequence[str], advance: Callable[[int], None]
     ) -> Iterator[Stage]:
-        make_worker = partial(KeyFramesWorker, directory, self._cut, self.config)
+        assert self._arranged is not None, "the manifest comes first"
+        make_worker = partial(
+            KeyFramesWorker, directory.for_workers(todo), self._arranged.clips, self.config
+        )
         yield Stage(unit_ids=todo, make_worker=make_worker)
 
     def finish(self, directory: StepDir) -> None:
@@ -106,48 +120,48 @@ class KeyFramesWorker:
         self._step_dir = step_dir
         self._clips = clips
         self._step = step
-        units = step_dir.manifest.units
-        self._first_row = dict(zip(units, accumulate(units.values(), initial=0), strict=False))
+        self._first_row = first_rows(step_dir.manifest.units)
         self._extract = IsolatedFunction(EXTRACT, step.isolation())
+        self._breaker = Breaker(STEP, self._still_works)
+        self._witness: pa.Table | None = None
+        """The last clip that went well."""
 
     def run_unit(self, unit_id: str) -> int:
         num_items = self._step_dir.manifest.units[unit_id]
         clips = self._clips.slice(self._first_row[unit_id], num_items)
-        before, rejects_before = self._earlier(unit_id)
+        earlier = Earlier.of(self._step_dir, unit_id)
         rows: list[pa.Table] = []
         rejects: list[Reject] = []
         for position, clip_id in enumerate(clips["clip_id"].to_pylist()):
             clip = clips.slice(position, 1)
-            result = before.get(clip_id) or self._clip(clip, rejects_before.get(clip_id))
+            result = earlier.result(clip) or self._clip(clip, earlier.failures.get(clip_id))
             if isinstance(result, Reject):
                 rejects.append(result)
             else:
                 rows.append(result)
+                self._witness = clip
         self._step_dir.commit(unit_id, self._table(rows) if rows else None, rejects)
+        self._breaker.see(
+            [reject.reason for reject in rejects],
+            num_items,
+            clips["video_uri"].to_pylist(),
+            rejects[-1].message if rejects else "",
+        )
         return num_items
+
+    def _still_works(self) -> bool | None:
+        """Whether a clip that went well does so now; None: none has."""
+        if self._witness is None:
+            return None
+        return not isinstance(self._clip(self._witness, None), Reject)
 
     def _table(self, rows: list[pa.Table]) -> pa.Table:
         """One table whose bytes do not show how its rows came together.
 
         Rows of an earlier run carry the metadata of the file that they were read from.
         """
-        columns = pa.concat_tables(rows).combine_chunks().columns
+        columns = stated(pa.concat_tables(rows).combine_chunks()).columns
         return pa.Table.from_arrays(columns, schema=clips_schema(self._clips.schema))
-
-    def _earlier(self, unit_id: str) -> tuple[dict[str, pa.Table | Reject], dict[str, Reject]]:
-        """By clip: results of a committed unit that stand, and failures to try again."""
-        record = self._step_dir.record(unit_id)
-        if record is None or not record.num_failed:
-            return {}, {}
-        stands: dict[str, pa.Table | Reject] = {}
-        failures: dict[str, Reject] = {}
-        for reject in self._step_dir.read_rejects(record):
-            (failures if reject.verdict == "failed" else stands)[reject.id] = reject
-        table = self._step_dir.read_data(record)
-        if table is not None:
-            for position, clip_id in enumerate(table["clip_id"].to_pylist()):
-                stands[clip_id] = table.slice(position, 1)
-        return stands, failures
 
     def _clip(self, clip: pa.Table, failure: Reject | None) -> pa.Table | Reject:
         """One clip's row, or why there is none."""
@@ -174,6 +188,47 @@ class KeyFramesWorker:
 
     def close(self) -> None:
         self._extract.close()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Earlier:
+    """What is committed of a unit that is done again: for its failures, or because texts or other
+    columns of its clips have changed."""
+
+    rows: Mapping[str, pa.Table]
+    """By clip: its row."""
+    rejects: Mapping[str, Reject]
+    """What stands as it is."""
+    failures: Mapping[str, Reject]
+    """What is tried again."""
+
+    @classmethod
+    def of(cls, step_dir: StepDir, unit_id: str) -> Earlier:
+        record = step_dir.before(unit_id)
+        if record is None:
+            return cls(rows={}, rejects={}, failures={})
+        is_retry = record.input_digest == step_dir.manifest.digests.get(unit_id)
+        rejects: dict[str, Reject] = {}
+        failures: dict[str, Reject] = {}
+        for reject in step_dir.read_rejects(record):
+            is_tried = is_retry and reject.verdict == "failed"
+            (failures if is_tried else rejects)[reject.id] = reject
+        table = step_dir.read_data(record)
+        rows: dict[str, pa.Table] = {}
+        if table is not None:
+            ids = enumerate(table["clip_id"].to_pylist())
+            rows = {clip_id: table.slice(position, 1) for position, clip_id in ids}
+        return cls(rows=rows, rejects=rejects, failures=failures)
+
+    def result(self, clip: pa.Table) -> pa.Table | Reject | None:
+        """What stands of a clip: its pictures, with what the input says of it now."""
+        clip_id = clip["clip_id"][0].as_py()
+        row = self.rows.get(clip_id)
+        if row is None:
+            return self.rejects.get(clip_id)
+        columns = {name: (clip if name in clip.column_names else row)[name] for name in CLIPS.names}
+        columns |= {name: clip[name] for name in clip.column_names}
+        return pa.table(columns, clips_schema(clip.schema))
 
 
 def clips_schema(clip_list: pa.Schema) -> pa.Schema:

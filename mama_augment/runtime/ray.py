@@ -30,12 +30,15 @@ class _UnitActor:
     """A worker inside a Ray Data actor pool; one row in, one unit done, one row out."""
 
     def __init__(self, make_worker: MakeWorker) -> None:
-        self._worker: UnitWorker = make_worker()
+        self._make_worker = make_worker
+        self._worker: UnitWorker | None = None
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         (unit_id,) = batch["unit_id"]
         num_items, error = 0, b""
         try:
+            # Not in the constructor, whose errors Ray tries again and then wraps.
+            self._worker = self._worker or self._make_worker()
             num_items = self._worker.run_unit(str(unit_id))
         except (OSError, StoppedError, InputError) as raised:
             # As data: inside Ray's own exceptions it loses what it was.
@@ -47,7 +50,7 @@ class _UnitActor:
         }
 
     def __del__(self) -> None:
-        if hasattr(self, "_worker"):
+        if self._worker is not None:
             self._worker.close()
 
 

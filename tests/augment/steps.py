@@ -44,7 +44,7 @@ class Job:
 
 
 def open_job(
-    clips_uri: str,
+    clips_uri: str | Sequence[str],
     out_uri: str,
     settings: CaptionSettings,
     engine: EngineConfig,
@@ -90,7 +90,7 @@ def forecast_of(
 
 
 def run_balance(
-    clips: str,
+    clips: str | Sequence[str],
     captions: Sequence[str],
     out: str,
     step: BalanceStep,

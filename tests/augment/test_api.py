@@ -62,7 +62,7 @@ def test_run_continues_and_starts_afresh(tmp_path: Path) -> None:
         return KeyFrames.of(str(tmp_path / "videos"), KeyFramesStep(clip=ClipConfig(choice=choice)))
 
     ledger = run(step(4), out)
-    assert (ledger.num_in, ledger.num_rejected, ledger.exit_code) == (1, 1, 0)
+    assert (ledger.num_in, ledger.num_rejected, ledger.exit_code) == (1, 1, 1)
     assert run(step(4), out) == ledger
     with pytest.raises(InputError, match="num_frames"):
         run(step(5), out)

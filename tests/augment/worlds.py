@@ -50,7 +50,7 @@ def clip(
 
 
 def write_clips(
-    path: Path,
+    path: Path | str,
     rows: Sequence[Mapping[str, Any]],
     rows_per_unit: int = 7,
     extra: Sequence[pa.Field] = (),
@@ -84,17 +84,19 @@ def caption(clip_id: str, index: int, text: str | None, **columns: Any) -> dict[
     }
 
 
-def write_captions(path: Path, rows: Sequence[Mapping[str, Any]], rows_per_unit: int = 5) -> str:
+def write_captions(
+    path: Path | str, rows: Sequence[Mapping[str, Any]], rows_per_unit: int = 5
+) -> str:
     return _write(path, "caption", pa.Table.from_pylist(list(rows), schema.CAPTIONS), rows_per_unit)
 
 
-def _write(path: Path, step: str, table: pa.Table, rows_per_unit: int) -> str:
+def _write(path: Path | str, step: str, table: pa.Table, rows_per_unit: int) -> str:
     starts = range(0, table.num_rows, rows_per_unit)
     parts = {f"{n:05d}": table.slice(start, rows_per_unit) for n, start in enumerate(starts)}
     manifest = Manifest(
         step=step,
         config={},
-        input_fingerprint=str(path.name),
+        input_fingerprint=Path(path).name,
         units={unit_id: part.num_rows for unit_id, part in parts.items()},
         versions={},
     )

@@ -43,7 +43,7 @@ def test_sigterm_ends_the_step_at_work_in_order(tmp_path: Path) -> None:
         write_numbered(tmp_path / f"videos/{number}.mp4", 60, size=(320, 240))
     child = start(tmp_path, "videos", "--out", "work")
     deadline = time.monotonic() + 60
-    while not list(tmp_path.glob("work/clips/units/*.json")):
+    while not list(tmp_path.glob("work/clips/units/*/*.json")):
         assert child.poll() is None and time.monotonic() < deadline  # noqa: PT018
         time.sleep(0.01)
     child.send_signal(signal.SIGTERM)

@@ -7,15 +7,17 @@ import posixpath
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.fs as pafs
 
+from mama_augment.core.address import absolute, is_uri, shown
 from mama_augment.core.errors import InputError
 
 COPY_BYTES = 8 * 2**20
+DELAYED_OPEN = "allow_delayed_open"
 
 
 class Folder:
@@ -27,13 +29,15 @@ class Folder:
 
     def __init__(self, uri: str | os.PathLike[str]) -> None:
         self.uri = os.fspath(uri)
+        self.absolute = absolute(self.uri)
+        """What workers open, whose current directory may be another."""
         self._opened: tuple[pafs.FileSystem, str] | None = None
 
     def __getstate__(self) -> dict[str, object]:
-        return {"uri": self.uri, "_opened": None}
+        return {**vars(self), "_opened": None}
 
     def __str__(self) -> str:
-        return self.uri
+        return shown(self.uri)
 
     @property
     def fs(self) -> pafs.FileSystem:
@@ -57,14 +61,16 @@ class Folder:
     def _open(self) -> tuple[pafs.FileSystem, str]:
         if self._opened is None:
             try:
-                self._opened = open_filesystem(self.uri)
+                self._opened = open_filesystem(self.absolute)
             except OSError as error:
-                raise InputError(f"cannot open {self.uri!r}: {error}") from error
+                raise InputError(f"cannot open {shown(self.uri)!r}: {error}") from error
         return self._opened
 
     def child(self, name: str) -> Folder:
         """The folder `name` below this one; it need not exist."""
-        return Folder(f"{self.uri.rstrip('/')}/{name}")
+        made = Folder(f"{self.uri.rstrip('/')}/{name}")
+        made.absolute = f"{self.absolute.rstrip('/')}/{name}"
+        return made
 
     def exists(self, name: str = "") -> bool:
         """Whether there is a file or a folder of that name; by default, the folder itself."""
@@ -77,11 +83,14 @@ class Folder:
 
     def sizes_bytes(self, below: str = "", *, recursive: bool = False) -> dict[str, int]:
         """Every file below `below`: relative name to size, sorted by name; one listing."""
+        return {name: info.size for name, info in self.infos(below, recursive=recursive).items()}
+
+    def infos(self, below: str = "", *, recursive: bool = False) -> dict[str, pafs.FileInfo]:
+        """As `sizes_bytes`, with the time of the last change beside the size."""
         selector = pafs.FileSelector(self.path(below), recursive=recursive, allow_not_found=True)
         prefix = len(self.path()) + 1
         infos = self.fs.get_file_info(selector)
-        sizes = {i.path[prefix:]: i.size for i in infos if i.type == pafs.FileType.File}
-        return dict(sorted(sizes.items()))
+        return dict(sorted((i.path[prefix:], i) for i in infos if i.type == pafs.FileType.File))
 
     def read_bytes(self, name: str) -> bytes:
         """The whole content of a file.
@@ -120,9 +129,16 @@ class Folder:
             for part in parts:
                 stream.write(part)
 
+    def read_if_there(self, name: str) -> bytes | None:
+        """The whole content of a file, or None when there is none; no look before."""
+        try:
+            return self.read_bytes(name)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
     def delete(self, name: str) -> None:
         """Remove a file, if there is one."""
-        if self.exists(name):
+        with suppress(FileNotFoundError):
             self.fs.delete_file(self.path(name))
 
 
@@ -186,10 +202,10 @@ def open_filesystem(uri: str) -> tuple[pafs.FileSystem, str]:
     Raises:
         InputError: the scheme is unknown to pyarrow and fsspec.
     """
-    if "://" not in uri:
+    if not is_uri(uri):
         return pafs.LocalFileSystem(), os.path.abspath(uri)
     try:
-        fs, path = pafs.FileSystem.from_uri(uri)
+        fs, path = pafs.FileSystem.from_uri(_with_small_puts(uri))
         return fs, path.rstrip("/")
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         pass
@@ -199,10 +215,20 @@ def open_filesystem(uri: str) -> tuple[pafs.FileSystem, str]:
         handler, path = fsspec.core.url_to_fs(uri)
     except (ValueError, ImportError) as error:
         raise InputError(
-            f"cannot open {uri!r}: {error}. Give a local path or a URI whose scheme pyarrow.fs "
-            "or an installed fsspec package knows, such as s3://bucket/folder"
+            f"cannot open {shown(uri)!r}: {error}. Give a local path or a URI whose scheme "
+            "pyarrow.fs or an installed fsspec package knows, such as s3://bucket/folder"
         ) from error
     return pafs.PyFileSystem(pafs.FSSpecHandler(handler)), path.rstrip("/")
+
+
+def _with_small_puts(uri: str) -> str:
+    """With pyarrow's option for writing a small object in one request.
+
+    Otherwise each is an upload in parts, of three requests, which a kill leaves behind unfinished.
+    """
+    if not uri.startswith("s3://") or DELAYED_OPEN in uri:
+        return uri
+    return f"{uri}{'&' if '?' in uri else '?'}{DELAYED_OPEN}=true"
 
 
 def _fsync(path: Path) -> None:

@@ -6,11 +6,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mama_augment.core import schema
-from mama_augment.core.store.lock import LOCK_NAME
+from mama_augment.core.store.lock import is_lock, is_sight
 
 MANIFEST_NAME = "manifest.json"
 JOURNAL_FOLDER = "journal"
 """Where a step keeps what is finished of units that are not committed."""
+INPUT_FOLDER = "input"
+"""Where a step keeps what it knows of its input."""
+REJECTS_FOLDER = "rejects"
+CLEARED_FOLDERS = ("units", JOURNAL_FOLDER, INPUT_FOLDER)
 ROW_GROUP_BYTES = 64 * 2**20
 
 
@@ -19,18 +23,19 @@ def is_unit_file(name: str) -> bool:
     parts = name.split("/")
     below = parts[0] if len(parts) == 2 else ""
     return name.endswith(".parquet") and (
-        len(parts) == 1 or below == "rejects" or below in schema.SPLITS
+        len(parts) == 1 or below == REJECTS_FOLDER or below in schema.SPLITS
     )
 
 
 def is_temporary(name: str) -> bool:
     """Whether a relative name is one that `Folder.write_bytes` renames when it is done."""
-    return name.rsplit("/", 1)[-1].startswith(".") and name.endswith(".tmp")
+    base = name.rsplit("/", 1)[-1]
+    return (base.startswith(".") and base.endswith(".tmp")) or is_sight(name)
 
 
 def is_passing(name: str) -> bool:
     """Whether a file may lie where nothing was begun yet: a lock, or a manifest cut short."""
-    return name == LOCK_NAME or (is_temporary(name) and name.startswith(f".{MANIFEST_NAME}."))
+    return is_lock(name) or (is_temporary(name) and name.startswith(f".{MANIFEST_NAME}."))
 
 
 def parquet_bytes(table: pa.Table) -> pa.Buffer:

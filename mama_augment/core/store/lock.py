@@ -1,39 +1,54 @@
-"""One run at a time writes to a directory: a lock of the operating system on `DIR/.lock`.
+"""Who may write to a directory: one run alone, or any number of shares side by side; and whether
+their workers see it.
 
-The kernel keeps the lock, not the file: it ends with the process that took it, SIGKILL included,
-so a crashed run never blocks the next one, and a `.lock` that a crash left behind means nothing.
-Only the process that called `locked` has it; children, which may outlive it, do not. Object stores
-have no such lock, and neither have some network file systems: there nothing is locked.
+Locks of the operating system on `DIR/.lock` (`flock`, which NFS keeps too): exclusive for a run
+that takes every unit, shared for one that takes its share, whose own file (`.lock-2-of-8`) keeps
+the same share from running twice. The kernel keeps the lock, not the file: it ends with the process
+that took it, SIGKILL included, so a crashed run never blocks the next one, and a `.lock` that a
+crash left behind means nothing. Object stores have no such lock, and neither have some network file
+systems: there nothing is locked, and nothing needs to be (docs/guarantees.md).
 """
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import socket
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from filelock import BaseFileLock, FileLock, Timeout
-
 from mama_augment.core.errors import InputError
+from mama_augment.core.shares import Share
 from mama_augment.core.store.files import Folder
 
 LOCK_NAME = ".lock"
+OPENING_NAME = ".lock-opening"
 WAIT_SECONDS = 1.0
 """A process that was killed just now may need a moment to be gone."""
+OPENING_WAIT_SECONDS = 600.0
+"""Another share may be reading a long list of clips."""
 POLL_SECONDS = 0.05
+SEEN_PREFIX = ".seen-"
 
 CANNOT_WRITE = (errno.EACCES, errno.EPERM, errno.EROFS)
 KNOWS_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
+def is_lock(name: str) -> bool:
+    """Whether a relative name is that of a lock."""
+    return name == LOCK_NAME or name.startswith(f"{LOCK_NAME}-")
+
+
 @contextmanager
-def locked(uri: str | os.PathLike[str]) -> Iterator[None]:
-    """Be the only run that writes to a directory; it is made if it is not there.
+def locked(uri: str | os.PathLike[str], share: Share | None = None) -> Iterator[None]:
+    """Be the only run that writes to a directory, or one of its shares; it is made if need be.
 
     Where nothing can be written, nothing is locked: finished work may lie on a read-only disk.
 
@@ -46,42 +61,124 @@ def locked(uri: str | os.PathLike[str]) -> Iterator[None]:
         return
     directory = Path(folder.path())
     new = [path for path in (directory, *directory.parents) if not path.exists()]
-    lock = _acquire(directory)
+    with ExitStack() as stack:
+        lock = _acquire(directory, LOCK_NAME, is_shared=share is not None)
+        if lock is None:
+            yield
+            return
+        stack.callback(_release, lock, new)
+        if share is not None:
+            own = _acquire(directory, f"{LOCK_NAME}-{_share_name(share)}", is_shared=False)
+            if own is not None:
+                stack.callback(_release, own, [])
+        yield
+
+
+def _share_name(share: Share | None) -> str:
+    return "all" if share is None else f"{share.index}-of-{share.num}"
+
+
+@contextmanager
+def opening(uri: str | os.PathLike[str], share: Share | None) -> Iterator[None]:
+    """Inside, no other share begins or extends the directory's manifest."""
+    folder = Folder(uri)
+    if share is None or not folder.is_local:
+        yield
+        return
+    lock = _acquire(
+        Path(folder.path()), OPENING_NAME, is_shared=False, wait_seconds=OPENING_WAIT_SECONDS
+    )
     try:
         yield
     finally:
-        if lock is not None and lock.is_locked:  # not in a fork of this process
-            with suppress(OSError):  # as soon as a new folder holds something, it stays
-                (directory / LOCK_NAME).unlink()  # while it is ours
-                for path in new:
-                    path.rmdir()
-            lock.release()
+        if lock is not None:
+            _release(lock, [])
 
 
-def _acquire(directory: Path) -> BaseFileLock | None:
+@dataclass(frozen=True)
+class _Lock:
+    """A held lock: its file and the descriptor that holds it."""
+
+    path: Path
+    descriptor: int
+
+
+_held: set[int] = set()
+"""Descriptors of this process's locks. A fork, which may outlive it, closes its copies."""
+
+
+def _forget() -> None:
+    for descriptor in _held:
+        os.close(descriptor)
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_forget)
+
+
+def _acquire(
+    directory: Path, name: str, *, is_shared: bool, wait_seconds: float = WAIT_SECONDS
+) -> _Lock | None:
     """The lock, held; None where there can be none."""
-    path = directory / LOCK_NAME
-    lock = FileLock(path, thread_local=False, fallback_to_soft=False, on_acquired=_leave_note)
-    deadline = time.monotonic() + WAIT_SECONDS
+    path = directory / name
+    deadline = time.monotonic() + wait_seconds
     while True:
-        left = max(0.0, deadline - time.monotonic())
         try:
             directory.mkdir(parents=True, exist_ok=True)
-            lock.acquire(timeout=left, poll_interval=POLL_SECONDS)
-            return lock
+            lock = _try(path, is_shared=is_shared)
         except (FileExistsError, NotADirectoryError) as error:
             raise InputError(f"{str(directory)!r} is a file; a directory is needed") from error
-        except Timeout as error:
-            raise InputError(_in_use(directory)) from error
         except FileNotFoundError as error:  # deleted with its folder by the run that had it
-            if not left:
+            if time.monotonic() > deadline:
                 raise InputError(f"{str(directory)!r} cannot be made: {error}") from error
+            continue
         except OSError as error:
             if error.errno not in (*CANNOT_WRITE, *KNOWS_NO_LOCKS):
                 raise
             if error.errno in KNOWS_NO_LOCKS:
                 path.unlink(missing_ok=True)
             return None
+        if lock is not None:
+            return lock
+        if time.monotonic() > deadline:
+            raise InputError(_in_use(directory, name))
+        time.sleep(POLL_SECONDS)
+
+
+def _try(path: Path, *, is_shared: bool) -> _Lock | None:
+    """The lock; None while another process holds it."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        # Whoever had it may have deleted the file between: then this is a lock on nothing.
+        held, there = os.fstat(descriptor), os.stat(path)
+        if (held.st_dev, held.st_ino) != (there.st_dev, there.st_ino):
+            os.close(descriptor)
+            return None
+    except (BlockingIOError, FileNotFoundError):
+        os.close(descriptor)
+        return None
+    except BaseException:
+        os.close(descriptor)
+        raise
+    _held.add(descriptor)
+    _leave_note(descriptor)
+    return _Lock(path, descriptor)
+
+
+def _release(lock: _Lock, new: list[Path]) -> None:
+    """Let go; the file goes with the last one that holds it, and folders that hold nothing."""
+    if lock.descriptor not in _held:  # in a fork of the process that took it
+        return
+    with suppress(
+        OSError
+    ):  # others share it; or, as soon as a new folder holds something, it stays
+        fcntl.flock(lock.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock.path.unlink()  # while it is ours
+        for path in new:
+            path.rmdir()
+    _held.discard(lock.descriptor)
+    os.close(lock.descriptor)
 
 
 def _leave_note(descriptor: int) -> None:
@@ -92,14 +189,66 @@ def _leave_note(descriptor: int) -> None:
     os.pwrite(descriptor, json.dumps(note).encode(), 0)
 
 
-def _in_use(directory: Path) -> str:
+def _in_use(directory: Path, name: str) -> str:
     try:
-        note = json.loads((directory / LOCK_NAME).read_bytes())
+        note = json.loads((directory / name).read_bytes())
         run = "another run (process {pid} on host {host}, since {since})".format(**note)
     except (OSError, ValueError, KeyError):
         run = "another run"
-    return (
-        f"{run} writes to {str(directory)!r}; two at a time would delete each other's unfinished "
-        "files. Wait until it ends, or stop it, and give this command again: it continues where "
-        "the other one stopped"
+    what = (
+        "two at a time would delete each other's unfinished files"
+        if name == LOCK_NAME
+        else "the same share is being worked on"
     )
+    return (
+        f"{run} writes to {str(directory)!r}; {what}. Wait until it ends, or stop it, and give "
+        "this command again: it continues where the other one stopped"
+    )
+
+
+@contextmanager
+def sight(folder: Folder, share: Share | None) -> Iterator[Callable[[], None]]:
+    """A file of a name that nobody else knows lies in the folder; gives what a worker calls.
+
+    An object store is the same from everywhere. Where nothing can be written, nothing is proved,
+    and nothing needs to be: no unit will be.
+    """
+    if not folder.is_local:
+        yield _nothing
+        return
+    prefix = f"{SEEN_PREFIX}{_share_name(share)}-"
+    proof = Path(folder.path()) / f"{prefix}{uuid.uuid4().hex}"
+    try:
+        for other in proof.parent.glob(f"{prefix}*"):  # of a killed run; this one has the lock
+            other.unlink()
+        proof.touch()
+    except OSError:
+        yield _nothing
+        return
+    try:
+        yield partial(_prove, str(proof), socket.gethostname())
+    finally:
+        with suppress(OSError):
+            proof.unlink()
+
+
+def is_sight(name: str) -> bool:
+    """Whether a relative name is that of a proof; a kill leaves one."""
+    return name.startswith(SEEN_PREFIX)
+
+
+def _prove(proof: str, host: str) -> None:
+    """On the worker's machine.
+
+    Raises:
+        InputError: the file is not there.
+    """
+    if not os.path.exists(proof):
+        raise InputError(
+            f"{socket.gethostname()} does not see {os.path.dirname(proof)!r} of {host}. Give an "
+            "--out that all machines share: a folder of a shared file system, or an object store"
+        )
+
+
+def _nothing() -> None:
+    """Nothing to prove."""

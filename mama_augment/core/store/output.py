@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
+import pyarrow as pa
+
+from mama_augment.core.errors import InputError
 from mama_augment.core.ledger import Ledger
 from mama_augment.core.manifest import Manifest
+from mama_augment.core.shares import Share
 from mama_augment.core.store.audit import audit
 from mama_augment.core.store.files import Folder
 from mama_augment.core.store.layout import MANIFEST_NAME
@@ -21,14 +26,23 @@ class StepOutput:
     uri: str
     overwrite: bool = False
     """Discard what is there."""
+    share: Share | None = None
+    """The units that this run takes, beside runs of other shares."""
+
+    def __post_init__(self) -> None:
+        if self.overwrite and self.share is not None:
+            raise InputError(
+                f"--overwrite and --share {self.share} are both given: it would discard what the "
+                "other shares have done. Empty the directory first, then start every share"
+            )
 
     def locked(self) -> AbstractContextManager[None]:
-        """Be the only run that writes there."""
-        return locked(self.uri)
+        """Be the only run that writes there, or the only one of its share."""
+        return locked(self.uri, self.share)
 
     def begun(self) -> StepDir | None:
         """What an earlier run began there and this one may continue, of whatever step."""
-        if self.overwrite or not Folder(self.uri).exists(MANIFEST_NAME):
+        if self.overwrite or Folder(self.uri).read_if_there(MANIFEST_NAME) is None:
             return None
         return StepDir.open(self.uri)
 
@@ -40,14 +54,19 @@ class StepOutput:
         """
         return StepDir.to_resume(self.uri, manifest, overwrite=self.overwrite)
 
-    def open(self, manifest: Manifest) -> StepDir:
-        """Start the directory, or continue it.
+    def open(
+        self, manifest: Manifest, files: Mapping[str, bytes | pa.Buffer] | None = None
+    ) -> StepDir:
+        """Start the directory, or continue it; `files` are written before a manifest that names
+        them.
 
         Raises:
             InputError: it holds another config, another input, or other files.
         """
-        return StepDir.create_or_resume(self.uri, manifest, overwrite=self.overwrite)
+        return StepDir.create_or_resume(
+            self.uri, manifest, overwrite=self.overwrite, share=self.share, files=files
+        )
 
-    def audit(self, directory: StepDir) -> Ledger:
-        """Every item counted from the files."""
-        return audit(directory)
+    def audit(self, directory: StepDir, share: Share | None = None) -> Ledger:
+        """Every item, counted from the listing; or those of a share's units."""
+        return audit(directory, share=share)

@@ -1,38 +1,32 @@
 """A step's directory on disk: manifest, units, commit records, resume, ledger.
 
-Layout (docs/data-format.md): `manifest.json` is written once; a unit's data goes to a file named
-after the unit and its content; `units/<unit>.json` is the commit record, written last. A unit is
-done when its record verifies; anything else on disk is leftovers of a killed run. Nothing is
-renamed or appended on an object store, so the same protocol holds there.
+Layout (docs/data-format.md): `manifest.json` is the header; a unit's data goes to a file named
+after the unit and its content; a commit record, written last, makes it count. A unit is done when
+its record is there with the files that it names, made from the input that the manifest names;
+anything else on disk is leftovers of a killed run. A record's name says all that a step asks of it
+(`records`), so that one listing opens a directory, however large. Nothing is renamed or appended on
+an object store, so the same protocol holds there.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
-import json
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from mama_augment.core import schema
-from mama_augment.core.errors import DamagedError, InputError
+from mama_augment.core.errors import InputError
 from mama_augment.core.ledger import Reject
 from mama_augment.core.manifest import Manifest, fingerprint
-from mama_augment.core.store.committed import CommittedUnit
+from mama_augment.core.shares import Share
+from mama_augment.core.store.committed import CommittedUnit, Unit, fragment, in_order, publish, read
 from mama_augment.core.store.files import Folder
-from mama_augment.core.store.layout import (
-    JOURNAL_FOLDER,
-    MANIFEST_NAME,
-    is_passing,
-    is_temporary,
-    is_unit_file,
-    parquet_bytes,
-)
-from mama_augment.core.store.records import UnitRecord, check_same
+from mama_augment.core.store.layout import MANIFEST_NAME, is_passing
+from mama_augment.core.store.listing import Listing, clear, delete_leftovers, latest_of
+from mama_augment.core.store.lock import opening, sight
+from mama_augment.core.store.records import NOTHING, UnitRecord, records_folder
+from mama_augment.core.store.same import check_same, read_manifest
 
 
 class StepDir:
@@ -41,12 +35,13 @@ class StepDir:
     def __init__(self, folder: Folder, manifest: Manifest) -> None:
         self.folder = folder
         self.manifest = manifest
-
-        self._records: dict[str, UnitRecord] | None = None
+        self._listing: Listing | None = None
+        self._before: dict[str, UnitRecord] = {}
+        """Records of units that are done again, for those who look at no listing."""
 
     def __getstate__(self) -> dict[str, object]:
         # A worker looks at its own units: it is not sent the records of all.
-        return {**vars(self), "_records": None}
+        return {**vars(self), "_listing": None}
 
     @property
     def step(self) -> str:
@@ -65,27 +60,17 @@ class StepDir:
             InputError: there is none at `uri`, or it holds another step than `step`.
         """
         folder = Folder(uri)
-        if not folder.exists(MANIFEST_NAME):
+        content = folder.read_if_there(MANIFEST_NAME)
+        if content is None:
             wanted = f"the output of `mama-augment {step}`" if step else "a step's output"
             raise InputError(f"{uri!r} is not {wanted}: it holds no {MANIFEST_NAME}")
-        try:
-            manifest = Manifest.from_json(folder.read_bytes(MANIFEST_NAME))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise DamagedError(
-                f"{uri!r}: its {MANIFEST_NAME} is damaged ({error!r}). Restore the file, or redo "
-                "the step in a new directory"
-            ) from error
-        if manifest.schema_version != schema.SCHEMA_VERSION:
+        opened = cls(folder, read_manifest(content, uri))
+        if step is not None and opened.step != step:
             raise InputError(
-                f"{uri!r} has schema version {manifest.schema_version}; this program reads "
-                f"{schema.SCHEMA_VERSION}. Redo the step with `--overwrite`"
-            )
-        if step is not None and manifest.step != step:
-            raise InputError(
-                f"{uri!r} holds the output of `mama-augment {manifest.step}`; "
+                f"{uri!r} holds the output of `mama-augment {opened.step}`; "
                 f"`mama-augment {step}` output is needed here"
             )
-        return cls(folder, manifest)
+        return opened
 
     @classmethod
     def open_finished(cls, uri: str, *, step: str) -> StepDir:
@@ -96,30 +81,57 @@ class StepDir:
                 differ from what is made later.
         """
         step_dir = cls.open(uri, step=step)
-        if pending := step_dir.units_to_do():
-            raise InputError(
-                f"{uri!r} is unfinished: {len(pending)} of {len(step_dir.manifest.units)} units "
-                f"are pending. Run the same `mama-augment {step}` command again; it continues"
-            )
+        step_dir.check_finished()
         return step_dir
 
+    def check_finished(self) -> None:
+        """Refuse to be read while units are pending.
+
+        Raises:
+            InputError: saying how many.
+        """
+        if pending := self.units_to_do():
+            raise InputError(
+                f"{self.folder.uri!r} is unfinished: {len(pending)} of {len(self.manifest.units)} "
+                f"units are pending. Run the same `mama-augment {self.step}` command again; it "
+                "continues"
+            )
+
     @classmethod
-    def create_or_resume(cls, uri: str, manifest: Manifest, *, overwrite: bool = False) -> StepDir:
+    def create_or_resume(
+        cls,
+        uri: str,
+        manifest: Manifest,
+        *,
+        overwrite: bool = False,
+        share: Share | None = None,
+        files: Mapping[str, bytes | pa.Buffer] | None = None,
+    ) -> StepDir:
         """Start a step directory, or continue the one that has the same config and input.
+
+        share: the units that this run takes; it leaves the files of others alone. files: what the
+        manifest names, written before it.
 
         Raises:
             InputError: `uri` holds something else: another config, another input, or other files.
         """
-        if (existing := cls.to_resume(uri, manifest, overwrite=overwrite)) is not None:
-            existing.remove_leftovers()
-            return existing
-        folder = Folder(uri)
-        if folder.exists(MANIFEST_NAME):
-            clear(folder)
-        if folder.is_local:
-            folder.fs.create_dir(folder.path(), recursive=True)
-        folder.write_bytes(MANIFEST_NAME, manifest.to_json())
-        return cls(folder, manifest)
+        with opening(uri, share):
+            existing = cls.to_resume(uri, manifest, overwrite=overwrite)
+            folder = Folder(uri)
+            if existing is None:
+                if overwrite:
+                    clear(folder)
+                if folder.is_local:
+                    folder.fs.create_dir(folder.path(), recursive=True)
+            if existing is None or manifest.grown_from(existing.manifest):
+                for name, content in (files or {}).items():
+                    folder.write_bytes(name, content)
+                folder.write_bytes(MANIFEST_NAME, manifest.to_json())
+        if existing is None:
+            return cls(folder, manifest)
+        opened = cls(folder, manifest if manifest.grows else existing.manifest)
+        opened.remove_leftovers(share)
+        return opened
 
     @classmethod
     def to_resume(cls, uri: str, manifest: Manifest, *, overwrite: bool = False) -> StepDir | None:
@@ -129,10 +141,11 @@ class StepDir:
             InputError: as `create_or_resume`.
         """
         folder = Folder(uri)
-        if folder.exists(MANIFEST_NAME):
+        content = folder.read_if_there(MANIFEST_NAME)
+        if content is not None:
             if overwrite:
                 return None
-            existing = cls.open(uri)
+            existing = cls(folder, read_manifest(content, uri))
             check_same(existing.manifest, manifest, uri)
             return existing
         if folder.size_bytes("") is not None:
@@ -157,102 +170,111 @@ class StepDir:
         Where a step's table holds rejected rows too (captions), they count as rejected.
         A unit that was committed before (a retry) is replaced; its old files are deleted last.
         """
-        before = self.record(unit_id)
-        fields: dict[str, Any] = {}
-        num_ok = num_rejected_rows = 0
-        if table is not None and table.num_rows:
-            num_ok = self.rows.num_ok(table)
-            num_rejected_rows = table.num_rows - num_ok if self.rows.holds_rejected else 0
-            data = parquet_bytes(table)
-            prefix = f"{subfolder}/" if subfolder else ""
-            fields |= self._publish(f"{prefix}{unit_id}", data, table.num_rows, "data")
-        if rejects:
-            rows = pa.Table.from_pylist([dataclasses.asdict(r) for r in rejects], schema.REJECTS)
-            fields |= self._publish(
-                f"rejects/{unit_id}", parquet_bytes(rows), rows.num_rows, "rejects"
-            )
-        verdicts = Counter(r.verdict for r in rejects)
-        record = UnitRecord(
+        before = self.before(unit_id)
+        unit = Unit(
             unit_id=unit_id,
-            num_in=num_ok + num_rejected_rows + len(rejects),
-            num_ok=num_ok,
-            num_rejected=num_rejected_rows + verdicts["rejected"],
-            num_failed=verdicts["failed"],
-            **fields,
+            attempt=0 if before is None else before.attempt + 1,
+            input_digest=self.manifest.digests.get(unit_id, NOTHING),
+            subfolder=subfolder,
         )
         expected = self.manifest.units[unit_id]
-        assert record.num_in == expected, f"unit {unit_id}: {record.num_in} of {expected} items"
-        content = json.dumps(dataclasses.asdict(record), indent=1).encode()
-        self.folder.write_bytes(f"units/{unit_id}.json", content)
-        if before is not None:
-            for name in {f[0] for f in before.files()} - {f[0] for f in record.files()}:
-                self.folder.delete(name)
-        self._records = None  # others may have committed too
+        record = publish(self.folder, unit, table, rejects, self.rows, expected)
+        if before is not None and before.name != record.name:
+            self._delete(before, keep=record)
+        self._before[unit_id] = record
+        self._listing = None  # others may have committed too
         return record
 
-    def _publish(self, stem: str, data: pa.Buffer, num_rows: int, kind: str) -> dict[str, Any]:
-        # A name made of the content: a rerun that makes the same bytes makes the same file, and
-        # two writers can never tear each other's.
-        sha256 = hashlib.sha256(memoryview(data)).hexdigest()
-        name = f"{stem}-{sha256[:12]}.parquet"
-        self.folder.write_bytes(name, data)
+    def _delete(self, record: UnitRecord, keep: UnitRecord | None = None) -> None:
+        """Take a record back: first the record, so that what is left over never counts."""
+        kept = {file.name for file in keep.files()} if keep is not None else set()
+        self.folder.delete(record.name)
+        for file in record.files():
+            if file.name not in kept:
+                self.folder.delete(file.name)
+
+    def retract(self, unit_ids: Iterable[str], reason: str) -> None:
+        """Make those of these units pending again whose items all left for one reason."""
+        latest = self.reread()._look().latest
+        for unit_id in unit_ids:
+            record = latest.get(unit_id)
+            if record is not None and record.num_in and record.left_all_for(reason):
+                self._delete(record)
+                self._before.pop(unit_id, None)
+        self._listing = None
+
+    def sight(self, share: Share | None) -> AbstractContextManager[Callable[[], None]]:
+        """Gives what a worker calls to prove that it sees this directory, wherever it runs."""
+        return sight(self.folder, share)
+
+    def before(self, unit_id: str) -> UnitRecord | None:
+        """What is committed of a unit that is done again, or for a changed input; of a listing that
+        was looked at here, or before this was sent (`for_workers`)."""
+        if unit_id in self._before:
+            return self._before[unit_id]
+        return self._listing.latest.get(unit_id) if self._listing is not None else None
+
+    def for_workers(self, unit_ids: Iterable[str]) -> StepDir:
+        """The same directory for those who will do these units: they know what is there of them."""
+        made = StepDir(self.folder, self.manifest)
+        latest = self._look().latest
+        made._before = {u: latest[u] for u in unit_ids if u in latest}
+        return made
+
+    def committed_among(self, unit_ids: Sequence[str]) -> dict[str, UnitRecord]:
+        """Which of these units are done by now; a look at their own records, a thousand each.
+
+        For a worker that may have taken over from another.
+        """
+        wanted = set(unit_ids)
+        names = [
+            name
+            for folder in dict.fromkeys(map(records_folder, unit_ids))
+            for name in self.folder.sizes_bytes(folder)
+        ]
         return {
-            f"{kind}_file": name,
-            f"{kind}_rows": num_rows,
-            f"{kind}_bytes": data.size,
-            f"{kind}_sha256": sha256,
+            unit_id: record
+            for unit_id, record in latest_of(names).items()
+            if unit_id in wanted and self._is_current(record)
         }
 
-    def record(self, unit_id: str) -> UnitRecord | None:
-        """The commit record of a unit, or None when there is none that can be read."""
-        name = f"units/{unit_id}.json"
-        if not self.folder.exists(name):
-            return None
-        try:
-            return UnitRecord(**json.loads(self.folder.read_bytes(name)))
-        except (ValueError, TypeError):
-            return None  # cut short or overwritten: the unit is not done
+    def _is_current(self, record: UnitRecord) -> bool:
+        """Whether a unit was made from the input that the manifest names."""
+        wanted = self.manifest.digests.get(record.unit_id, NOTHING)
+        return record.input_digest == wanted and self.manifest.units.get(record.unit_id) is not None
 
-    def verified(self, unit_id: str) -> UnitRecord | None:
-        """The record of one unit if it verifies; for a worker, who looks at its own units only."""
-        record = self.record(unit_id)
-        if record is None or any(
-            self.folder.size_bytes(name) != size for name, size, _ in record.files()
-        ):
-            return None
-        return record
+    def _look(self) -> Listing:
+        if self._listing is None:
+            self._listing = Listing.of(self.folder.sizes_bytes(recursive=True))
+        return self._listing
+
+    @property
+    def sizes(self) -> Mapping[str, int]:
+        """Every file below, by name; looked at once, as `records`."""
+        return self._look().sizes
 
     def records(self) -> dict[str, UnitRecord]:
-        """The records that verify (their files exist with the recorded size), in unit order.
-
-        Read once and remembered; `reread` sees what others commit meanwhile.
-        """
-        if self._records is None:
-            self._records = self._read_records()
-        return self._records
+        """The records that count, in unit order. Listed once and remembered; `reread` sees what
+        others commit meanwhile."""
+        latest = self._look().latest
+        return {
+            unit_id: record
+            for unit_id in self.manifest.units
+            if (record := latest.get(unit_id)) is not None and self._is_current(record)
+        }
 
     def reread(self) -> StepDir:
         """The same directory as it is now."""
-        self._records = None
+        self._listing = None
         return self
 
-    def _read_records(self) -> dict[str, UnitRecord]:
-        sizes = self.folder.sizes_bytes(recursive=True)
-        found: dict[str, UnitRecord] = {}
-        for unit_id in self.manifest.units:
-            if f"units/{unit_id}.json" not in sizes:
-                continue
-            record = self.record(unit_id)
-            if record and all(sizes.get(name) == size for name, size, _ in record.files()):
-                found[unit_id] = record
-        return found
-
-    def units_to_do(self, *, retry_failed: bool = False) -> list[str]:
-        """Units without a valid record, and on request those with failures, in unit order."""
+    def units_to_do(self, *, retry_failed: bool = False, share: Share | None = None) -> list[str]:
+        """Units without a record that counts, and on request those with failures, in unit order."""
         records = self.records()
+        mine = self.manifest.units if share is None else share.of(self.manifest.units)
         return [
             unit_id
-            for unit_id in self.manifest.units
+            for unit_id in mine
             if unit_id not in records or (retry_failed and records[unit_id].num_failed)
         ]
 
@@ -262,48 +284,30 @@ class StepDir:
         Raises:
             OSError, pa.ArrowException: the file is gone or damaged since the record was checked.
         """
-        if record.data_file is None:
-            return None
-        return CommittedUnit(self.folder, record).table(columns)
+        return CommittedUnit(self.folder, record).table(columns) if record.data else None
 
     def read_rejects(self, record: UnitRecord) -> list[Reject]:
-        if record.rejects_file is None:
+        if record.rejects is None:
             return []
-        with self.folder.open_input(record.rejects_file) as stream:
-            return [Reject(**row) for row in pq.read_table(stream).to_pylist()]
-
-    def unit(self, unit_id: str) -> CommittedUnit | None:
-        """One committed unit, whose record alone is read; None where it has no rows."""
-        record = self.record(unit_id)
-        assert record is not None, f"unit {unit_id} is not committed"
-        return CommittedUnit(self.folder, record) if record.data_file is not None else None
+        file = fragment(self.folder, record.rejects.name, record.rejects.num_bytes)
+        return [Reject(**row) for row in read(file).to_pylist()]
 
     def units(self) -> Iterator[CommittedUnit]:
         """Every committed unit that has rows, in unit order; nothing is read yet."""
         for record in self.records().values():
-            if record.data_file is not None:
+            if record.data is not None:
                 yield CommittedUnit(self.folder, record)
 
     def tables(self, columns: list[str] | None = None) -> Iterator[pa.Table]:
-        """The data of every committed unit, in unit order, one unit in memory at a time."""
-        for unit in self.units():
-            yield unit.table(columns)
+        """The data of every committed unit, in unit order, a few units in memory at a time."""
+        return in_order(self.units(), lambda unit: unit.table(columns))
 
     def input_fingerprint(self) -> str:
         """What a next step remembers of this one: the committed content, unit by unit."""
-        return fingerprint({u: r.data_sha256 for u, r in self.records().items()})
+        return fingerprint({u: r.data_digest for u, r in self.records().items()})
 
-    def remove_leftovers(self) -> None:
-        """Delete the data files of killed runs, which no record names."""
-        known = {name for r in self.records().values() for name, _, _ in r.files()}
-        for name in self.folder.sizes_bytes(recursive=True):
-            if (is_unit_file(name) and name not in known) or is_temporary(name):
-                self.folder.delete(name)
-
-
-def clear(folder: Folder) -> None:
-    """Empty a step directory; the manifest goes last, so that a kill leaves it recognisable."""
-    for name in folder.sizes_bytes(recursive=True):
-        if name.startswith(("units/", f"{JOURNAL_FOLDER}/")) or is_unit_file(name):
-            folder.delete(name)
-    folder.delete(MANIFEST_NAME)
+    def remove_leftovers(self, share: Share | None = None) -> None:
+        """Delete the files of killed runs, which no record names; those of its own units, for a
+        share of them, and where nothing is locked those that no run can be about to name."""
+        ours = None if share is None else share.of(self.manifest.units)
+        delete_leftovers(self.folder, self._look(), ours)

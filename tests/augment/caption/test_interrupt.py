@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from mama_augment.caption.journal import open_journal
 from mama_augment.caption.known import finished_captions
 from mama_augment.core.store.audit import audit
 from mama_augment.core.store.step_dir import StepDir
@@ -60,7 +61,8 @@ def test_ctrl_c_ends_the_command_in_order_and_loses_nothing(
         num_kept = num_journalled(out)
     kept: dict[str, Any] = {}
     for unit_id in StepDir.open(str(out)).manifest.units:
-        kept |= finished_captions(StepDir.open(str(out)), unit_id)
+        opened = StepDir.open(str(out)).for_workers([unit_id])
+        kept |= finished_captions(opened, unit_id, open_journal(opened.folder))
     subprocess.run(command, cwd=REPOSITORY, check=True, stderr=subprocess.DEVNULL)
     opened = StepDir.open(str(out))
     ledger = audit(opened, deep=True)

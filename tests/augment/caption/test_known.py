@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from mama_augment.caption.engines.base import Completion
 from mama_augment.caption.known import TEXT_COLUMNS, CaptionIndex, FirstOf
 from mama_augment.core.manifest import Manifest
 from mama_augment.core.schema import CAPTIONS
-from mama_augment.core.store.files import Folder
+from mama_augment.core.store import committed
 from mama_augment.core.store.step_dir import StepDir
 from tests.augment.worlds import caption, write_captions
 
@@ -121,13 +122,13 @@ def test_texts_are_read_unit_by_unit_and_no_caption_costs_more_than_a_few_bytes(
     assert (len(index), index.num_bytes) == (number, 20 * number)
     assert in_memory < 22 * number
     opened: list[Any] = []
-    original = Folder.open_input
+    original = committed.read
 
-    def counted(folder: Folder, name: str) -> Any:
-        opened.append(name)
-        return original(folder, name)
+    def counted(part: Any, columns: Sequence[str] | None = None) -> pa.Table:
+        opened.append(part.path)
+        return original(part, columns)
 
-    monkeypatch.setattr(Folder, "open_input", counted)
+    monkeypatch.setattr(committed, "read", counted)
     assert all(key in index for key in keys)
     assert not opened
     texts = [index.get(key) for key in keys[::100]]

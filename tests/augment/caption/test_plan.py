@@ -10,8 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import numpy as np
 import pyarrow as pa
+import pyarrow.dataset as pads
+import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
@@ -25,6 +28,7 @@ from mama_augment.caption.requests import CaptionSettings
 from mama_augment.cli import app, main
 from mama_augment.core.errors import InputError
 from mama_augment.core.schema import PLAN
+from mama_augment.core.store import committed
 from mama_augment.core.store import layout as store
 from mama_augment.core.store.audit import audit
 from mama_augment.core.store.files import Folder
@@ -128,7 +132,7 @@ def test_a_run_that_stops_continues_with_the_same_plan_only(clips_dir: str, tmp_
     failing = Script(fails=frozenset({"00000:5:0", "00002:1:0"}))
     ledger = caption(clips_dir, out, start=failing.start, settings=settings)
     assert (ledger.num_ok, ledger.num_failed) == (5, 5)
-    (out / "units/00001.json").unlink()  # the unit that has nothing to do
+    next(out.glob("units/000/00001.*")).unlink()  # the unit that has nothing to do
     script = Script()
     ledger = caption(clips_dir, out, start=script.start, settings=settings)
     assert (ledger.num_units_pending, script.num_starts) == (0, 0)
@@ -236,7 +240,7 @@ def test_a_plan_for_other_clips_is_refused_by_name(clips_dir: str, tmp_path: Pat
 
 
 def test_clips_that_are_not_there_yet_may_be_planned(clips_dir: str, tmp_path: Path) -> None:
-    (Path(clips_dir) / "units/00002.json").unlink()
+    next(Path(clips_dir).glob("units/000/00002.*")).unlink()
     settings = following(tmp_path / "p.parquet", COUNTS)
     ledger = caption(clips_dir, tmp_path / "out", settings=settings, allow_partial=True)
     assert ledger.num_ok == 6
@@ -354,6 +358,13 @@ class Counting(io.FileIO):
         return data
 
 
+class CountingFiles(pafs.FSSpecHandler):
+    """Gives such files."""
+
+    def open_input_file(self, path: str) -> pa.NativeFile:
+        return pa.PythonFile(Counting(path), mode="r")
+
+
 def test_row_groups_without_a_planned_clip_are_not_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -366,9 +377,13 @@ def test_row_groups_without_a_planned_clip_are_not_read(
     source = write_clips(tmp_path / "clips", found, rows_per_unit=NUM_CLIPS)
     (file,) = Path(source).glob("*.parquet")
     assert pq.ParquetFile(file).num_row_groups >= 5
-    monkeypatch.setattr(
-        Folder, "open_input", lambda self, name: pa.PythonFile(Counting(self.path(name)), mode="r")
-    )
+    counting = pafs.PyFileSystem(CountingFiles(fsspec.filesystem("file")))
+
+    def fragment(folder: Folder, name: str, num_bytes: int | None = None) -> Any:
+        file = pads.ParquetFileFormat()
+        return file.make_fragment(folder.path(name), filesystem=counting, file_size=num_bytes)
+
+    monkeypatch.setattr(committed, "fragment", fragment)
 
     def num_read(counts: Mapping[str, int], name: str) -> int:
         Counting.num_bytes = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from mama_augment.caption.engines.supervised import StartEngine
 from mama_augment.caption.input.layout import GridLayout
 from mama_augment.caption.input.prompts import resolve
 from mama_augment.caption.requests import CaptionSettings
+from mama_augment.caption.step import Caption
 from mama_augment.core import schema
 from mama_augment.core.errors import InputError
 from mama_augment.core.ledger import Ledger
@@ -53,8 +54,8 @@ def clips_dir(tmp_path: Path) -> str:
 
 
 def caption(
-    clips_dir: str,
-    out: Path,
+    clips_dir: str | Sequence[str],
+    out: Path | str,
     *,
     start: StartEngine = start_plain,
     runtime: RuntimeConfig | None = None,
@@ -73,6 +74,12 @@ def caption(
         start,
     )
     return run_caption(job)
+
+
+def step_of(clips_dir: str | Sequence[str], start: StartEngine = start_plain) -> Caption:
+    engine = EngineConfig(name="transformers", model="none", max_in_flight=4)
+    runtime = RuntimeConfig(num_workers=1)
+    return Caption(clips_dir, SETTINGS, engine, runtime, start_engine=start)
 
 
 def rows(out: Path) -> list[dict[str, Any]]:
@@ -188,7 +195,7 @@ def test_a_config_that_contradicts_itself_is_refused_before_any_work(
 def test_unfinished_clips_are_refused_unless_partial_is_allowed(
     clips_dir: str, tmp_path: Path
 ) -> None:
-    unit = sorted((Path(clips_dir) / "units").iterdir())[1]
+    unit = sorted((Path(clips_dir) / "units/000").iterdir())[1]
     unit.unlink()
     with pytest.raises(InputError, match=r"1 of 3 units are pending.*--allow-partial"):
         caption(clips_dir, tmp_path / "out")

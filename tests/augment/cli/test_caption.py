@@ -74,7 +74,7 @@ def test_a_template_that_fails_rejects_its_rows_and_ends_no_run(
     clips_dir: str, tmp_path: Path, server: Server, prompt: str
 ) -> None:
     out = tmp_path / "out"
-    assert run(clips_dir, out, server, "--prompt", prompt).exit_code == 0
+    assert run(clips_dir, out, server, "--prompt", prompt).exit_code == 1  # nothing is ok
     opened = StepDir.open(str(out))
     rejects = [r for record in opened.records().values() for r in opened.read_rejects(record)]
     assert [(r.verdict, r.reason) for r in rejects] == [("rejected", "prompt_error")] * NUM_CLIPS

@@ -5,8 +5,9 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 
 from mama_augment.core.errors import InputError, StoppedError, TerminatedError
 from mama_augment.core.signals import Stop
-from mama_augment.core.step import run
+from mama_augment.core.step import MakeWorker, OnUnitDone, run
 from mama_augment.core.store.audit import audit
 from mama_augment.core.store.output import StepOutput
 from mama_augment.core.store.step_dir import StepDir
@@ -114,3 +115,52 @@ def test_a_signal_to_the_whole_group_is_no_fault_of_a_worker(tmp_path: Path) -> 
         raise StoppedError("a worker's process died with exit code 1")
     with pytest.raises(StoppedError), Stop().draining():
         raise StoppedError("a worker's process died with exit code 1")
+
+
+def test_a_worker_that_does_not_see_the_directory_is_refused(tmp_path: Path) -> None:
+    """As on a machine that does not share it."""
+
+    class Elsewhere:
+        """A runtime whose workers see none of the driver's files."""
+
+        def run_units(
+            self,
+            unit_ids: Sequence[str],
+            make_worker: MakeWorker,
+            on_done: OnUnitDone,
+            stop: threading.Event,
+        ) -> None:
+            for proof in (tmp_path / "out").glob(".seen-*"):
+                proof.unlink()
+            HERE.run_units(unit_ids, make_worker, on_done, stop)
+
+    with pytest.raises(InputError, match=r"does not see '.*out' of .*an object store"):
+        run(Toy(3), StepOutput(str(tmp_path / "out")), Elsewhere())
+    assert audit(StepDir.open(str(tmp_path / "out"))).num_pending == 3 * ITEMS
+
+
+@pytest.mark.slow
+def test_on_ray_a_relative_out_is_the_drivers_and_a_blind_worker_is_refused_in_seconds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cluster was started in another directory than the command."""
+    import ray
+
+    (tmp_path / "cluster").mkdir()
+    (tmp_path / "driver").mkdir()
+    monkeypatch.chdir(tmp_path / "cluster")
+    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
+    ray.init(num_cpus=3, include_dashboard=False, log_to_driver=False)
+    try:
+        monkeypatch.chdir(tmp_path / "driver")
+        on_ray = RuntimeConfig(runtime="ray", num_workers=2)
+        assert run(Toy(4), StepOutput("out"), on_ray).ledger.exit_code == 0
+        assert (tmp_path / "driver/out/manifest.json").exists()
+        assert not list((tmp_path / "cluster").iterdir())
+        monkeypatch.setattr("mama_augment.core.store.lock.Path.touch", lambda path: None)
+        began = time.monotonic()
+        with pytest.raises(InputError, match="does not see"):
+            run(Toy(4), StepOutput("other"), on_ray)
+        assert time.monotonic() - began < 60
+    finally:
+        ray.shutdown()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -70,6 +70,9 @@ class Toy:
         return Manifest(
             step=self.name, config={}, input_fingerprint="none", units=units, versions={}
         )
+
+    def files(self) -> Mapping[str, bytes]:
+        return {}
 
     def stages(
         self, directory: StepDir, todo: Sequence[str], advance: Callable[[int], None]

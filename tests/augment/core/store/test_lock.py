@@ -73,7 +73,7 @@ def stuck(videos: Path, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
         stderr=subprocess.DEVNULL,
     )
     try:
-        wait_for(lambda: len(list(out.glob("units/*.json"))) == 1 and children(process.pid))
+        wait_for(lambda: len(list(out.glob("units/*/*.json"))) == 1 and children(process.pid))
         yield process
     finally:
         process.kill()
@@ -89,7 +89,7 @@ def test_a_second_run_is_refused_and_reading_is_not(
     for part in (str(out), f"process {stuck.pid}", socket.gethostname(), "Wait until it ends"):
         assert part in second.stderr
     assert stuck.poll() is None
-    assert len(list(out.glob("units/*.json"))) == 1
+    assert len(list(out.glob("units/*/*.json"))) == 1
     ledger = audit(StepDir.open(str(out)), deep=True)
     assert (ledger.num_ok, ledger.num_pending, ledger.problems) == (1, 2, ())
     status = CliRunner().invoke(app, ["status", str(out)])

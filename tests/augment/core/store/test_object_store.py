@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
-import pyarrow.fs as pafs
 import pytest
 from typer.testing import CliRunner
 
@@ -18,54 +12,11 @@ from mama_augment.core.store.audit import audit
 from mama_augment.core.store.files import Folder
 from mama_augment.core.store.step_dir import StepDir
 from tests.augment.numbered import write_numbered
-
-pytest.importorskip(
-    "moto", reason="pip install --target DIR moto[s3] flask flask-cors, then PYTHONPATH=DIR"
-)
-
-
-@pytest.fixture
-def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[pafs.S3FileSystem]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    settings = {
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_EC2_METADATA_DISABLED": "true",
-    }
-    for name, value in settings.items():
-        monkeypatch.setenv(name, value)
-    server = subprocess.Popen(
-        [sys.executable, "-m", "moto.server", "-p", str(port)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        deadline = time.monotonic() + 60
-        while not _listens(port):
-            assert time.monotonic() < deadline
-            assert server.poll() is None
-            time.sleep(0.1)
-        filesystem = pafs.S3FileSystem(
-            endpoint_override=f"127.0.0.1:{port}", scheme="http", allow_bucket_creation=True
-        )
-        filesystem.create_dir("bucket")
-        yield filesystem
-    finally:
-        server.kill()
-        server.wait()
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as client:
-        return client.connect_ex(("127.0.0.1", port)) == 0
+from tests.augment.s3 import S3, s3  # noqa: F401
 
 
 @pytest.mark.slow
-def test_objects_in_objects_out(s3: pafs.S3FileSystem, tmp_path: Path) -> None:
+def test_objects_in_objects_out(s3: S3, tmp_path: Path) -> None:  # noqa: F811
     local = tmp_path / "videos"
     local.mkdir()
     for number in range(5):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from mama_augment.core.store.address import absolute, shown
+from mama_augment.core.address import absolute, shown
 
 
 def test_local_paths_become_absolute_and_uris_stay(

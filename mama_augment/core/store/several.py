@@ -1,0 +1,124 @@
+"""Several directories of one step, read by the next one as if they were one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from mama_augment.core.address import shown
+from mama_augment.core.errors import InputError
+from mama_augment.core.manifest import fingerprint
+from mama_augment.core.store.committed import CommittedUnit, in_order
+from mama_augment.core.store.files import Folder
+from mama_augment.core.store.records import UnitRecord
+from mama_augment.core.store.step_dir import StepDir
+
+
+@dataclass(frozen=True)
+class StepDirs:
+    """The directories, in order. A unit of the first is called as there; one of the others has the
+    directory's number before it (`1-000012`), so that a directory that is added renames nothing."""
+
+    dirs: tuple[StepDir, ...]
+
+    @classmethod
+    def open(cls, uris: str | Sequence[str], *, step: str, known: Sequence[str] = ()) -> StepDirs:
+        """Open the outputs of a step.
+
+        known: the directories that were read before, as `sources` gave them; they come first, in
+            that order.
+
+        Raises:
+            InputError: as `StepDir.open`; a directory is given twice, or one that is known is not
+                given.
+        """
+        given = (uris,) if isinstance(uris, str) else tuple(uris)
+        places = {shown(Folder(uri).absolute): uri for uri in given}
+        if len(places) < len(given):
+            raise InputError(f"a directory is given twice: {', '.join(given)}; give each once")
+        lacking = [uri for uri in known if uri not in places]
+        # All of them elsewhere: they have moved, and are what they were.
+        if lacking and not (len(lacking) == len(known) <= len(given)):
+            raise InputError(
+                f"{', '.join(map(repr, lacking))} was read before and is not given now; give it "
+                "too, or another --out"
+            )
+        first = [] if lacking else [places.pop(uri) for uri in known]
+        return cls(tuple(StepDir.open(uri, step=step) for uri in (*first, *places.values())))
+
+    @classmethod
+    def open_finished(cls, uris: str | Sequence[str], *, step: str) -> StepDirs:
+        """As `open`, for outputs that nothing is pending in.
+
+        Raises:
+            InputError: as `StepDir.open_finished`.
+        """
+        opened = cls.open(uris, step=step)
+        for step_dir in opened.dirs:
+            step_dir.check_finished()
+        return opened
+
+    @property
+    def uri(self) -> str:
+        """For messages."""
+        return ", ".join(str(step_dir.folder) for step_dir in self.dirs)
+
+    @property
+    def sources(self) -> list[str]:
+        """What a manifest remembers of them."""
+        return [shown(step_dir.folder.absolute) for step_dir in self.dirs]
+
+    def for_workers(self) -> StepDirs:
+        """The same directories for those who read units that they are told of."""
+        return StepDirs(tuple(step_dir.for_workers(()) for step_dir in self.dirs))
+
+    def records(self) -> dict[str, UnitRecord]:
+        """By the unit's name here: the records that count, in order."""
+        return {
+            name_of(number, unit_id): record
+            for number, step_dir in enumerate(self.dirs)
+            for unit_id, record in step_dir.records().items()
+        }
+
+    def pending(self) -> list[str]:
+        """Units without a record that counts."""
+        return [
+            name_of(number, unit_id)
+            for number, step_dir in enumerate(self.dirs)
+            for unit_id in step_dir.units_to_do()
+        ]
+
+    @property
+    def num_units(self) -> int:
+        return sum(len(step_dir.manifest.units) for step_dir in self.dirs)
+
+    @property
+    def num_items(self) -> int:
+        return sum(sum(step_dir.manifest.units.values()) for step_dir in self.dirs)
+
+    def units(self) -> Iterator[CommittedUnit]:
+        """Every committed unit that has rows, in order; nothing is read yet."""
+        for step_dir in self.dirs:
+            yield from step_dir.units()
+
+    def named_units(self) -> Iterator[tuple[str, CommittedUnit]]:
+        """As `units`, with their names here."""
+        for number, step_dir in enumerate(self.dirs):
+            for unit in step_dir.units():
+                yield name_of(number, unit.record.unit_id), unit
+
+    def tables(self, columns: list[str] | None = None) -> Iterator[pa.Table]:
+        """The data of every committed unit, in order, a few units in memory at a time."""
+        return in_order(self.units(), lambda unit: unit.table(columns))
+
+    def input_fingerprint(self) -> str:
+        """What a next step remembers of their committed content."""
+        found = [step_dir.input_fingerprint() for step_dir in self.dirs]
+        return found[0] if len(found) == 1 else fingerprint(found)
+
+
+def name_of(number: int, unit_id: str) -> str:
+    """A unit's name among those of several directories."""
+    return unit_id if number == 0 else f"{number}-{unit_id}"
