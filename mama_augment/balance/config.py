@@ -28,6 +28,8 @@ class BalanceStep:
         default_factory=BalanceConfig, metadata=option(panel="What is kept")
     )
     sizes: SplitSizes = field(default_factory=SplitSizes, metadata=option(panel="Splits"))
+    splits_from: str | None = field(default=None, metadata=option(panel="Splits"))
+    """An earlier output of `balance`: every video that is in it keeps its split."""
     shard_mb: int = 256
     """Approximate size of a shard, in MiB of frames."""
 
@@ -36,7 +38,8 @@ class BalanceStep:
             raise InputError(f"--shard-mb is {self.shard_mb}; allowed: 1 to {MAX_SHARD_MB}")
 
     def manifest_config(self) -> dict[str, Any]:
-        """The config as it is compared on a rerun: files by their content, not their path."""
+        """The config as it is compared on a rerun: files by their content, not their path; that of
+        `splits_from` is filled in by who opens it."""
         config = dataclasses.asdict(self)
         config["concepts"]["vocabulary"] = _file_fingerprint(self.concepts.vocabulary)
         config["concepts"]["model"] = _file_fingerprint(

@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from mama_augment.balance.source.video_splits import VideoSplits
 from mama_augment.concepts.base import TextBatch
-from mama_augment.core.draws import draw_bits
 
 _TEXT = pa.struct(
     {
@@ -70,14 +69,13 @@ class Corpus:
         scratch: Path,
         num_buckets: int,
         value_type: pa.DataType,
-        given_videos: npt.NDArray[np.uint64],
+        video_splits: VideoSplits,
         num_clips: int,
     ) -> None:
         self.scratch = scratch
         self.num_buckets = num_buckets
         self.num_clips = num_clips
-        self.given_videos = given_videos
-        """Hashes of the videos that have a clip with a given split, ascending."""
+        self.video_splits = video_splits
         self.schema = pa.schema(
             {
                 "order": pa.uint64(),
@@ -88,14 +86,6 @@ class Corpus:
                 "texts": pa.list_(_TEXT),
             }
         )
-
-    def has_given_split(self, videos: Sequence[str]) -> npt.NDArray[np.bool_]:
-        """For each video, whether the input gives a split to any clip of it."""
-        keys = np.array([video_key(video) for video in videos], np.uint64)
-        if not len(self.given_videos):
-            return np.zeros(len(keys), np.bool_)
-        places = np.searchsorted(self.given_videos, keys)
-        return self.given_videos[np.minimum(places, len(self.given_videos) - 1)] == keys
 
     def clips(self, stage: str) -> Iterator[list[ClipTexts]]:
         """The buckets of a stage, in the global order."""
@@ -164,8 +154,3 @@ def _to_table(clips: Sequence[ClipTexts], schema: pa.Schema) -> pa.Table:
 def read_stream(path: Path) -> pa.Table:
     with pa.memory_map(str(path)) as source:
         return pa.ipc.open_stream(source).read_all()
-
-
-def video_key(video: str) -> int:
-    """64 bits in place of a video's URI."""
-    return draw_bits(0, "video", video)

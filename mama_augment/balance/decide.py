@@ -7,7 +7,7 @@ seed alone; `rows-<unit>.arrow` in the scratch folder then holds each unit's cli
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,12 +25,21 @@ from mama_augment.balance.selection import (
     settle_split,
     thin,
 )
-from mama_augment.balance.splits import CandidatePool, DrawnSplits, SplitSizes, draw_splits
+from mama_augment.balance.source.earlier import Changes, Earlier
+from mama_augment.balance.source.frames import Frames
+from mama_augment.balance.source.inputs import Inputs
+from mama_augment.balance.source.video_splits import VideoSplits
+from mama_augment.balance.splits import (
+    CandidatePool,
+    DrawnSplits,
+    KeptRows,
+    SplitSizes,
+    draw_splits,
+)
 from mama_augment.balance.stats import ShardStats
 from mama_augment.concepts import ConceptAssigner, fit_assigner
 from mama_augment.concepts.column import concept_column
 from mama_augment.core.schema import HELD_OUT, SPLITS
-from mama_augment.core.store.step_dir import StepDir
 
 REJECTS_PER_UNIT = 100_000
 
@@ -40,24 +49,28 @@ class Decisions:
     """Which clip goes to which unit; the clips themselves lie in the scratch folder."""
 
     units: dict[str, int]
-    placement: shards.Placement
+    frames: Frames
     stats: ShardStats
     assigner: ConceptAssigner
 
 
 def decide(
-    clips_dir: StepDir,
-    captions_dirs: Sequence[StepDir],
+    inputs: Inputs,
     step: BalanceStep,
     scratch: Path,
     on_phase: Callable[[str], None],
+    earlier: Earlier | None = None,
 ) -> Decisions:
     """Decide about every text; `rows-<unit>.arrow` in `scratch` holds each unit's clips.
 
+    earlier: shards whose splits are kept.
+
     Algorithm, each step a pass over the buckets of the corpus:
-        1. Join clips and captions, in the seeded order; blank and doubled texts leave.
+        1. Join clips and captions, in the seeded order; blank and doubled texts leave. Pixels go
+           to the scratch folder on the way.
         2. Fit the concept assigner on the texts, in as many passes as it takes.
-        3. Assign concepts; collect trusted candidates, and draw the held-out splits from them.
+        3. Assign concepts; settle what earlier shards have; collect trusted candidates of other
+           videos, and draw the held-out splits from them.
         4. Settle each clip's split; count repeats among training texts, and visits per concept.
         5. With a limit on repeats, count visits again without the texts beyond it.
         6. From the visits: the cap and each concept's probability. Thin training texts by them,
@@ -65,12 +78,14 @@ def decide(
         7. Cut each split's rows into units of about one size, and write each unit's clips.
     """
     on_phase("joining clips and captions")
+    frames = Frames.of(inputs.clips, scratch, step.balance.seed)
     corpus = gather(
-        clips_dir,
-        captions_dirs,
+        inputs,
         scratch,
         seed=step.balance.seed,
         column=concept_column(step.concepts),
+        frames=frames,
+        earlier=earlier,
     )
     on_phase(f"finding concepts ({step.concepts.assigner})")
     assigner = fit_assigner(step.concepts, corpus.fit_batches)
@@ -80,10 +95,11 @@ def decide(
     on_phase("balancing")
     stats = ShardStats(names=names, warnings=list(drawn.warnings), short=drawn.short_concepts)
     stats.repeats = Repeats(limit=step.balance.max_same_text)
+    stats.changes = None if earlier is None else Changes(earlier=earlier)
     _count(corpus, drawn, stats, stats.repeats)
     rows = _thin(corpus, drawn, stats, step.balance)
-    units, placement = _place(corpus, rows, shards.mean_frames_bytes(clips_dir), step.shard_mb)
-    return Decisions(units=units, placement=placement, stats=stats, assigner=assigner)
+    units = _place(corpus, rows, frames.mean_bytes, step.shard_mb)
+    return Decisions(units=units, frames=frames, stats=stats, assigner=assigner)
 
 
 def _count(corpus: Corpus, drawn: DrawnSplits, stats: ShardStats, repeats: Repeats) -> None:
@@ -115,6 +131,7 @@ def _thin(
             stats.count_after(clip)
             if clip.kept():
                 rows[clip.split or ""] += 1
+        stats.count_changes(clips)
         corpus.write("decided", bucket, clips)
     stats.finish()
     return rows
@@ -141,18 +158,14 @@ def _assign_and_draw(corpus: Corpus, assigner: ConceptAssigner, sizes: SplitSize
     pool = CandidatePool(sizes, len(assigner.names), corpus.num_clips)
     given: dict[str, str] = {}
     given_splits: set[str] = set()
+    kept = {split: KeptRows.none(len(assigner.names)) for split in HELD_OUT}
     for bucket, clips in enumerate(corpus.clips("joined")):
         assign_concepts(clips, assigner)
+        given_splits.update(clip.split for clip in clips if clip.split in HELD_OUT)
+        _settle_and_pool(corpus.video_splits, clips, pool, kept)
         corpus.write("assigned", bucket, clips)
-        found = candidates(clips)
-        # A video with a given split stays whole: to draw one of its clips would take the others
-        # out of the split that they were given.
-        taken = corpus.has_given_split([candidate.video for candidate in found])
-        for candidate in itertools.compress(found, ~taken):
-            pool.add(candidate)
         for clip in clips:
             if clip.split in HELD_OUT:
-                given_splits.add(clip.split)
                 # One video in two held-out splits serves the one that is filled first.
                 first = min(given.get(clip.video, clip.split), clip.split, key=HELD_OUT.index)
                 given[clip.video] = first
@@ -162,22 +175,46 @@ def _assign_and_draw(corpus: Corpus, assigner: ConceptAssigner, sizes: SplitSize
         num_concepts=len(assigner.names),
         given_videos=given,
         given_splits=given_splits,
+        kept=kept,
     )
+
+
+def _settle_and_pool(
+    splits: VideoSplits,
+    clips: Sequence[ClipTexts],
+    pool: CandidatePool,
+    kept: Mapping[str, KeptRows],
+) -> None:
+    """Hand the candidates among a bucket's clips to the pool; clips that earlier shards have get
+    the split that they have there, and are counted in `kept`."""
+    found = candidates(clips)
+    # A video with a given or kept split stays whole: to draw one of its clips would take the others
+    # out of their split.
+    videos = [candidate.video for candidate in found]
+    is_given, is_kept = splits.is_given(videos), splits.is_kept(videos)
+    pool.num_seen += int(np.count_nonzero(is_kept & ~is_given))
+    for candidate in itertools.compress(found, ~(is_given | is_kept)):
+        pool.add(candidate)
+    concepts = {candidate.clip_id: candidate.concept_ids for candidate in found}
+    there = [clip for clip in clips if clip.video]
+    for clip, split in zip(there, splits.kept(there), strict=True):
+        if split is None or clip.split is not None:
+            continue
+        clip.split = split
+        if split in HELD_OUT and clip.clip_id in concepts:
+            kept[split].add(concepts[clip.clip_id])
 
 
 def _place(
     corpus: Corpus, rows: dict[str, int], bytes_per_row: float, shard_mb: int
-) -> tuple[dict[str, int], shards.Placement]:
+) -> dict[str, int]:
     """Cut each split's shuffled rows into shards of about one size, and write the units' rows."""
     num_shards = {
         split: max(1, int(np.ceil(n * bytes_per_row / (shard_mb * 2**20)))) if n else 0
         for split, n in rows.items()
     }
     filled = [f"{split}-{i:05d}" for split in SPLITS for i in range(num_shards[split])]
-    index_of = {unit_id: i for i, unit_id in enumerate(filled)}
     units = dict.fromkeys(filled, 0)
-    order: list[int] = []
-    unit_index: list[int] = []
     with _UnitWriter(corpus) as writer:
         rank = dict.fromkeys(rows, 0)
         num_dropped = 0
@@ -188,19 +225,13 @@ def _place(
                     split = clip.split or ""
                     unit_id = f"{split}-{rank[split] * num_shards[split] // rows[split]:05d}"
                     rank[split] += 1
-                    order.append(clip.order)
-                    unit_index.append(index_of[unit_id])
                 else:
                     unit_id = f"{shards.DROPPED}-{num_dropped // REJECTS_PER_UNIT:05d}"
                     num_dropped += shards.num_items(clip)
                 units[unit_id] = units.get(unit_id, 0) + shards.num_items(clip)
                 of_unit.setdefault(unit_id, []).append(clip)
             writer.write(of_unit)
-    return units, shards.Placement(
-        order=np.array(order, np.uint64),
-        unit_index=np.array(unit_index, np.int32),
-        unit_ids=filled,
-    )
+    return units
 
 
 class _UnitWriter:

@@ -7,21 +7,23 @@ bucket, so that memory holds one bucket.
 from __future__ import annotations
 
 import os
-from array import array
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mama_augment.balance.corpus import ClipTexts, Corpus, Text, read_stream, video_key
+from mama_augment.balance.corpus import ClipTexts, Corpus, Text, read_stream
+from mama_augment.balance.source.clips import ClipReader
+from mama_augment.balance.source.earlier import Earlier
+from mama_augment.balance.source.frames import Frames
+from mama_augment.balance.source.inputs import Inputs
+from mama_augment.balance.source.video_splits import VideoSplits
 from mama_augment.concepts.column import ConceptColumn
 from mama_augment.core.draws import draw_bits
 from mama_augment.core.errors import InputError
 from mama_augment.core.schema import GENERATED_PREFIX, SPLITS
-from mama_augment.core.store.step_dir import StepDir
 
 TEXTS_PER_BUCKET = 40_000
 MAX_BUCKETS = 250
@@ -30,54 +32,50 @@ ROWS_PER_DEAL = 8_192
 
 
 def gather(
-    clips_dir: StepDir,
-    captions_dirs: Sequence[StepDir],
+    inputs: Inputs,
     scratch: Path,
     *,
     seed: int,
     column: ConceptColumn | None = None,
+    frames: Frames | None = None,
+    earlier: Earlier | None = None,
 ) -> Corpus:
     """Join the texts that came with the clips with the generated ones; stage `joined`.
 
+    frames: where pixels go, which are read on the way. earlier: shards whose splits are kept.
+
     Raises:
-        InputError: the clips table has no such column, one of another type, or an unknown split.
+        InputError: the clips table has no such column, one of another type, or an unknown split;
+            or a clip is in two directories.
     """
-    num_rows = sum(sum(d.manifest.units.values()) for d in (clips_dir, *captions_dirs))
-    num_buckets = min(MAX_BUCKETS, 1 + num_rows // TEXTS_PER_BUCKET)
+    num_buckets = min(MAX_BUCKETS, 1 + inputs.num_rows // TEXTS_PER_BUCKET)
     dealer = _Dealer(scratch, num_buckets, seed)
+    reader = ClipReader(clips=inputs.clips, column=column, frames=frames)
     value_type: pa.DataType = pa.null()
-    given: array[int] = array("Q")
+    video_splits = VideoSplits(earlier=earlier)
     num_clips = 0
-    for table in _gathered(_clip_tables(clips_dir, column)):
+    for table in _gathered(reader.tables()):
         value_type = table["value"].type
         num_clips += len(table)
-        with_split = table["video_uri"].filter(pc.is_valid(table["split"]))
-        given.extend(map(video_key, pc.unique(with_split).to_pylist()))
+        video_splits.add(table)
         dealer.deal("clips", table)
-    for number, captions_dir in enumerate(captions_dirs):
+    video_splits.close()
+    if frames is not None:
+        frames.close()
+    for number, captions_dir in enumerate(inputs.captions):
         columns = ["clip_id", "caption_index", "text", "status", "model"]
         for table in _gathered(captions_dir.tables(columns)):
             ok = table.filter(pc.equal(table["status"], "ok")).drop_columns(["status"])
             dealer.deal("captions", ok.append_column("run", pa.array([number] * len(ok))))
     dealer.close()
-    given_videos = np.unique(np.frombuffer(given, np.uint64))
-    corpus = Corpus(scratch, num_buckets, value_type, given_videos, num_clips)
+    corpus = Corpus(scratch, num_buckets, value_type, video_splits, num_clips)
+    uris = [step_dir.folder.uri for step_dir in inputs.clips.dirs]
     for bucket in range(num_buckets):
-        corpus.write(
-            "joined", bucket, _join(dealer.read("clips", bucket), dealer.read("captions", bucket))
-        )
+        clips = _Clips(uris)
+        clips.add_rows(dealer.read("clips", bucket))
+        clips.add_captions(dealer.read("captions", bucket))
+        corpus.write("joined", bucket, clips.in_order())
     return corpus
-
-
-def _clip_tables(clips_dir: StepDir, column: ConceptColumn | None) -> Iterator[pa.Table]:
-    wanted = ["clip_id", "video_uri", "split", "texts"]
-    own = [column.name] if column is not None and column.name not in wanted else []
-    for unit in clips_dir.units():
-        if column is not None:
-            column.check(unit.metadata().schema.to_arrow_schema(), clips_dir.folder.uri)
-        table = unit.table([*wanted, *own])
-        value = pa.nulls(table.num_rows) if column is None else table[column.name]
-        yield table.select(wanted).append_column("value", value)
 
 
 def _gathered(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
@@ -127,29 +125,48 @@ class _Dealer:
         return self.scratch / f"{kind}-{bucket:03d}.arrow"
 
 
-def _join(clip_rows: list[dict[str, Any]], caption_rows: list[dict[str, Any]]) -> list[ClipTexts]:
-    """The clips of one bucket in order, each with its given texts, then the generated ones."""
-    clips: dict[str, ClipTexts] = {}
-    for row in clip_rows:
-        clip = ClipTexts(
-            order=row["order"],
-            clip_id=row["clip_id"],
-            video=row["video_uri"],
-            split=_checked_split(row["split"], row["clip_id"]),
-            value=row["value"],
-            texts=[],
-        )
-        assert clips.setdefault(clip.clip_id, clip) is clip, f"two rows of clip {clip.clip_id}"
-        for text in row["texts"]:
-            _add(clip, **text)
-    for row in sorted(caption_rows, key=lambda r: (r["run"], r["clip_id"], r["caption_index"])):
-        # A caption of a clip that is not there still has to be accounted for.
-        orphan = ClipTexts(row["order"], row["clip_id"], "", None, None, [])
-        clip = clips.setdefault(row["clip_id"], orphan)
-        _add(clip, text=row["text"], source=f"{GENERATED_PREFIX}{row['model']}", trusted=False)
-        if not clip.video:
-            clip.texts[-1].reason = "no_clip"
-    return sorted(clips.values(), key=lambda clip: (clip.order, clip.clip_id))
+class _Clips:
+    """The clips of one bucket, each with its given texts, then the generated ones."""
+
+    def __init__(self, uris: Sequence[str]) -> None:
+        self._uris = uris
+        self._clips: dict[str, ClipTexts] = {}
+
+    def add_rows(self, rows: list[dict[str, Any]]) -> None:
+        places: dict[str, int] = {}
+        for row in rows:
+            clip_id = row["clip_id"]
+            place = places.setdefault(clip_id, row["directory"])
+            if place != row["directory"]:
+                raise InputError(
+                    f"clip {clip_id} is in {self._uris[place]!r} and in "
+                    f"{self._uris[row['directory']]!r}. Give each clip once; clips of different "
+                    "videos that have one relative path need ids of their own (`clip_id` in the "
+                    "input manifest of keyframes)"
+                )
+            assert clip_id not in self._clips, f"two rows of clip {clip_id}"
+            self._clips[clip_id] = clip = ClipTexts(
+                order=row["order"],
+                clip_id=clip_id,
+                video=row["video_uri"],
+                split=_checked_split(row["split"], clip_id),
+                value=row["value"],
+                texts=[],
+            )
+            for text in row["texts"]:
+                _add(clip, **text)
+
+    def add_captions(self, rows: list[dict[str, Any]]) -> None:
+        for row in sorted(rows, key=lambda r: (r["run"], r["clip_id"], r["caption_index"])):
+            # A caption of a clip that is not there still has to be accounted for.
+            orphan = ClipTexts(row["order"], row["clip_id"], "", None, None, [])
+            clip = self._clips.setdefault(row["clip_id"], orphan)
+            _add(clip, text=row["text"], source=f"{GENERATED_PREFIX}{row['model']}", trusted=False)
+            if not clip.video:
+                clip.texts[-1].reason = "no_clip"
+
+    def in_order(self) -> list[ClipTexts]:
+        return sorted(self._clips.values(), key=lambda clip: (clip.order, clip.clip_id))
 
 
 def _add(clip: ClipTexts, text: str, source: str, trusted: bool) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mama_augment.core.errors import InputError, check_choice
@@ -67,6 +67,23 @@ class Candidate:
     concept_ids: tuple[int, ...]
 
 
+@dataclass(slots=True)
+class KeptRows:
+    """Rows of a split that earlier shards have, and that nobody gives it now."""
+
+    num_rows: int
+    by_concept: list[int]
+
+    @classmethod
+    def none(cls, num_concepts: int) -> KeptRows:
+        return cls(0, [0] * num_concepts)
+
+    def add(self, concept_ids: Iterable[int]) -> None:
+        self.num_rows += 1
+        for concept_id in concept_ids:
+            self.by_concept[concept_id] += 1
+
+
 class CandidatePool:
     """The candidates that a draw can need, however many there are.
 
@@ -84,6 +101,7 @@ class CandidatePool:
         self._num_of_concept = SPARE * num_rows // max(1, num_concepts) + MIN_PER_CONCEPT
         self._heaps: dict[int, list[tuple[int, str, Candidate]]] = defaultdict(list)
         self.num_seen = 0
+        """What a share is of: with those of kept splits, which are not drawn again."""
 
     def add(self, candidate: Candidate) -> None:
         self.num_seen += 1
@@ -125,16 +143,19 @@ def draw_splits(
     num_concepts: int,
     given_videos: Mapping[str, str],
     given_splits: Iterable[str] = (),
+    kept: Mapping[str, KeptRows] | None = None,
 ) -> DrawnSplits:
     """Draw the held-out splits that nobody gave, one after the other.
 
     Rows go to the concept with the fewest so far. Of its candidates, clips of a video that the
     split already uses come first (they could serve nowhere else), then the lowest hash. A split
-    that cannot reach its size stays empty, with a warning.
+    that cannot reach its size stays empty, with a warning. One with kept rows is topped up to its
+    size, or stays as it is.
 
     Args:
         given_videos: videos that already serve in a held-out split; never drawn again.
         given_splits: splits that the input gave; they are not drawn.
+        kept: rows of each split that earlier shards have.
     """
     candidates = pool.candidates()
     split_of_video = dict(given_videos)
@@ -143,32 +164,25 @@ def draw_splits(
     short: dict[str, tuple[int, ...]] = {}
     for split in HELD_OUT:
         if split in given_splits:
-            if (wanted := getattr(sizes, split)) is not None:
-                warnings.append(
-                    f"--{split}-size {wanted} has no effect: the input gives the {split} split, "
-                    "and splits that are given are kept. Blank it in the input manifest to have "
-                    "one drawn"
-                )
+            if getattr(sizes, split) is not None:
+                warnings.append(_is_given(split, sizes))
             continue
-        size = sizes.resolve(split, pool.num_seen)
+        there = (kept or {}).get(split) or KeptRows.none(num_concepts)
+        size = sizes.resolve(split, pool.num_seen) - there.num_rows
         free = [c for c in candidates if c.video not in split_of_video]
-        if size == 0 or size > len(free):
-            if getattr(sizes, split) != 0:
-                warnings.append(_too_few(split, size, len(free)))
+        if size <= 0 or size > len(free):
+            warnings += _why_not(split, sizes, size, there.num_rows, len(free))
             continue
         uniform = split == "meta" or sizes.stratify == "uniform"
         # In the order of a hash, any first `size` clips are a fair sample.
-        chosen = _draw_one(free, size, num_concepts) if uniform else free[:size]
+        chosen = _draw_one(free, size, there.by_concept) if uniform else free[:size]
         split_of_clip |= {c.clip_id: split for c in chosen}
         split_of_video |= {c.video: split for c in chosen}
         if uniform:
-            short[split], num_without = _short_concepts(free, chosen, num_concepts)
+            short[split], num_without = _short_concepts(free, chosen, there)
             if num_without:
-                warnings.append(
-                    f"the {split} split has no row of {num_without:,} concepts that trusted clips "
-                    f"are about: its {size:,} rows are too few for {num_concepts:,} concepts. "
-                    f"Give a larger --{split}-size, or fewer concepts"
-                )
+                num_rows = size + there.num_rows
+                warnings.append(_too_few_rows(split, num_rows, num_concepts, num_without))
     return DrawnSplits(
         split_of_clip=split_of_clip,
         split_of_video=split_of_video,
@@ -177,12 +191,14 @@ def draw_splits(
     )
 
 
-def _draw_one(free: Sequence[Candidate], size: int, num_concepts: int) -> list[Candidate]:
-    """`size` candidates, as even over concepts as they allow.
+def _draw_one(free: Sequence[Candidate], size: int, there: Sequence[int]) -> list[Candidate]:
+    """`size` candidates that, with the rows of each concept that are there, are as even over
+    concepts as they allow.
 
     Algorithm:
         1. Stack each concept's candidates, the lowest hash on top. Those without a concept have a
-           stack of their own, whose turn comes when every other has `size` rows or is empty.
+           stack of their own, whose turn comes when every other is empty or has more rows than it
+           can get.
         2. Take the concept with the fewest rows; rows that came with other concepts' candidates
            are counted first (its entry in the queue is then put back with the true number).
         3. Choose the top of its stack, passing over what is chosen already. An empty stack leaves
@@ -191,6 +207,7 @@ def _draw_one(free: Sequence[Candidate], size: int, num_concepts: int) -> list[C
            stacks: they could serve in no other split.
         5. Count a row for every concept of the chosen one, and go back to 2.
     """
+    num_concepts = len(there)
     by_concept: dict[int, list[Candidate]] = defaultdict(list)
     by_video: dict[str, list[Candidate]] = defaultdict(list)
     # The number after the last concept stands for "none": used when nothing else is left.
@@ -198,9 +215,12 @@ def _draw_one(free: Sequence[Candidate], size: int, num_concepts: int) -> list[C
         by_video[candidate.video].append(candidate)
         for concept_id in candidate.concept_ids or (num_concepts,):
             by_concept[concept_id].append(candidate)
-    rows = [0] * num_concepts
-    queue = [(0, concept_id) for concept_id in by_concept if concept_id < num_concepts]
-    queue += [(size, num_concepts)] if num_concepts in by_concept else []
+    rows = list(there)
+    queue = [
+        (rows[concept_id], concept_id) for concept_id in by_concept if concept_id < num_concepts
+    ]
+    most = size + max(rows, default=0)
+    queue += [(most, num_concepts)] if num_concepts in by_concept else []
     heapq.heapify(queue)
     taken: set[str] = set()
     chosen: list[Candidate] = []
@@ -229,14 +249,51 @@ def _draw_one(free: Sequence[Candidate], size: int, num_concepts: int) -> list[C
 
 
 def _short_concepts(
-    free: Sequence[Candidate], chosen: Sequence[Candidate], num_concepts: int
+    free: Sequence[Candidate], chosen: Sequence[Candidate], there: KeptRows
 ) -> tuple[tuple[int, ...], int]:
     """Concepts whose candidates are too few for an even share, and how many others got none."""
-    there_are = Counter(i for candidate in free for i in candidate.concept_ids)
-    rows = Counter(i for candidate in chosen for i in candidate.concept_ids)
-    even_share = max(1, len(chosen) // max(1, num_concepts))
+    num_concepts = len(there.by_concept)
+    kept = Counter({i: n for i, n in enumerate(there.by_concept) if n})
+    there_are = Counter(i for candidate in free for i in candidate.concept_ids) + kept
+    rows = Counter(i for candidate in chosen for i in candidate.concept_ids) + kept
+    even_share = max(1, (len(chosen) + there.num_rows) // max(1, num_concepts))
     short = (i for i in range(num_concepts) if rows[i] == there_are[i] < even_share)
     return tuple(short), sum(not rows[i] for i in there_are)
+
+
+def _is_given(split: str, sizes: SplitSizes) -> str:
+    return (
+        f"--{split}-size {getattr(sizes, split)} has no effect: the input gives the {split} split, "
+        "and splits that are given are kept. Blank it in the input manifest to have one drawn"
+    )
+
+
+def _too_few_rows(split: str, num_rows: int, num_concepts: int, num_without: int) -> str:
+    return (
+        f"the {split} split has no row of {num_without:,} concepts that trusted clips are about: "
+        f"its {num_rows:,} rows are too few for {num_concepts:,} concepts. Give a larger "
+        f"--{split}-size, or fewer concepts"
+    )
+
+
+def _why_not(
+    split: str, sizes: SplitSizes, size: int, num_kept: int, num_free: int
+) -> Iterator[str]:
+    """Nothing is drawn: the warning to give, where one is due. size: rows that are lacking."""
+    asked = getattr(sizes, split)
+    if not num_kept:
+        if asked != 0:
+            yield _too_few(split, size, num_free)
+    elif size > 0:
+        yield (
+            f"the {split} split keeps its {num_kept:,} rows of --splits-from: {size:,} more are "
+            f"wanted, {num_free:,} trusted clips of new videos are left"
+        )
+    elif size < 0 and asked is not None:
+        yield (
+            f"--{split}-size {asked} is less than the {num_kept:,} rows of the {split} split that "
+            "--splits-from keeps; none is taken out"
+        )
 
 
 def _too_few(split: str, size: int, num_free: int) -> str:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from mama_augment.balance.corpus import ClipTexts
 from mama_augment.balance.repeats import Repeats
 from mama_augment.balance.selection import count_visits
+from mama_augment.balance.source.earlier import Changes
 from mama_augment.concepts.histogram import spread
 from mama_augment.concepts.words import words
 from mama_augment.core.schema import HELD_OUT, SPLITS, is_generated
@@ -47,6 +48,8 @@ class ShardStats:
     reasons: Counter[str] = field(default_factory=Counter)
     sources: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     repeats: Repeats = field(default_factory=Repeats)
+    changes: Changes | None = None
+    """Against the shards whose splits are kept."""
     num_words: dict[str, Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
 
     def __post_init__(self) -> None:
@@ -84,6 +87,11 @@ class ShardStats:
             kind = "generated" if is_generated(text.source) else "given"
             self.num_words[kind][len(words(text.text))] += 1
 
+    def count_changes(self, clips: Sequence[ClipTexts]) -> None:
+        """Count a bucket of clips that are decided."""
+        if self.changes is not None:
+            self.changes.count([c.clip_id for c in clips if c.split == "train" and c.kept()])
+
     def finish(self) -> None:
         """Add the warnings that only the outcome shows."""
         for split, short in self.short.items():
@@ -117,6 +125,11 @@ class ShardStats:
         """The content of stats.json; spreads are over the concepts that any train text is about."""
         present = self.before > 0
         num_rows = max(1, sum(self.rows[split] for split in SPLITS))
+        changes = (
+            {}
+            if self.changes is None
+            else {"changes": self.changes.to_json(self.rows, self.captions)}
+        )
         return {
             "num_clips": self.rows["in"],
             "splits": {
@@ -150,6 +163,7 @@ class ShardStats:
                 split: {"num_concepts": len(ids), "first_ids": list(ids[:MAX_SHORT])}
                 for split, ids in self.short.items()
             },
+            **changes,
             "warnings": self.warnings,
         }
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,13 @@ from typing import Any
 from mama_augment.balance import shards
 from mama_augment.balance.config import BalanceStep
 from mama_augment.balance.decide import Decisions, decide
+from mama_augment.balance.source.earlier import Earlier
+from mama_augment.balance.source.inputs import Inputs
 from mama_augment.balance.stats import write_sidecars
-from mama_augment.core.manifest import Manifest, fingerprint, versions
+from mama_augment.core.manifest import Manifest, versions
 from mama_augment.core.step import Output, Stage, Teller
 from mama_augment.core.store.files import Folder
-from mama_augment.core.store.records import check_same
+from mama_augment.core.store.same import check_same
 from mama_augment.core.store.sidecars import CONCEPTS_NAME, STATS_NAME
 from mama_augment.core.store.step_dir import StepDir
 
@@ -36,15 +38,24 @@ class Balance:
     noun = "texts"
 
     def __init__(
-        self, clips: str, captions: Sequence[str] = (), config: BalanceStep | None = None
+        self,
+        clips: str | Sequence[str],
+        captions: Sequence[str] = (),
+        config: BalanceStep | None = None,
     ) -> None:
-        self.clips = clips
-        self.captions = captions
+        """clips: one clips directory or more."""
+        self._open = partial(Inputs.open, clips, captions)
         self.config = config or BalanceStep()
         self._scratch: Path | None = None
-        self._input: StepDir | None = None
         self._decided: Decisions | None = None
         """None where the output is complete, and nothing needs to be decided."""
+
+    @classmethod
+    def of(cls, directories: Sequence[str], config: BalanceStep | None = None) -> Balance:
+        """The step that reads outputs of `keyframes` and of `caption` given in any order."""
+        step = cls((), (), config)
+        step._open = partial(Inputs.sort, directories)
+        return step
 
     def manifest(self, out: Output[StepDir], tell: Teller) -> Manifest:
         """See `core.step.Step`; decides about every text, in scratch files.
@@ -54,14 +65,18 @@ class Balance:
         """
         self._decided = None
         tell.phase("reading")
-        self._input = StepDir.open_finished(self.clips, step="keyframes")
-        captions_dirs = [StepDir.open_finished(uri, step="caption") for uri in self.captions]
-        source = fingerprint([d.input_fingerprint() for d in (self._input, *captions_dirs)])
+        inputs = self._open()
+        inputs.check_finished()
+        source = inputs.fingerprint()
         config = self.config.manifest_config()
+        earlier = None
+        if self.config.splits_from is not None:
+            earlier = Earlier.open(self.config.splits_from, out.uri)
+            config["splits_from"] = earlier.step_dir.input_fingerprint()
         if (done := _already_done(out, config, source)) is not None:
             return done.manifest
         self._scratch = _make_scratch(out.uri)
-        self._decided = decide(self._input, captions_dirs, self.config, self._scratch, tell.phase)
+        self._decided = decide(inputs, self.config, self._scratch, tell.phase, earlier)
         return Manifest(
             step=STEP,
             config=config,
@@ -70,24 +85,24 @@ class Balance:
             versions=versions("ahocorasick-rs", "numpy", "pyarrow", "scikit-learn"),
         )
 
+    def files(self) -> Mapping[str, bytes]:
+        """The manifest names nothing."""
+        return {}
+
     def stages(
         self, directory: StepDir, todo: Sequence[str], advance: Callable[[int], None]
     ) -> Iterator[Stage]:
         if not todo:
             return
         assert self._decided is not None and self._scratch is not None  # noqa: PT018
-        assert self._input is not None
         directory.folder.delete(STATS_NAME)
-        worker = partial(shards.ShardWorker, out=directory, scratch=self._scratch)
-        for unit_ids in shards.passes(todo):
-            shards.spill_frames(
-                self._input,
-                self._decided.placement,
-                unit_ids,
-                self._scratch,
-                self.config.balance.seed,
-            )
-            yield Stage(unit_ids=unit_ids, make_worker=worker)
+        worker = partial(
+            shards.ShardWorker,
+            out=directory.for_workers(todo),
+            scratch=self._scratch,
+            frames=self._decided.frames,
+        )
+        yield Stage(unit_ids=todo, make_worker=worker)
 
     def finish(self, directory: StepDir) -> None:
         """The assigner, to be used again, and what the report and the trainer read."""

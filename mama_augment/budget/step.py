@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from mama_augment.balance.corpus import ClipTexts, Corpus
 from mama_augment.balance.gather import gather
 from mama_augment.balance.selection import assign_concepts, count_visits
+from mama_augment.balance.source.inputs import Inputs
 from mama_augment.budget.spend import BudgetConfig, Counts, Spending, main_concepts, spend
 from mama_augment.concepts import ConceptAssigner, ConceptConfig, TextBatch, fit_assigner
 from mama_augment.concepts.column import concept_column
@@ -29,7 +30,6 @@ from mama_augment.concepts.lists import ConceptLists, ListsWriter
 from mama_augment.core.errors import InputError
 from mama_augment.core.schema import HELD_OUT, PLAN
 from mama_augment.core.store.files import output_file
-from mama_augment.core.store.step_dir import StepDir
 
 _IDS = pa.schema({"clip_id": pa.string(), "place": pa.int64(), "split": pa.string()})
 """A clip and where its concepts are; a held-out clip has a split instead."""
@@ -68,7 +68,7 @@ class _Texts:
 
 
 def make_caption_plan(
-    clips: str,
+    clips: str | Sequence[str],
     captions: Sequence[str],
     concepts: ConceptConfig,
     budget: BudgetConfig,
@@ -77,26 +77,39 @@ def make_caption_plan(
 ) -> CaptionPlan:
     """Plan how many captions each clip gets; held-out clips get none.
 
-    out: where to write the rows of `PLAN`, for `caption --plan`; by default they are not made.
+    clips: one clips directory or more. out: where to write the rows of `PLAN`, for
+    `caption --plan`; by default they are not made.
 
     Raises:
         InputError: an input step is unfinished, no clip may be captioned, or `out` is a directory.
     """
+    return plan_captions(Inputs.open(clips, captions), concepts, budget, out, on_phase)
+
+
+def plan_captions(
+    inputs: Inputs,
+    concepts: ConceptConfig,
+    budget: BudgetConfig,
+    out: str | None = None,
+    on_phase: Callable[[str], None] = lambda phase: None,
+) -> CaptionPlan:
+    """As `make_caption_plan`, of directories that are open."""
     if out is not None:
         output_file(out)
-    clips_dir = StepDir.open_finished(clips, step="keyframes")
-    captions_dirs = [StepDir.open_finished(uri, step="caption") for uri in captions]
+    inputs.check_finished()
     scratch = Path(tempfile.mkdtemp(prefix="mama-augment-"))
     try:
         on_phase("joining clips and texts")
         column = concept_column(concepts)
-        corpus = gather(clips_dir, captions_dirs, scratch, seed=budget.seed, column=column)
+        corpus = gather(inputs, scratch, seed=budget.seed, column=column)
         on_phase(f"finding concepts ({concepts.assigner})")
         assigner = fit_assigner(concepts, corpus.fit_batches)
         on_phase("counting")
         known = _count(corpus, assigner)
         if not len(known.concepts):
-            raise InputError(f"{clips!r} holds no clip outside {', '.join(HELD_OUT)} to caption")
+            raise InputError(
+                f"{inputs.clips.uri!r} holds no clip outside {', '.join(HELD_OUT)} to caption"
+            )
         on_phase("spending the budget")
         spending = spend(known.concepts, known.counts, budget)
         if out is not None:

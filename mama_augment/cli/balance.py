@@ -15,15 +15,16 @@ from mama_augment.core.schema import SPLITS
 from mama_augment.core.shared import say
 from mama_augment.runtime import RuntimeConfig
 
+COUNTED = ("num_rows", "num_captions")
+
 
 @dataclass(frozen=True, kw_only=True)
 class BalanceCommand:
     """Write concept-balanced training shards with train, meta, val and test splits."""
 
-    clips: str = field(metadata=option(positional=True))
-    """Output of `keyframes`."""
-    captions: tuple[str, ...] = field(default=(), metadata=option(positional=True))
-    """Outputs of `caption`; without any, only the texts that came with the videos are used."""
+    directories: tuple[str, ...] = field(metadata=option(positional=True))
+    """Outputs of `keyframes` (one or more) and of `caption`, in any order; without captions, only
+    the texts that came with the videos are used."""
     out: str = "shards"
     """Directory for the shards."""
     step: BalanceStep
@@ -37,12 +38,13 @@ class BalanceCommand:
         from mama_augment.balance.step import Balance
         from mama_augment.core.store.files import Folder
 
-        step = Balance(self.clips, self.captions, self.step)
+        step = Balance.of(self.directories, self.step)
         runtime = RuntimeConfig(num_workers=self.workers)
         outcome = run_step(step, self.out, runtime, RunConfig(overwrite=self.overwrite))
         stats = json.loads(Folder(self.out).read_bytes(STATS_NAME))
         show_stats(stats)
-        more = {name: stats[name] for name in ("splits", "rejects", "warnings")}
+        names = ("splits", "rejects", "changes", "warnings")
+        more = {name: stats[name] for name in names if name in stats}
         return finish(outcome, self.out, **more)
 
 
@@ -64,8 +66,22 @@ def show_stats(stats: Mapping[str, Any]) -> None:
     ]
     columns = ("", *SPREAD_COLUMNS)
     say.table("concepts among training visits", columns, rows, right=SPREAD_COLUMNS)
+    if "changes" in stats:
+        show_changes(stats["changes"])
     if stats["rejects"]:
         reasons = ", ".join(f"{reason} {n:,}" for reason, n in stats["rejects"].items())
         say.say(f"not kept: {reasons}")
     for warning in stats["warnings"]:
         say.tell(warning, "warning")
+
+
+def show_changes(changes: Mapping[str, Any]) -> None:
+    """What these shards have of those that their splits are from."""
+    clips = ", ".join(f"{n:,} {what}" for what, n in changes["train_clips"].items())
+    say.say(f"against --splits-from: train clips {clips}")
+    rows = []
+    for split, counts in changes["splits"].items():
+        numbers = (counts[name][when] for name in COUNTED for when in ("before", "now"))
+        rows.append((split, *(f"{number:,}" for number in numbers)))
+    columns = ("rows before", "rows now", "captions before", "captions now")
+    say.table("splits before and now", ("", *columns), rows, right=columns)

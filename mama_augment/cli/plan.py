@@ -22,10 +22,9 @@ CONCEPTS_SHOWN = 10
 class PlanCommand:
     """Spend a budget of captions where concepts are rare; `caption --plan` follows the plan."""
 
-    clips: str = field(metadata=option(positional=True))
-    """Output of `keyframes`."""
-    captions: tuple[str, ...] = field(default=(), metadata=option(positional=True))
-    """Outputs of `caption` that exist already; usually there are none."""
+    directories: tuple[str, ...] = field(metadata=option(positional=True))
+    """Outputs of `keyframes` (one or more) and of `caption`, in any order; usually there are no
+    captions yet."""
     budget: BudgetConfig
     out: str = "plan.parquet"
     """The plan to write."""
@@ -34,13 +33,16 @@ class PlanCommand:
     """Print the forecast, and write nothing."""
 
     def __call__(self) -> int:
-        from mama_augment.budget.step import make_caption_plan
+        from mama_augment.balance.source.inputs import Inputs
+        from mama_augment.budget.step import plan_captions
+        from mama_augment.core.store.files import output_file
 
         out = None if self.dry_run else self.out
         with say.terminal() as tell:
-            plan = make_caption_plan(
-                self.clips, self.captions, self.concepts, self.budget, out, tell.phase
-            )
+            if out is not None:
+                output_file(out)  # before anything is read
+            inputs = Inputs.sort(self.directories)
+            plan = plan_captions(inputs, self.concepts, self.budget, out, tell.phase)
         show_plan(plan)
         if out is not None:
             say.say(f"plan: {out}; follow it with `mama-augment caption --plan {out}`")

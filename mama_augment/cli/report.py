@@ -13,15 +13,15 @@ class ReportCommand:
     """Write one self-contained HTML page about a training set: flow, concepts, samples, ledger."""
 
     directories: tuple[str, ...] = field(metadata=option(positional=True))
-    """Outputs of keyframes, caption (any number of them) and balance, in any order."""
+    """Outputs of keyframes and caption (any number of them) and of balance (one), in any order."""
     out: str = "report.html"
     """The HTML file to write."""
 
     def __call__(self) -> int:
-        from mama_augment.people.report.build import build_report, sort_directories
+        from mama_augment.people.report.build import sort_directories, write_report
 
-        clips, captions, shards = sort_directories(self.directories)
-        path = build_report(self.out, clips, captions, shards)
+        inputs, shards = sort_directories(self.directories)
+        path = write_report(self.out, inputs, shards)
         say.say(f"report: {path}")
         say.summary({"report": str(path)})
         return 0

@@ -14,8 +14,9 @@ class ValidateCommand:
 
     shards: str = field(metadata=option(positional=True))
     """Output of `balance`."""
-    clips: str | None = None
-    """Output of `keyframes`; with it, splits are compared by video too."""
+    clips: tuple[str, ...] = ()
+    """Output of `keyframes`, repeated for each of several; with it, splits are compared by video
+    too."""
     num_decoded: int = 200
     """Decode the frames of about this many rows."""
 

@@ -15,6 +15,8 @@ from mama_augment.core.errors import DamagedError, InputError
 from mama_augment.core.schema import SHARDS, SPLITS
 from mama_augment.core.shared.jpeg import BrokenFrameError, decode_jpeg
 from mama_augment.core.store.audit import UNREADABLE, audit, pending_reasons
+from mama_augment.core.store.committed import CommittedUnit, in_order
+from mama_augment.core.store.several import StepDirs
 from mama_augment.core.store.sidecars import CONCEPTS_NAME, STATS_NAME, read_sidecar
 from mama_augment.core.store.step_dir import StepDir
 
@@ -39,12 +41,14 @@ class Validation:
             self.problems.append(problem)
 
 
-def validate(shards: str, *, clips: str | None = None, num_decoded: int = 200) -> Validation:
+def validate(
+    shards: str, *, clips: str | Sequence[str] | None = None, num_decoded: int = 200
+) -> Validation:
     """Check accounting, hashes, schema, rows, pictures and that splits share nothing.
 
     Args:
-        clips: the clips table that the shards were made from; with it, splits are compared by
-            video, without it by clip.
+        clips: the clips directories that the shards were made from, one or more; with them, splits
+            are compared by video, without them by clip.
         num_decoded: about how many rows have all their frames decoded, drawn by hash.
 
     Raises:
@@ -73,7 +77,10 @@ def validate(shards: str, *, clips: str | None = None, num_decoded: int = 200) -
             _check_row(where, row, len(table["frames"][i]), num_concepts, result)
             if draw_unit(0, "decode", row["clip_id"]) < share:
                 check_frames(where, table["frames"][i].as_py(), result)
-    _check_disjoint(step_dir, clips, np.array(keys, np.uint64), np.array(splits, np.int8), result)
+    clips_dirs = StepDirs.open(clips, step="keyframes") if clips else None
+    _check_disjoint(
+        step_dir, clips_dirs, np.array(keys, np.uint64), np.array(splits, np.int8), result
+    )
     return result
 
 
@@ -154,12 +161,12 @@ def check_frames(where: str, frames: Sequence[bytes], result: Validation) -> Non
 
 def _check_disjoint(
     step_dir: StepDir,
-    clips: str | None,
+    clips: StepDirs | None,
     keys: np.ndarray,
     splits: np.ndarray,
     result: Validation,
 ) -> None:
-    """No clip in two rows; with the clips table, no video in two splits."""
+    """No clip in two rows; with the clips tables, no video in two splits."""
     order = np.argsort(keys, kind="stable")
     repeated = set(keys[order][1:][keys[order][1:] == keys[order][:-1]].tolist())
     if repeated:
@@ -169,35 +176,48 @@ def _check_disjoint(
                     result.add(f"{name} row {i}: clip {clip_id} has more than one row")
     if clips is not None:
         split_of = dict(zip(keys.tolist(), splits.tolist(), strict=True))
-        _check_videos(step_dir, StepDir.open(clips, step="keyframes"), split_of, result)
+        _check_videos(step_dir, clips, split_of, result)
 
 
 def _check_videos(
-    step_dir: StepDir, clips_dir: StepDir, split_of: dict[int, int], result: Validation
+    step_dir: StepDir, clips: StepDirs, split_of: dict[int, int], result: Validation
 ) -> None:
-    """No video in two splits; every clip of the shards is in the clips table."""
-    for problem in pending_reasons(clips_dir):
-        result.add(f"{clips_dir.folder.uri}: {problem}")
+    """No video in two splits; every clip of the shards is in the clips tables."""
     unknown = set(split_of)
     split_of_video: dict[str, tuple[int, str]] = {}
-    for unit in clips_dir.units():
-        try:
-            table = unit.table(["clip_id", "video_uri"])
-        except UNREADABLE as error:
-            result.add(f"{clips_dir.folder.uri}/{unit.name}: not readable ({error})")
+    for row in _clip_rows(clips, result):
+        key = draw_bits(0, row["clip_id"])
+        if (split := split_of.get(key)) is None:
             continue
-        for row in table.to_pylist():
-            key = draw_bits(0, row["clip_id"])
-            if (split := split_of.get(key)) is None:
-                continue
-            unknown.discard(key)
-            first, clip_id = split_of_video.setdefault(row["video_uri"], (split, row["clip_id"]))
-            if first != split:
-                result.add(
-                    f"video {row['video_uri']} is in {SPLITS[first]} (clip {clip_id}) and in "
-                    f"{SPLITS[split]} (clip {row['clip_id']})"
-                )
+        unknown.discard(key)
+        first, clip_id = split_of_video.setdefault(row["video_uri"], (split, row["clip_id"]))
+        if first != split:
+            result.add(
+                f"video {row['video_uri']} is in {SPLITS[first]} (clip {clip_id}) and in "
+                f"{SPLITS[split]} (clip {row['clip_id']})"
+            )
     for name, table in _tables(step_dir, Validation()) if unknown else ():
         for i, clip_id in enumerate(table["clip_id"].to_pylist()):
             if draw_bits(0, clip_id) in unknown:
-                result.add(f"{name} row {i}: clip {clip_id} is not in {clips_dir.folder.uri}")
+                result.add(f"{name} row {i}: clip {clip_id} is not in {clips.uri}")
+
+
+def _clip_rows(clips: StepDirs, result: Validation) -> Iterator[dict[str, Any]]:
+    """clip_id and video_uri of every clip; what cannot be read is named."""
+    for clips_dir in clips.dirs:
+        uri = clips_dir.folder.uri
+        for problem in pending_reasons(clips_dir):
+            result.add(f"{uri}: {problem}")
+        for unit, table in in_order(clips_dir.units(), _ids_of):
+            if isinstance(table, str):
+                result.add(f"{uri}/{unit.name}: not readable ({table})")
+            else:
+                yield from table.to_pylist()
+
+
+def _ids_of(unit: CommittedUnit) -> tuple[CommittedUnit, pa.Table | str]:
+    """A unit's ids, or why it cannot be read."""
+    try:
+        return unit, unit.table(["clip_id", "video_uri"])
+    except UNREADABLE as error:
+        return unit, str(error)

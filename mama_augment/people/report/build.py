@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from importlib import resources
 from typing import Any
 
+from mama_augment.balance.source.inputs import Inputs, by_step
 from mama_augment.core.errors import InputError
 from mama_augment.core.schema import SPLITS
 from mama_augment.core.shared.page import Section, page
@@ -32,7 +33,7 @@ NUM_BEFORE_EXTRA = 4
 
 def build_report(
     out_path: str,
-    clips_dir: str,
+    clips_dir: str | Sequence[str],
     captions_dirs: Sequence[str],
     shards_dir: str,
     extra_sections: Sequence[Section] = (),
@@ -40,34 +41,42 @@ def build_report(
     """Write the report and return its path.
 
     Args:
+        clips_dir: one clips directory or more.
         extra_sections: parts of another program, such as the trainer's plots; used as they are.
 
     Raises:
         InputError: a directory is not the output of the step it is given for, or they do not
             belong together; or `out_path` is a directory.
     """
+    inputs = Inputs.open(clips_dir, captions_dirs)
+    return write_report(out_path, inputs, StepDir.open(shards_dir, step="balance"), extra_sections)
+
+
+def write_report(
+    out_path: str, inputs: Inputs, shards_dir: StepDir, extra_sections: Sequence[Section] = ()
+) -> str:
+    """As `build_report`, of directories that are open."""
     folder, name = output_file(out_path)
-    facts = collect(clips_dir, captions_dirs, shards_dir)
+    facts = collect(inputs, shards_dir)
     folder.write_bytes(name, render(facts, extra_sections).encode())
     return out_path
 
 
-def sort_directories(uris: Sequence[str]) -> tuple[str, list[str], str]:
-    """(clips, captions, shards) among step directories given in any order.
+def sort_directories(uris: Sequence[str]) -> tuple[Inputs, StepDir]:
+    """(clips and captions, shards) among step directories given in any order.
 
     Raises:
-        InputError: there is not exactly one clips and one shards directory.
+        InputError: there are no clips, or there is not exactly one shards directory.
     """
-    by_step: dict[str, list[str]] = {"keyframes": [], "caption": [], "balance": []}
-    for uri in uris:
-        by_step[StepDir.open(uri).step].append(uri)
-    for step in ("keyframes", "balance"):
-        if len(by_step[step]) != 1:
-            raise InputError(
-                f"{len(by_step[step])} of the directories hold the output of `mama-augment {step}`"
-                f" ({', '.join(by_step[step]) or 'none'}); a report needs exactly one"
-            )
-    return by_step["keyframes"][0], by_step["caption"], by_step["balance"][0]
+    opened = by_step(uris)
+    shards = opened.pop("balance", [])
+    if len(shards) != 1:
+        named = ", ".join(step_dir.folder.uri for step_dir in shards)
+        raise InputError(
+            f"{len(shards)} of the directories hold the output of `mama-augment balance` "
+            f"({named or 'none'}); a report needs exactly one"
+        )
+    return Inputs.of(opened), shards[0]
 
 
 def render(facts: Facts, extra_sections: Sequence[Section] = ()) -> str:
@@ -102,7 +111,7 @@ def _values(facts: Facts) -> dict[str, Any]:
     """What report.html shows."""
     stats = facts.stats
     visited = [c for c in facts.concepts if c["num_before"] or c["num_after"]]
-    steps = (facts.clips_dir, *facts.captions_dirs, facts.shards_dir)
+    steps = (*facts.inputs.dirs, facts.shards_dir)
     return {
         "facts": facts,
         "stats": stats,

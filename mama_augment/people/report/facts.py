@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow.compute as pc
 
+from mama_augment.balance.source.inputs import Inputs
 from mama_augment.core.ledger import Ledger
 from mama_augment.core.schema import SPLITS
 from mama_augment.core.store.audit import audit
@@ -33,8 +33,7 @@ class Cost:
 class Facts:
     """Everything countable that a report shows."""
 
-    clips_dir: StepDir
-    captions_dirs: tuple[StepDir, ...]
+    inputs: Inputs
     shards_dir: StepDir
     ledgers: tuple[tuple[str, Ledger], ...]
     """(directory, ledger) of each step, in order."""
@@ -47,12 +46,12 @@ class Facts:
 
     @property
     def clip_funnel(self) -> list[tuple[str, int]]:
-        clips = self.ledgers[0][1]
+        clips = [ledger for _, ledger in self.ledgers if ledger.step == "keyframes"]
         rows = sum(self.stats["splits"][split]["num_rows"] for split in SPLITS)
         return [
             ("videos with key frames", self.num_videos),
-            ("clips in", clips.num_in),
-            ("clips with key frames", clips.num_ok),
+            ("clips in", sum(ledger.num_in for ledger in clips)),
+            ("clips with key frames", sum(ledger.num_ok for ledger in clips)),
             ("clips in the shards", rows),
         ]
 
@@ -68,31 +67,26 @@ class Facts:
         ]
 
 
-def collect(clips: str, captions: Sequence[str], shards: str) -> Facts:
+def collect(inputs: Inputs, shards_dir: StepDir) -> Facts:
     """Read every step's ledger, rejects and statistics.
 
     Raises:
-        InputError: a directory is not the output of the step it is given for, or they do not
-            belong together.
+        InputError: the directories do not belong together, or a file of the shards is missing.
     """
-    clips_dir = StepDir.open(clips, step="keyframes")
-    captions_dirs = tuple(StepDir.open(uri, step="caption") for uri in captions)
-    shards_dir = StepDir.open(shards, step="balance")
     stats = read_sidecar(shards_dir.folder, STATS_NAME)
-    check_origin(clips_dir, captions_dirs, shards_dir, stats)
-    steps = [(clips, clips_dir), *zip(captions, captions_dirs, strict=True), (shards, shards_dir)]
+    check_origin(inputs, shards_dir, stats)
+    steps = [(step_dir.folder.uri, step_dir) for step_dir in (*inputs.dirs, shards_dir)]
     videos: set[str] = set()
     num_texts = 0
-    for table in clips_dir.tables(["video_uri", "texts"]):
+    for table in inputs.clips.tables(["video_uri", "texts"]):
         videos.update(table["video_uri"].to_pylist())
         num_texts += sum(map(len, table["texts"].to_pylist()))
     return Facts(
-        clips_dir=clips_dir,
-        captions_dirs=captions_dirs,
+        inputs=inputs,
         shards_dir=shards_dir,
         ledgers=tuple((uri, audit(step_dir)) for uri, step_dir in steps),
         reasons=tuple(reason for _, step_dir in steps for reason in count_reasons(step_dir)),
-        costs=tuple(cost_of(uri, d) for uri, d in zip(captions, captions_dirs, strict=True)),
+        costs=tuple(cost_of(step_dir) for step_dir in inputs.captions),
         num_videos=len(videos),
         num_given_texts=num_texts,
         stats=stats,
@@ -100,7 +94,7 @@ def collect(clips: str, captions: Sequence[str], shards: str) -> Facts:
     )
 
 
-def cost_of(uri: str, captions_dir: StepDir) -> Cost:
+def cost_of(captions_dir: StepDir) -> Cost:
     """Tokens in and out, over every caption that the model made; unknown counts are left out."""
     num_captions = num_prompt = num_output = 0
     models: set[str] = set()
@@ -113,7 +107,7 @@ def cost_of(uri: str, captions_dir: StepDir) -> Cost:
         num_prompt += pc.sum(table["num_prompt_tokens"]).as_py() or 0
         num_output += pc.sum(table["num_output_tokens"]).as_py() or 0
     return Cost(
-        uri=uri,
+        uri=captions_dir.folder.uri,
         model=", ".join(sorted(models)),
         prompt_name=", ".join(sorted(prompts)),
         num_captions=num_captions,

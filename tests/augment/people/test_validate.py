@@ -23,9 +23,9 @@ from tests.augment.worlds import clip, write_clips
 
 
 def rows_of(step_dir: StepDir, unit_id: str) -> pa.Table:
-    unit = step_dir.unit(unit_id)
-    assert unit is not None
-    return unit.table()
+    table = step_dir.read_data(step_dir.records()[unit_id])
+    assert table is not None
+    return table
 
 
 @pytest.fixture
@@ -49,9 +49,7 @@ def rewrite(shards: str, unit_id: str, **columns: object) -> None:
     """Commit a unit again with other values in its first row, as a foreign writer might."""
     step_dir = StepDir.open(shards)
     table = rows_of(step_dir, unit_id)
-    record = step_dir.record(unit_id)
-    assert table is not None
-    assert record is not None
+    record = step_dir.records()[unit_id]
     rows = table.to_pylist()
     rows[0] |= columns
     split = unit_id.partition("-")[0]
@@ -71,7 +69,6 @@ def test_sound_shards_are_valid(shards: str, tmp_path: Path) -> None:
 
 def test_each_wrong_row_is_named(shards: str) -> None:
     table = rows_of(StepDir.open(shards), "train-00000")
-    assert table is not None
     first = table.slice(0, 1).to_pylist()[0]
     second_id = table["clip_id"][1].as_py()
     cases: list[tuple[dict, str]] = [
@@ -95,9 +92,7 @@ def test_each_wrong_row_is_named(shards: str) -> None:
 
 def test_a_video_in_two_splits_is_named(shards: str, tmp_path: Path) -> None:
     step_dir = StepDir.open(shards)
-    test, train = rows_of(step_dir, "test-00000"), rows_of(step_dir, "train-00000")
-    assert test is not None
-    assert train is not None
+    test = rows_of(step_dir, "test-00000")
     held_out = {int(clip_id[1:]) // 2 for clip_id in test["clip_id"].to_pylist()}
     sibling = next(
         f"c{i}"
@@ -114,7 +109,6 @@ def test_changed_bytes_and_untrusted_held_out_texts_fail_the_command(
     shards: str, tmp_path: Path
 ) -> None:
     table = rows_of(StepDir.open(shards), "test-00000")
-    assert table is not None
     captions = table["captions"][0].as_py()
     rewrite(shards, "test-00000", captions=[captions[0] | {"trusted": False}])
     result = CliRunner().invoke(app, ["validate", shards])
@@ -140,20 +134,18 @@ def damaged(shards: str, name: str, content: bytes | None) -> str:
 
 
 def test_every_damaged_or_missing_file_is_named(shards: str) -> None:
-    record = StepDir.open(shards).record("dropped-00000")
-    data = StepDir.open(shards).record("train-00000")
-    assert record is not None
-    assert data is not None
-    for unit, name in (("train-00000", data.data_file), ("dropped-00000", record.rejects_file)):
+    records = StepDir.open(shards).records()
+    data, left = records["train-00000"], records["dropped-00000"].rejects
+    assert left is not None
+    for unit, name in (("train-00000", data.data_file), ("dropped-00000", left.name)):
         assert name is not None
         size = (Path(shards) / name).stat().st_size
         assert f"unit {unit} is pending: {name} is missing" in damaged(shards, name, None)
         assert f"unit {unit} is pending: {name} has 9 bytes" in damaged(shards, name, b"cut short")
         assert f"{name}: not readable as Parquet" in damaged(shards, name, b"x" * size)
     for name, content, said in (
-        ("units/train-00000.json", None, "is missing"),
-        ("units/train-00000.json", b"{", "is not a commit record"),
-        ("units/train-00000.json", b"[1]", "is not a commit record"),
+        (data.name, b"{", "not readable as a commit record"),
+        (data.name, b"[1]", "not readable as a commit record"),
         ("concepts.json", None, "is missing"),
         ("concepts.json", b"[", "no JSON"),
         ("concepts.json", b"{}", "holds no list"),
@@ -163,6 +155,8 @@ def test_every_damaged_or_missing_file_is_named(shards: str) -> None:
         output = damaged(shards, name, content)
         assert name in output
         assert said in output
+    said = damaged(shards, data.name, None)
+    assert "unit train-00000 is pending: it has no commit record" in said
     assert validate(shards).problems == []
 
 
@@ -174,7 +168,6 @@ def test_a_negative_number_of_rows_to_decode_is_refused(shards: str) -> None:
 
 def test_clips_that_are_not_those_of_the_shards_are_named(shards: str, tmp_path: Path) -> None:
     table = rows_of(StepDir.open(shards), "train-00000")
-    assert table is not None
     lost = table["clip_id"][1].as_py()
     rows = [clip(f"c{i}", "a ball") for i in range(40) if f"c{i}" != lost]
     some = write_clips(tmp_path / "some", rows)

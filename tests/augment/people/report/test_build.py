@@ -127,7 +127,8 @@ def test_sample_grids_show_the_frames_in_order(
 
 def test_directories_are_told_apart_by_what_they_hold(directories: tuple[str, str, str]) -> None:
     clips, captions, shards = directories
-    assert sort_directories([shards, captions, clips]) == (clips, [captions], shards)
+    inputs, found = sort_directories([shards, captions, clips])
+    assert [d.folder.uri for d in (*inputs.dirs, found)] == [clips, captions, shards]
     with pytest.raises(InputError, match="exactly one"):
         sort_directories([clips, captions])
 

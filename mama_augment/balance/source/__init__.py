@@ -1,0 +1,1 @@
+"""What `balance` reads: directories of earlier steps, pixels, splits that are there already."""
