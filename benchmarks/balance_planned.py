@@ -100,13 +100,10 @@ def pick_captions(out: Path, name: str, clip_ids: set[str]) -> None:
     """The captions of some clips as a captions directory of their own."""
     source = StepDir.open(str(out / "captions"))
     tables = {}
-    for unit_id in source.manifest.units:
-        unit = source.unit(unit_id)
-        if unit is None:
-            continue  # held-out clips only: nothing was asked for them
+    for unit in source.units():  # of held-out clips only, nothing was asked
         table = unit.table()
         keep = [clip_id in clip_ids for clip_id in table["clip_id"].to_pylist()]
-        tables[unit_id] = table.filter(keep)
+        tables[unit.record.unit_id] = table.filter(keep)
     manifest = Manifest(
         step="caption",
         config={"picked": name},
