@@ -18,17 +18,17 @@ from mama_augment.core.manifest import Manifest, fingerprint
 from mama_augment.core.step import Output
 from mama_augment.core.store.committed import fragment, read
 from mama_augment.core.store.files import Folder
-from mama_augment.core.store.layout import parquet_bytes
+from mama_augment.core.store.layout import CUTS_FOLDER, parquet_bytes
 from mama_augment.core.store.same import check_config
 from mama_augment.core.store.step_dir import StepDir
 from mama_augment.decode.config import Span
 from mama_augment.decode.errors import ClipError, verdict_of
 from mama_augment.inputs.clip_list import CLIP_LIST
 from mama_augment.keyframes.config import STEP, KeyFramesStep
+from mama_augment.keyframes.grow import stated
 from mama_augment.runtime.isolate import IsolatedFunction, IsolationError
 
 CUT = "mama_augment.keyframes.cut:cut_video"
-CUTS_FOLDER = "cuts"
 WHOLE = ("clip_id", "video_uri", "start_seconds", "end_seconds")
 """What identifies a row of the list that is cut."""
 CUTS = pa.schema(
@@ -51,6 +51,16 @@ class Uncut:
     message: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class CutClips:
+    """A clip list that was cut."""
+
+    clips: pa.Table
+    uncut: list[Uncut]
+    files: dict[str, bytes]
+    """What is to be kept of what was cut in this run, by name."""
+
+
 def cut_clips(
     out: Output[StepDir],
     clips: pa.Table,
@@ -58,9 +68,9 @@ def cut_clips(
     *,
     num_workers: int,
     on_done: Callable[[int], None] = lambda number: None,
-) -> tuple[pa.Table, list[Uncut]]:
+) -> CutClips:
     """The clip list with every row replaced by the clips that it is cut into, the same list on
-    every run; and what could not be cut.
+    every run; and what could not be cut. Nothing is written.
 
     What cannot be read stays whole: the step will say why. Clips are called after their row
     (`id-0000`, …) and keep its columns; texts about the whole are not `trusted` of a part.
@@ -69,34 +79,29 @@ def cut_clips(
         InputError: the directory holds something else; before anything is decoded.
     """
     _check_directory(out, step)
-    folder = Folder(out.uri)
-    known = {} if out.overwrite else _read_cuts(folder, step)
-    rows = clips.select(WHOLE).to_pylist()
-    todo = [row for row in rows if _identity(row) not in known]
+    known = {} if out.overwrite else _read_cuts(Folder(out.uri), step)
+    rows = stated(clips.select(WHOLE)).to_pylist()
+    identities = [_identity(row) for row in rows]
+    todo = [place for place, identity in enumerate(identities) if identity not in known]
     on_done(len(rows) - len(todo))
+    files: dict[str, bytes] = {}
     if todo:
+        uris = clips["video_uri"].take(pa.array(todo)).to_pylist()
         made = []
         with ThreadPoolExecutor(num_workers) as pool, _Cutters(step) as cutters:
-            for row in pool.map(cutters.cut, todo):
+            for row in pool.map(cutters.cut, uris, [rows[place] for place in todo]):
                 made.append(row)
                 on_done(1)
-        table = pa.Table.from_pylist(made, CUTS)
-        name = f"{_prefix(step)}{fingerprint([_identity(row) for row in todo])}.parquet"
-        folder.write_bytes(name, parquet_bytes(table))
+        name = f"{_prefix(step)}{fingerprint([identities[place] for place in todo])}.parquet"
+        files[name] = parquet_bytes(pa.Table.from_pylist(made, CUTS)).to_pybytes()
         known |= {_identity(row): row for row in made}
-    cuts = [known[_identity(row)] for row in rows]
+    cuts = [known[identity] for identity in identities]
     uncut = [
         Uncut(clip_id=row["clip_id"], reason=row["reason"], message=row["message"])
         for row in cuts
         if row["reason"] is not None
     ]
-    return _expand(clips, [row["pieces"] for row in cuts]), uncut
-
-
-def forget_cuts(folder: Folder) -> None:
-    """Delete what earlier runs cut there."""
-    for name in folder.sizes_bytes(CUTS_FOLDER):
-        folder.delete(name)
+    return CutClips(clips=_expand(clips, [row["pieces"] for row in cuts]), uncut=uncut, files=files)
 
 
 def _prefix(step: KeyFramesStep) -> str:
@@ -142,8 +147,8 @@ class _Cutters:
         for function in self._all:
             function.close()
 
-    def cut(self, clip: dict[str, Any]) -> dict[str, Any]:
-        """A row of `CUTS`."""
+    def cut(self, uri: str, clip: dict[str, Any]) -> dict[str, Any]:
+        """A row of `CUTS`; `uri` is the video's own, with what opens it."""
         if not hasattr(self._mine, "function"):
             self._mine.function = IsolatedFunction(CUT, self._step.isolation())
             self._all.append(self._mine.function)
@@ -151,9 +156,7 @@ class _Cutters:
         failure: dict[str, str | None] = {"reason": None, "message": None}
         for _ in range(self._step.work.num_attempts):
             try:
-                spans: list[Span] = self._mine.function(
-                    clip["video_uri"], whole, self._step.cut, self._step.clip
-                )
+                spans: list[Span] = self._mine.function(uri, whole, self._step.cut, self._step.clip)
                 return {**clip, "pieces": _pieces(spans), "reason": None, "message": None}
             except (ClipError, IsolationError) as error:
                 if verdict_of(error.reason) == "rejected":

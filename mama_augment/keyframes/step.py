@@ -14,14 +14,13 @@ from mama_augment.core.ledger import Reject
 from mama_augment.core.manifest import Manifest, fingerprint, versions
 from mama_augment.core.schema import CLIPS
 from mama_augment.core.step import Output, Stage, Teller
-from mama_augment.core.store.files import Folder
 from mama_augment.core.store.same import check_config
 from mama_augment.core.store.step_dir import StepDir
 from mama_augment.decode.config import Span
 from mama_augment.decode.errors import ClipError
 from mama_augment.inputs.find import find_clips
 from mama_augment.keyframes.config import STEP, ClipFrames, KeyFramesStep
-from mama_augment.keyframes.cut_step import Uncut, cut_clips, forget_cuts
+from mama_augment.keyframes.cut_step import Uncut, cut_clips
 from mama_augment.keyframes.grow import Arranged, arrange, first_rows, stated
 from mama_augment.runtime.isolate import IsolatedFunction, IsolationError
 
@@ -50,6 +49,7 @@ class KeyFrames:
         self.on_uncut = on_uncut
         self._arranged: Arranged | None = None
         """The clips of a run, those given or what they were cut into, in units."""
+        self._cuts: Mapping[str, bytes] = {}
 
     @classmethod
     def of(
@@ -69,14 +69,14 @@ class KeyFrames:
             InputError: `out` holds something else, or clips that the input lacks by now.
         """
         clips = self.clips
-        if out.overwrite:
-            forget_cuts(Folder(out.uri))
+        self._cuts = {}
         if self.config.cut.is_on:
             with tell.progress("cut", clips.num_rows) as advance:
-                clips, uncut = cut_clips(
+                cut = cut_clips(
                     out, clips, self.config, num_workers=self.num_cutters, on_done=advance
                 )
-            self.on_uncut(uncut)
+            self.on_uncut(cut.uncut)
+            clips, self._cuts = cut.clips, cut.files
         tell.phase("arranging clips")
         config = self.config.manifest_config()
         if (there := out.begun()) is not None:
@@ -95,7 +95,7 @@ class KeyFrames:
 
     def files(self) -> Mapping[str, bytes]:
         assert self._arranged is not None, "the manifest comes first"
-        return self._arranged.files
+        return {**self._cuts, **self._arranged.files}
 
     def stages(
         self, directory: StepDir, todo: Sequence[str], advance: Callable[[int], None]

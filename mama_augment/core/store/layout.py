@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -14,17 +16,30 @@ JOURNAL_FOLDER = "journal"
 INPUT_FOLDER = "input"
 """Where a step keeps what it knows of its input."""
 REJECTS_FOLDER = "rejects"
-CLEARED_FOLDERS = ("units", JOURNAL_FOLDER, INPUT_FOLDER)
+CUTS_FOLDER = "cuts"
+"""Where videos are cut into clips."""
 ROW_GROUP_BYTES = 64 * 2**20
+
+
+UNIT_FILE = re.compile(
+    rf"(?:(?:{'|'.join((REJECTS_FOLDER, *schema.SPLITS))})/)?[^/]*-[0-9a-f]{{12}}\.parquet"
+)
+KEPT_FILE = re.compile(
+    rf"units/.*\.json|{JOURNAL_FOLDER}/[^/]*\.jsonl|"
+    rf"{INPUT_FOLDER}/clips-[0-9]+-[0-9a-f]{{12}}\.parquet|"
+    rf"{CUTS_FOLDER}/[0-9a-f]{{16}}-[0-9a-f]{{16}}\.parquet"
+)
 
 
 def is_unit_file(name: str) -> bool:
     """Whether a relative name is one that units publish their rows under."""
-    parts = name.split("/")
-    below = parts[0] if len(parts) == 2 else ""
-    return name.endswith(".parquet") and (
-        len(parts) == 1 or below == REJECTS_FOLDER or below in schema.SPLITS
-    )
+    return UNIT_FILE.fullmatch(name) is not None
+
+
+def is_own_file(name: str) -> bool:
+    """Whether a relative name is one that steps write, the manifest apart; what else lies in the
+    directory is somebody's own, and is never deleted."""
+    return is_unit_file(name) or KEPT_FILE.fullmatch(name) is not None
 
 
 def is_temporary(name: str) -> bool:

@@ -8,12 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mama_augment.core.store.files import Folder
-from mama_augment.core.store.layout import (
-    CLEARED_FOLDERS,
-    MANIFEST_NAME,
-    is_temporary,
-    is_unit_file,
-)
+from mama_augment.core.store.layout import MANIFEST_NAME, is_own_file, is_temporary, is_unit_file
 from mama_augment.core.store.records import UnitRecord, is_record, unit_of
 
 LEFT_SECONDS = 3600.0
@@ -95,8 +90,7 @@ def _old(folder: Folder, names: Sequence[str]) -> list[str]:
 
 def clear(folder: Folder) -> None:
     """Empty a step directory; the manifest goes last, so that a kill leaves it recognisable."""
-    below = tuple(f"{name}/" for name in CLEARED_FOLDERS)
     for name in folder.sizes_bytes(recursive=True):
-        if name.startswith(below) or is_unit_file(name):
+        if is_own_file(name):
             folder.delete(name)
     folder.delete(MANIFEST_NAME)

@@ -34,6 +34,19 @@ def read_manifest(content: bytes, uri: str) -> Manifest:
     return manifest
 
 
+def check_ours(content: bytes, uri: str) -> None:
+    """Refuse to overwrite a directory whose manifest is of something else.
+
+    Raises:
+        InputError: it is.
+    """
+    if b'"config_hash"' not in content and b'"step"' not in content:
+        raise InputError(
+            f"{uri!r} is not a step directory: its {MANIFEST_NAME} is of something else; give a "
+            "new --out directory"
+        )
+
+
 def check_config(existing: Manifest, step: str, config: Mapping[str, Any], uri: str) -> None:
     """Refuse a directory of another step or config."""
     if existing.step != step:

@@ -10,7 +10,7 @@ an object store, so the same protocol holds there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 
 import pyarrow as pa
@@ -26,7 +26,7 @@ from mama_augment.core.store.layout import MANIFEST_NAME, is_passing
 from mama_augment.core.store.listing import Listing, clear, delete_leftovers, latest_of
 from mama_augment.core.store.lock import opening, sight
 from mama_augment.core.store.records import NOTHING, UnitRecord, records_folder
-from mama_augment.core.store.same import check_same, read_manifest
+from mama_augment.core.store.same import check_ours, check_same, read_manifest
 
 
 class StepDir:
@@ -123,14 +123,18 @@ class StepDir:
                     clear(folder)
                 if folder.is_local:
                     folder.fs.create_dir(folder.path(), recursive=True)
-            if existing is None or manifest.grown_from(existing.manifest):
-                for name, content in (files or {}).items():
+            opened = cls(folder, manifest)
+            there: Collection[str] = ()
+            if existing is not None:
+                opened = cls(folder, manifest if manifest.grows else existing.manifest)
+                there = opened.sizes
+            for name, content in (files or {}).items():
+                if name not in there:  # their names are made of what they hold
                     folder.write_bytes(name, content)
+            if existing is None or manifest.grown_from(existing.manifest):
                 folder.write_bytes(MANIFEST_NAME, manifest.to_json())
-        if existing is None:
-            return cls(folder, manifest)
-        opened = cls(folder, manifest if manifest.grows else existing.manifest)
-        opened.remove_leftovers(share)
+        if existing is not None:
+            opened.remove_leftovers(share)
         return opened
 
     @classmethod
@@ -144,6 +148,7 @@ class StepDir:
         content = folder.read_if_there(MANIFEST_NAME)
         if content is not None:
             if overwrite:
+                check_ours(content, uri)
                 return None
             existing = cls(folder, read_manifest(content, uri))
             check_same(existing.manifest, manifest, uri)

@@ -234,3 +234,29 @@ def test_opening_the_wrong_thing_says_what_it_is(tmp_path: Path) -> None:
     start(tmp_path / "out")
     with pytest.raises(InputError, match="holds the output of `mama-augment keyframes`"):
         StepDir.open(str(tmp_path / "out"), step="caption")
+
+
+def test_a_persons_own_files_are_never_deleted(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    step_dir = start(out)
+    step_dir.commit("00000", rows("a", "b", "c"))
+    own = [
+        "mine.parquet",
+        "train/mine.parquet",
+        "input/photo.jpg",
+        "cuts/a.mp4",
+        "journal/diary.md",
+    ]
+    for name in own:
+        (out / name).parent.mkdir(exist_ok=True)
+        (out / name).write_bytes(b"mine")
+    start(out)
+    StepDir.create_or_resume(str(out), manifest({"num_frames": 8}), overwrite=True)
+    assert all((out / name).read_bytes() == b"mine" for name in own)
+    assert not list(out.glob("0*.parquet"))
+    app = tmp_path / "app"
+    (app / "input").mkdir(parents=True)
+    (app / "manifest.json").write_text('{"name": "a web page"}')
+    with pytest.raises(InputError, match="is of something else"):
+        StepDir.create_or_resume(str(app), manifest(), overwrite=True)
+    assert (app / "manifest.json").exists()
