@@ -185,9 +185,10 @@ def group_units(todo: Sequence[str], runtime: RuntimeConfig) -> dict[str, list[s
 
 
 def remove_journals(out: StepDir, keep: Sequence[str]) -> None:
-    """Delete the journals of committed units, left where a kill fell between the two."""
+    """Delete the journals of committed units, left where a kill fell between the two; not of those
+    with failures, which another share may be trying again."""
     kept = set(map(journal_name, keep))
-    done = set(map(journal_name, out.records()))
+    done = {journal_name(u) for u, record in out.records().items() if not record.num_failed}
     for name in out.sizes:
         if name in done and name not in kept:
             out.folder.delete(name)
