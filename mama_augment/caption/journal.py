@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from typing import Any, Protocol
 
 from mama_augment.caption.engines.base import Completion
-from mama_augment.core.store.committed import read_small
+from mama_augment.core.store.committed import in_parallel
 from mama_augment.core.store.files import Folder
 from mama_augment.core.store.layout import JOURNAL_FOLDER
 
@@ -117,8 +117,9 @@ class ObjectJournal:
         if self._there is None:
             self._there = defaultdict(dict)
             names = list(self._folder.sizes_bytes(JOURNAL_FOLDER))
-            for content in read_small(self._folder, names):
-                for line in _lines(content):
+            for content in in_parallel(self._folder, names, self._folder.read_if_there):
+                # None: its units have been committed since, by whoever does them.
+                for line in _lines(content or b""):
                     self._there[line["unit"]][line["key"]] = _completion(line)
         return self._there.get(unit_id, {})
 

@@ -50,19 +50,21 @@ def manifest_of(
     counted = count_captions(clips, settings, is_whole=not pending)
     check_clips_left(clips, settings, counted)
     there = before.units if before is not None else {}
-    # Those of a directory that has fewer by now stand as well: opening it will refuse that.
-    units = {unit_id: counted.units.get(unit_id, 0) for unit_id in there if unit_id in records}
+    # Those whose clips are being made again stay as they are.
+    units = {unit_id: counted.units.get(unit_id, number) for unit_id, number in there.items()}
     units |= counted.units
+    digests = dict(before.digests) if before is not None else {}
+    digests |= {unit_id: record.data_digest or NOTHING for unit_id, record in records.items()}
     generations = list(before.generations) if before is not None else []
     if num_new := len(units) - len(there):
         generations.append({"num_units": num_new})
     return Manifest(
         step="caption",
-        config=config_of(settings, engine_name, counted),
+        config=config_of(settings, engine_name),
         input_fingerprint=clips.input_fingerprint(),
         units=units,
         versions=_versions(engine_name),
-        digests={unit_id: records[unit_id].data_digest or NOTHING for unit_id in units},
+        digests={unit_id: digests[unit_id] for unit_id in units},
         grows=True,
         generations=generations,
         sources=clips.sources,
@@ -107,11 +109,8 @@ def check_clips_left(clips: StepDirs, settings: CaptionSettings, counted: Counte
         )
 
 
-def config_of(settings: CaptionSettings, engine_name: str, counted: Counted) -> dict[str, Any]:
-    """Everything that decides what comes out, as the manifest holds it.
-
-    `every_split` stands in it only where it makes a difference.
-    """
+def config_of(settings: CaptionSettings, engine_name: str) -> dict[str, Any]:
+    """Everything that decides what comes out, as the manifest holds it."""
     number = (
         {"num_captions": settings.num_captions}
         if settings.plan is None
@@ -123,7 +122,7 @@ def config_of(settings: CaptionSettings, engine_name: str, counted: Counted) -> 
         "prompt_name": settings.prompt.name,
         "prompt": settings.prompt.text,
         **number,
-        **({"every_split": True} if settings.every_split and counted.num_held_out else {}),
+        "every_split": settings.every_split,
         **settings.key_fields(),
     }
 

@@ -11,7 +11,6 @@ import pyarrow as pa
 from mama_augment.budget.plan_file import PlannedCaptions, check_names
 from mama_augment.caption.known import Known
 from mama_augment.caption.requests import CaptionSettings, ClipRow, clips_of, columns_for
-from mama_augment.core.schema import HELD_OUT
 from mama_augment.core.store.committed import CommittedUnit
 from mama_augment.core.store.several import StepDirs
 
@@ -27,8 +26,6 @@ class Counted:
     """Captions of each unit."""
     num_clips: int
     """Clips that get at least one."""
-    num_held_out: int
-    """Clips of held-out splits that are asked for, whether they are left out or not."""
     left_out: Mapping[str, int]
     """Clips that get none, by reason: no items of the step, but told of in its manifest."""
 
@@ -55,7 +52,6 @@ def count_captions(clips: StepDirs, settings: CaptionSettings, *, is_whole: bool
     return Counted(
         units=units,
         num_clips=num_clips,
-        num_held_out=num_held_out,
         left_out={"split_reserved": num_held_out} if is_left_out else {},
     )
 
@@ -67,7 +63,7 @@ def _count_planned(
     lacking = set(planned.counts)
     units = dict.fromkeys(clips.records(), 0)  # those without rows, too
     left_out: Counter[str] = Counter()
-    num_clips = num_held_out = 0
+    num_clips = 0
     names = [name for name, _ in clips.named_units()]
     for name, table in zip(names, clips.tables(ASKED_COLUMNS), strict=True):
         numbers = captions_by_row(table, settings)
@@ -75,13 +71,11 @@ def _count_planned(
         num_clips += sum(number > 0 for number in numbers)
         lacking.difference_update(table["clip_id"].to_pylist())
         left_out.update(_reasons(table, numbers, settings))
-        num_held_out += _num_held_out(table, settings)
     if is_whole or len(lacking) == len(planned.counts):
         check_names(planned, lacking, clips.uri)
     return Counted(
         units=units,
         num_clips=num_clips,
-        num_held_out=num_held_out,
         left_out=dict(sorted(left_out.items())),
     )
 
@@ -123,12 +117,3 @@ def _reasons(table: pa.Table, numbers: list[int], settings: CaptionSettings) -> 
         for clip_id, _, number in zip(*columns, numbers, strict=True)
         if not number
     ]
-
-
-def _num_held_out(table: pa.Table, settings: CaptionSettings) -> int:
-    """Rows of held-out splits that captions are asked for."""
-    columns = [table[name].to_pylist() for name in ASKED_COLUMNS]
-    return sum(
-        split in HELD_OUT and settings.num_asked_of(clip_id) > 0
-        for clip_id, split in zip(*columns, strict=True)
-    )

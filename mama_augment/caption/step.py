@@ -159,7 +159,9 @@ class Caption:
 
     def finish(self, directory: StepDir) -> None:
         """What was kept of open units goes, once none is."""
-        if not directory.reread().units_to_do():
+        now = StepDir.open(directory.folder.absolute)  # another share may have given it more to do
+        done = now.records()
+        if len(done) == len(now.manifest.units) and not any(r.num_failed for r in done.values()):
             for name in directory.folder.sizes_bytes(JOURNAL_FOLDER):
                 directory.folder.delete(name)
 

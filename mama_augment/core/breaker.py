@@ -17,8 +17,8 @@ from mama_augment.core.reasons import reason_of
 LEAST_UNITS = 2
 LEAST_SOURCES = 2
 """All clips of one lost video may be several units in a row."""
-SOURCES_WITHOUT_WITNESS = 8
-"""Where nothing has ever gone well, as many different inputs must have failed."""
+LEAST_ITEMS_OF_ALL = 8
+"""A directory of fewer items, none of which is ok, is what it is."""
 
 
 class EverybodysFaultError(StoppedError):
@@ -33,11 +33,21 @@ class EverybodysFaultError(StoppedError):
         return self.message
 
 
+def everybodys_fault(step: str, reason: str, num_items: int, example: str) -> EverybodysFaultError:
+    """The error that says so."""
+    return EverybodysFaultError(
+        reason,
+        f"{num_items:,} items in a row left for one reason that is none of theirs, on "
+        f"{socket.gethostname()}: {reason} ({reason_of(step, reason).text}). For example: "
+        f"{example}. They stay pending: mend that, and give the same command again",
+    )
+
+
 class Breaker:
     """One worker's. Told of every unit that it has done, in order."""
 
-    def __init__(self, step: str, still_works: Callable[[], bool | None]) -> None:
-        """still_works: whether something that went well before goes well now; None: nothing did."""
+    def __init__(self, step: str, still_works: Callable[[], bool]) -> None:
+        """still_works: whether another input, best one that went well before, goes well now."""
         self._step = step
         self._still_works = still_works
         self._reason = ""
@@ -49,12 +59,14 @@ class Breaker:
     ) -> None:
         """A unit is done.
 
-        reasons: why its items left, one for each item that did; num_items: of the unit; sources:
-        what they were made from (videos); example: a message of one of them.
+        reasons: why its items left, one for each item that did; num_items: of the unit, that were
+        tried now; sources: what they were made from (videos); example: a message of one of them.
 
         Raises:
             EverybodysFaultError: this was no accident.
         """
+        if not num_items:
+            return
         left = list(reasons)
         kinds = set(left)
         if len(left) < num_items or len(kinds) != 1 or not reason_of(self._step, left[0]).shared:
@@ -67,22 +79,11 @@ class Breaker:
         self._num_units += 1
         self._num_items += num_items
         self._sources.update(sources)
-        if self._is_no_accident():
-            raise EverybodysFaultError(
-                reason,
-                f"{self._num_items:,} items in a row left for one reason that is none of theirs, "
-                f"on {socket.gethostname()}: {reason} ({reason_of(self._step, reason).text}). "
-                f"For example: {example}. They stay pending: mend that, and give the same command "
-                "again",
-            )
-
-    def _is_no_accident(self) -> bool:
         if self._num_units < LEAST_UNITS or len(self._sources) < LEAST_SOURCES:
-            return False
-        works = self._still_works()
-        if works:
-            self._forget()
-        return len(self._sources) >= SOURCES_WITHOUT_WITNESS if works is None else not works
+            return
+        if not self._still_works():
+            raise everybodys_fault(self._step, reason, self._num_items, example)
+        self._forget()
 
     def _forget(self) -> None:
         self._reason = ""

@@ -37,11 +37,15 @@ class Ledger:
         return self.is_finished and self.num_in > 0 and not self.num_ok
 
     @property
+    def is_well(self) -> bool:
+        """Whether all adds up, and nothing failed or is pending."""
+        return self.holds and self.is_finished and not self.num_failed
+
+    @property
     def exit_code(self) -> int:
         """0 when all is ok or rejected; 1 when something failed, is pending or is unaccounted, or
         when nothing is ok."""
-        is_well = self.holds and self.is_finished and not self.num_failed and not self.is_barren
-        return 0 if is_well else 1
+        return 0 if self.is_well and not self.is_barren else 1
 
 
 @dataclass(frozen=True, kw_only=True)

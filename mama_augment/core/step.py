@@ -70,6 +70,18 @@ class Directory(Protocol):
         self, *, retry_failed: bool = False, share: Share | None = None
     ) -> list[str]: ...
 
+    def before(self, unit_id: str) -> object | None:
+        """What was committed of a unit when the directory was opened."""
+        ...
+
+    def check_not_everybody(self, unit_ids: Sequence[str]) -> None:
+        """Refuse that nothing is ok for one reason that is no item's own.
+
+        Raises:
+            EverybodysFaultError: all items of the directory left for it.
+        """
+        ...
+
     def retract(self, unit_ids: Sequence[str], reason: str) -> None:
         """Make those of these units pending again whose items all left for one reason."""
         ...
@@ -207,8 +219,9 @@ class Outcome:
 
     @property
     def exit_code(self) -> int:
-        """Of the run: what other shares have not done yet is no fault of this one."""
-        return self.ledger.exit_code if self.ledger.is_finished else self.own.exit_code
+        """Of the run: what other shares have not done, or failed at, is not its fault."""
+        is_well = self.own.is_well and self.ledger.holds and not self.ledger.is_barren
+        return 0 if is_well else 1
 
 
 def run(
@@ -236,12 +249,14 @@ def run(
             directory = out.open(manifest, step.files())
             todo = directory.units_to_do(retry_failed=retry_failed, share=out.share)
             part = Part.of(directory.manifest.units, todo, out.share)
+            fresh = [unit_id for unit_id in todo if directory.before(unit_id) is None]
             try:
                 with directory.sight(out.share) as prove:
                     seeing = _Seeing(runtime, prove)
                     num_done, seconds = _run_stages(step, directory, part, seeing, tell, stop)
+                directory.check_not_everybody(fresh)
             except EverybodysFaultError as fault:
-                directory.retract(todo, fault.reason)
+                directory.retract(fresh, fault.reason)
                 raise
             step.finish(directory)
             ledger = out.audit(directory)

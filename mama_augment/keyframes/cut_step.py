@@ -14,7 +14,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from mama_augment.core.breaker import everybodys_fault
 from mama_augment.core.manifest import Manifest, fingerprint
+from mama_augment.core.reasons import reason_of
 from mama_augment.core.step import Output
 from mama_augment.core.store.committed import fragment, read
 from mama_augment.core.store.files import Folder
@@ -28,6 +30,8 @@ from mama_augment.keyframes.config import STEP, KeyFramesStep
 from mama_augment.keyframes.grow import stated
 from mama_augment.runtime.isolate import IsolatedFunction, IsolationError
 
+NUM_LOST = 16
+"""As many videos in a row, from the first on, are no accident."""
 CUT = "mama_augment.keyframes.cut:cut_video"
 WHOLE = ("clip_id", "video_uri", "start_seconds", "end_seconds")
 """What identifies a row of the list that is cut."""
@@ -87,11 +91,7 @@ def cut_clips(
     files: dict[str, bytes] = {}
     if todo:
         uris = clips["video_uri"].take(pa.array(todo)).to_pylist()
-        made = []
-        with ThreadPoolExecutor(num_workers) as pool, _Cutters(step) as cutters:
-            for row in pool.map(cutters.cut, uris, [rows[place] for place in todo]):
-                made.append(row)
-                on_done(1)
+        made = _cut_all(uris, [rows[place] for place in todo], step, num_workers, on_done)
         name = f"{_prefix(step)}{fingerprint([identities[place] for place in todo])}.parquet"
         files[name] = parquet_bytes(pa.Table.from_pylist(made, CUTS)).to_pybytes()
         known |= {_identity(row): row for row in made}
@@ -102,6 +102,45 @@ def cut_clips(
         if row["reason"] is not None
     ]
     return CutClips(clips=_expand(clips, [row["pieces"] for row in cuts]), uncut=uncut, files=files)
+
+
+def _cut_all(
+    uris: Sequence[str],
+    rows: Sequence[dict[str, Any]],
+    step: KeyFramesStep,
+    num_workers: int,
+    on_done: Callable[[int], None],
+) -> list[dict[str, Any]]:
+    """A row of `CUTS` for each.
+
+    Raises:
+        EverybodysFaultError: the last `NUM_LOST` videos, or all, cannot be had for one reason that
+            is none of theirs, and one that could be had cannot any more. Nothing is kept then.
+    """
+    made: list[dict[str, Any]] = []
+    witness: int | None = None
+    num_lost = 0
+    with ThreadPoolExecutor(num_workers) as pool, _Cutters(step) as cutters:
+        for place, row in enumerate(pool.map(cutters.cut, uris, rows)):
+            made.append(row)
+            on_done(1)
+            if row["reason"] is None:
+                witness = place
+            num_lost = num_lost + 1 if _lost([row]) else 0
+            if num_lost == NUM_LOST and witness is not None:
+                if (reason := _lost([cutters.cut(uris[witness], rows[witness])])) is not None:
+                    raise everybodys_fault(STEP, reason, num_lost, row["message"])
+                num_lost = 0
+    if len(made) > 1 and (reason := _lost(made)) is not None:
+        raise everybodys_fault(STEP, reason, len(made), made[-1]["message"])
+    return made
+
+
+def _lost(rows: Sequence[dict[str, Any]]) -> str | None:
+    """The one reason why none of these videos can be had, where it is none of theirs."""
+    reasons = {row["reason"] for row in rows}
+    reason: str | None = reasons.pop() if len(reasons) == 1 else None
+    return reason if reason is not None and reason_of(STEP, reason).shared else None
 
 
 def _prefix(step: KeyFramesStep) -> str:

@@ -33,7 +33,7 @@ from mama_augment.inputs.digests import unit_digests
 LEAST_UNITS = 8
 """Few clips are spread over more units than `clips_per_unit` asks for: they may be long."""
 SPAN_COLUMNS = ("video_uri", "start_seconds", "end_seconds")
-KEPT_COLUMNS = ("clip_id", *SPAN_COLUMNS, "split")
+KEPT_COLUMNS = ("clip_id", *SPAN_COLUMNS)
 NUM_NAMED = 3
 
 

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from functools import partial
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from mama_augment.core.breaker import Breaker
 from mama_augment.core.ledger import Reject
 from mama_augment.core.manifest import Manifest, fingerprint, versions
+from mama_augment.core.reasons import reason_of
 from mama_augment.core.schema import CLIPS
 from mama_augment.core.step import Output, Stage, Teller
 from mama_augment.core.store.same import check_config
@@ -21,9 +23,11 @@ from mama_augment.decode.errors import ClipError
 from mama_augment.inputs.find import find_clips
 from mama_augment.keyframes.config import STEP, ClipFrames, KeyFramesStep
 from mama_augment.keyframes.cut_step import Uncut, cut_clips
-from mama_augment.keyframes.grow import Arranged, arrange, first_rows, stated
+from mama_augment.keyframes.grow import SPAN_COLUMNS, Arranged, arrange, first_rows, stated
 from mama_augment.runtime.isolate import IsolatedFunction, IsolationError
 
+NUM_PROBES = 16
+"""Clips all over the list that are tried before the step is stopped for all of them."""
 EXTRACT = "mama_augment.keyframes.extract:extract_clip"
 
 
@@ -132,28 +136,47 @@ class KeyFramesWorker:
         earlier = Earlier.of(self._step_dir, unit_id)
         rows: list[pa.Table] = []
         rejects: list[Reject] = []
+        tried: list[Reject | None] = []
         for position, clip_id in enumerate(clips["clip_id"].to_pylist()):
             clip = clips.slice(position, 1)
-            result = earlier.result(clip) or self._clip(clip, earlier.failures.get(clip_id))
+            if (result := earlier.result(clip)) is None:
+                result = self._clip(clip, earlier.failures.get(clip_id))
+                tried.append(result if isinstance(result, Reject) else None)
+                self._witness = self._witness if tried[-1] else clip
             if isinstance(result, Reject):
                 rejects.append(result)
             else:
                 rows.append(result)
-                self._witness = clip
         self._step_dir.commit(unit_id, self._table(rows) if rows else None, rejects)
-        self._breaker.see(
-            [reject.reason for reject in rejects],
-            num_items,
-            clips["video_uri"].to_pylist(),
-            rejects[-1].message if rejects else "",
-        )
+        left = [reject for reject in tried if reject is not None]
+        sources = clips["video_uri"].to_pylist()
+        example = left[-1].message if left else ""
+        self._breaker.see([reject.reason for reject in left], len(tried), sources, example)
         return num_items
 
-    def _still_works(self) -> bool | None:
-        """Whether a clip that went well does so now; None: none has."""
-        if self._witness is None:
-            return None
-        return not isinstance(self._clip(self._witness, None), Reject)
+    def _still_works(self) -> bool:
+        """Whether a clip that went well does so now; where none has, whether any of a few others
+        leaves for a reason of its own, or not at all."""
+        witness = self._witness if self._witness is not None else self._committed()
+        if witness is not None:
+            return not isinstance(self._clip(witness, None), Reject)
+        places = range(0, self._clips.num_rows, max(1, self._clips.num_rows // NUM_PROBES))
+        for place in places:
+            found = self._clip(self._clips.slice(place, 1), None)
+            if not (isinstance(found, Reject) and reason_of(STEP, found.reason).shared):
+                return True
+        return False
+
+    def _committed(self) -> pa.Table | None:
+        """A clip that another worker or an earlier run did well; None: there is none."""
+        for unit_id, record in self._step_dir.reread().records().items():
+            table = self._step_dir.read_data(record, ["clip_id"])
+            if table is not None:
+                first, number = self._first_row[unit_id], self._step_dir.manifest.units[unit_id]
+                clips = self._clips.slice(first, number)
+                place = pc.index(clips["clip_id"], table["clip_id"][0]).as_py()
+                return clips.slice(place, 1)
+        return None
 
     def _table(self, rows: list[pa.Table]) -> pa.Table:
         """One table whose bytes do not show how its rows came together.
@@ -207,11 +230,10 @@ class Earlier:
         record = step_dir.before(unit_id)
         if record is None:
             return cls(rows={}, rejects={}, failures={})
-        is_retry = record.input_digest == step_dir.manifest.digests.get(unit_id)
         rejects: dict[str, Reject] = {}
         failures: dict[str, Reject] = {}
         for reject in step_dir.read_rejects(record):
-            is_tried = is_retry and reject.verdict == "failed"
+            is_tried = step_dir.retries and reject.verdict == "failed"
             (failures if is_tried else rejects)[reject.id] = reject
         table = step_dir.read_data(record)
         rows: dict[str, pa.Table] = {}
@@ -226,6 +248,9 @@ class Earlier:
         row = self.rows.get(clip_id)
         if row is None:
             return self.rejects.get(clip_id)
+        now = stated(clip.select(SPAN_COLUMNS)).to_pylist()
+        if row.select(SPAN_COLUMNS).to_pylist() != now:
+            return None  # pictures of another span: somebody else began this directory
         columns = {name: (clip if name in clip.column_names else row)[name] for name in CLIPS.names}
         columns |= {name: clip[name] for name in clip.column_names}
         return pa.table(columns, clips_schema(clip.schema))

@@ -212,8 +212,3 @@ def in_parallel(
         finally:
             for future in running:
                 future.cancel()
-
-
-def read_small(folder: Folder, names: Sequence[str]) -> Iterator[bytes]:
-    """Whole files, several requests at a time, in order."""
-    return in_parallel(folder, names, folder.read_bytes)

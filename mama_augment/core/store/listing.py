@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 from mama_augment.core.store.files import Folder
 from mama_augment.core.store.layout import MANIFEST_NAME, is_own_file, is_temporary, is_unit_file
+from mama_augment.core.store.lock import is_guarded
 from mama_augment.core.store.records import UnitRecord, is_record, unit_of
 
 LEFT_SECONDS = 3600.0
-"""On an object store, where nothing is locked, a younger file may be one that a unit in flight has
+"""Where nothing is locked, a younger file may be one that a unit in flight has
 published for the record that it is about to write."""
 
 
@@ -63,7 +64,7 @@ def delete_leftovers(
     """
     ours = None if unit_ids is None else set(unit_ids)
     names = [name for name in _leftovers(listing) if ours is None or unit_of(name) in ours]
-    for name in names if folder.is_local else _old(folder, names):
+    for name in names if is_guarded(folder) else _old(folder, names):
         folder.delete(name)
 
 

@@ -41,6 +41,15 @@ CANNOT_WRITE = (errno.EACCES, errno.EPERM, errno.EROFS)
 KNOWS_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
+_without_locks: set[str] = set()
+"""Directories of disks that know none."""
+
+
+def is_guarded(folder: Folder) -> bool:
+    """Whether a lock keeps others from writing to a directory while this process does."""
+    return folder.is_local and folder.path() not in _without_locks
+
+
 def is_lock(name: str) -> bool:
     """Whether a relative name is that of a lock."""
     return name == LOCK_NAME or name.startswith(f"{LOCK_NAME}-")
@@ -137,6 +146,7 @@ def _acquire(
                 raise
             if error.errno in KNOWS_NO_LOCKS:
                 path.unlink(missing_ok=True)
+                _without_locks.add(str(directory))
             return None
         if lock is not None:
             return lock

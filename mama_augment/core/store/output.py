@@ -69,4 +69,5 @@ class StepOutput:
 
     def audit(self, directory: StepDir, share: Share | None = None) -> Ledger:
         """Every item, counted from the listing; or those of a share's units."""
-        return audit(directory, share=share)
+        # As it is now: another share may have given it more to do.
+        return audit(StepDir.open(directory.folder.absolute), share=share)

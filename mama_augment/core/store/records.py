@@ -29,8 +29,8 @@ SHA_DIGITS = 12
 NOTHING = "0"
 NOT_NAMED = "etc"
 """Reasons that do not fit: the record's content has them."""
-MOST_NAME_BYTES = 240
-"""File systems end names at 255 bytes; a temporary file adds to them."""
+MOST_NAME_BYTES = 210
+"""File systems end names at 255 bytes; that of a temporary file is 38 longer."""
 VERDICTS = {"r": "rejected", "f": "failed"}
 
 Reasons = Mapping[tuple[str, str], int]

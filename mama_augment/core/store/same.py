@@ -68,7 +68,9 @@ def check_same(existing: Manifest, new: Manifest, uri: str) -> None:
     """
     check_config(existing, new.step, new.config, uri)
     if new.grows:
-        same = list(new.units)[: len(existing.units)] == list(existing.units)
+        same = list(new.units)[: len(existing.units)] == list(existing.units) and (
+            list(new.generations)[: len(existing.generations)] == list(existing.generations)
+        )
     else:
         same = (existing.input_fingerprint, dict(existing.units)) == (
             new.input_fingerprint,

@@ -16,9 +16,11 @@ from contextlib import AbstractContextManager
 import pyarrow as pa
 
 from mama_augment.core import schema
+from mama_augment.core.breaker import LEAST_ITEMS_OF_ALL, everybodys_fault
 from mama_augment.core.errors import InputError
 from mama_augment.core.ledger import Reject
 from mama_augment.core.manifest import Manifest, fingerprint
+from mama_augment.core.reasons import reason_of
 from mama_augment.core.shares import Share
 from mama_augment.core.store.committed import CommittedUnit, Unit, fragment, in_order, publish, read
 from mama_augment.core.store.files import Folder
@@ -35,6 +37,8 @@ class StepDir:
     def __init__(self, folder: Folder, manifest: Manifest) -> None:
         self.folder = folder
         self.manifest = manifest
+        self.retries = False
+        """Whether units are done again for their failures."""
         self._listing: Listing | None = None
         self._before: dict[str, UnitRecord] = {}
         """Records of units that are done again, for those who look at no listing."""
@@ -208,6 +212,22 @@ class StepDir:
                 self._before.pop(unit_id, None)
         self._listing = None
 
+    def check_not_everybody(self, unit_ids: Sequence[str]) -> None:
+        """Refuse that nothing is ok for one reason that is no item's own.
+
+        Raises:
+            EverybodysFaultError: all items of the directory left for it.
+        """
+        records = self.reread().records()
+        kinds = {code for record in records.values() for _, code in record.reasons or ()}
+        num_items = sum(records[unit_id].num_in for unit_id in unit_ids if unit_id in records)
+        if any(r.num_ok or r.reasons is None for r in records.values()) or len(kinds) != 1:
+            return
+        (reason,) = kinds
+        if num_items >= LEAST_ITEMS_OF_ALL and reason_of(self.step, reason).shared:
+            example = next(self.read_rejects(r)[0].message for r in records.values() if r.rejects)
+            raise everybodys_fault(self.step, reason, num_items, example)
+
     def sight(self, share: Share | None) -> AbstractContextManager[Callable[[], None]]:
         """Gives what a worker calls to prove that it sees this directory, wherever it runs."""
         return sight(self.folder, share)
@@ -222,6 +242,7 @@ class StepDir:
     def for_workers(self, unit_ids: Iterable[str]) -> StepDir:
         """The same directory for those who will do these units: they know what is there of them."""
         made = StepDir(self.folder, self.manifest)
+        made.retries = self.retries
         latest = self._look().latest
         made._before = {u: latest[u] for u in unit_ids if u in latest}
         return made
@@ -275,6 +296,7 @@ class StepDir:
 
     def units_to_do(self, *, retry_failed: bool = False, share: Share | None = None) -> list[str]:
         """Units without a record that counts, and on request those with failures, in unit order."""
+        self.retries = retry_failed
         records = self.records()
         mine = self.manifest.units if share is None else share.of(self.manifest.units)
         return [
