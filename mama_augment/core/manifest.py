@@ -21,7 +21,7 @@ class Manifest:
     grows: further units may follow when the input has grown; each growth is a generation.
     generations: for each of them, its number of units and, where the step keeps it, the file with
         its part of the input.
-    sources: the directories that the step reads.
+    sources: the directories that the step reads: where they lie, and which they are.
     left_out: input rows that make no item, by reason (`caption`: clips that get no caption).
     """
 
@@ -33,7 +33,7 @@ class Manifest:
     digests: Mapping[str, str] = field(default_factory=dict)
     grows: bool = False
     generations: Sequence[Mapping[str, Any]] = ()
-    sources: Sequence[str] = ()
+    sources: Sequence[Mapping[str, str]] = ()
     schema_version: int = schema.SCHEMA_VERSION
     left_out: Mapping[str, int] = field(default_factory=dict)
 

@@ -132,7 +132,7 @@ def _ids(
     for block in blocks(len(videos)):
         clips = zip(*(column[block].to_pylist() for column in (given, videos, *spans)), strict=True)
         ids = [
-            clip_id or clip_id_of(locate(video)[1], start, end)
+            clip_id or clip_id_of(shown(locate(video)[1]), start, end)
             for clip_id, video, start, end in clips
         ]
         chunks.append(pa.array(ids, pa.string()))

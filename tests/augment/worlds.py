@@ -54,10 +54,14 @@ def write_clips(
     rows: Sequence[Mapping[str, Any]],
     rows_per_unit: int = 7,
     extra: Sequence[pa.Field] = (),
+    name: str | None = None,
 ) -> str:
-    """Commit rows as a clips directory of several units."""
+    """Commit rows as a clips directory of several units.
+
+    name: which clips these are, to a step that remembers what it read; by default as the folder.
+    """
     table = pa.Table.from_pylist(list(rows), pa.schema([*schema.CLIPS, *extra]))
-    return _write(path, "keyframes", table, rows_per_unit)
+    return _write(path, "keyframes", table, rows_per_unit, name)
 
 
 def caption(clip_id: str, index: int, text: str | None, **columns: Any) -> dict[str, Any]:
@@ -90,13 +94,15 @@ def write_captions(
     return _write(path, "caption", pa.Table.from_pylist(list(rows), schema.CAPTIONS), rows_per_unit)
 
 
-def _write(path: Path | str, step: str, table: pa.Table, rows_per_unit: int) -> str:
+def _write(
+    path: Path | str, step: str, table: pa.Table, rows_per_unit: int, name: str | None = None
+) -> str:
     starts = range(0, table.num_rows, rows_per_unit)
     parts = {f"{n:05d}": table.slice(start, rows_per_unit) for n, start in enumerate(starts)}
     manifest = Manifest(
         step=step,
         config={},
-        input_fingerprint=Path(path).name,
+        input_fingerprint=name or Path(path).name,
         units={unit_id: part.num_rows for unit_id, part in parts.items()},
         versions={},
     )

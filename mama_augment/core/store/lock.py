@@ -77,10 +77,33 @@ def locked(uri: str | os.PathLike[str], share: Share | None = None) -> Iterator[
             return
         stack.callback(_release, lock, new)
         if share is not None:
-            own = _acquire(directory, f"{LOCK_NAME}-{_share_name(share)}", is_shared=False)
-            if own is not None:
-                stack.callback(_release, own, [])
+            _join_shares(directory, share, stack)
         yield
+
+
+def _join_shares(directory: Path, share: Share, stack: ExitStack) -> None:
+    """Be the only run of a share, among shares of one number: those of another one have other
+    units, and would take files of units in flight for leftovers.
+
+    Raises:
+        InputError: the share, or shares of another number, are being worked on.
+    """
+    of_number = f"{LOCK_NAME}-of-{share.num}"
+    for name, is_shared in ((of_number, True), (f"{LOCK_NAME}-{_share_name(share)}", False)):
+        lock = _acquire(directory, name, is_shared=is_shared)
+        if lock is not None:
+            stack.callback(_release, lock, [])
+    for path in directory.glob(f"{LOCK_NAME}-of-*"):
+        if path.name == of_number:
+            continue
+        other = _try(path, is_shared=False)
+        if other is not None:
+            _release(other, [])
+        elif path.exists():
+            raise InputError(
+                f"--share {share}: shares of {path.name.rpartition('-')[2]} are being worked on "
+                f"in {str(directory)!r}; give this machine one of these, or wait until they end"
+            )
 
 
 def _share_name(share: Share | None) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -11,7 +11,6 @@ from mama_augment.core.address import shown
 from mama_augment.core.errors import InputError
 from mama_augment.core.manifest import fingerprint
 from mama_augment.core.store.committed import CommittedUnit, in_order
-from mama_augment.core.store.files import Folder
 from mama_augment.core.store.records import UnitRecord
 from mama_augment.core.store.step_dir import StepDir
 
@@ -24,29 +23,39 @@ class StepDirs:
     dirs: tuple[StepDir, ...]
 
     @classmethod
-    def open(cls, uris: str | Sequence[str], *, step: str, known: Sequence[str] = ()) -> StepDirs:
+    def open(
+        cls,
+        uris: str | Sequence[str],
+        *,
+        step: str,
+        known: Sequence[Mapping[str, str]] = (),
+    ) -> StepDirs:
         """Open the outputs of a step.
 
         known: the directories that were read before, as `sources` gave them; they come first, in
-            that order.
+            that order, wherever they lie now.
 
         Raises:
             InputError: as `StepDir.open`; a directory is given twice, or one that is known is not
-                given.
+                given, or holds other items by now.
         """
-        given = (uris,) if isinstance(uris, str) else tuple(uris)
-        places = {shown(Folder(uri).absolute): uri for uri in given}
-        if len(places) < len(given):
-            raise InputError(f"a directory is given twice: {', '.join(given)}; give each once")
-        lacking = [uri for uri in known if uri not in places]
-        # All of them elsewhere: they have moved, and are what they were.
-        if lacking and not (len(lacking) == len(known) <= len(given)):
+        opened = [
+            StepDir.open(uri, step=step) for uri in ((uris,) if isinstance(uris, str) else uris)
+        ]
+        by_identity = {identity_of(step_dir): step_dir for step_dir in opened}
+        if len(by_identity) < len(opened):
+            given = ", ".join(str(step_dir.folder) for step_dir in opened)
             raise InputError(
-                f"{', '.join(map(repr, lacking))} was read before and is not given now; give it "
-                "too, or another --out"
+                f"a directory, or a copy of it, is given twice: {given}; give each once"
             )
-        first = [] if lacking else [places.pop(uri) for uri in known]
-        return cls(tuple(StepDir.open(uri, step=step) for uri in (*first, *places.values())))
+        for source in known:
+            if source["id"] not in by_identity:
+                raise InputError(
+                    f"{source['uri']!r} was read before; it is not given now, or holds others by "
+                    "now. Give it too, or another --out (`--reuse` takes captions over)"
+                )
+        first = [by_identity.pop(source["id"]) for source in known]
+        return cls((*first, *by_identity.values()))
 
     @classmethod
     def open_finished(cls, uris: str | Sequence[str], *, step: str) -> StepDirs:
@@ -66,9 +75,12 @@ class StepDirs:
         return ", ".join(str(step_dir.folder) for step_dir in self.dirs)
 
     @property
-    def sources(self) -> list[str]:
+    def sources(self) -> list[dict[str, str]]:
         """What a manifest remembers of them."""
-        return [shown(step_dir.folder.absolute) for step_dir in self.dirs]
+        return [
+            {"uri": shown(step_dir.folder.absolute), "id": identity_of(step_dir)}
+            for step_dir in self.dirs
+        ]
 
     def for_workers(self) -> StepDirs:
         """The same directories for those who read units that they are told of."""
@@ -117,6 +129,14 @@ class StepDirs:
         """What a next step remembers of their committed content."""
         found = [step_dir.input_fingerprint() for step_dir in self.dirs]
         return found[0] if len(found) == 1 else fingerprint(found)
+
+
+def identity_of(step_dir: StepDir) -> str:
+    """What stays the same of a directory when it grows or moves, and not when it is made anew of
+    other items or with other settings: its config, and what its first units are made from."""
+    manifest = step_dir.manifest
+    first = manifest.generations[0] if manifest.generations else {}
+    return fingerprint([manifest.config_hash, first.get("clips", manifest.input_fingerprint)])
 
 
 def name_of(number: int, unit_id: str) -> str:

@@ -75,7 +75,7 @@ def collect(inputs: Inputs, shards_dir: StepDir) -> Facts:
     """
     stats = read_sidecar(shards_dir.folder, STATS_NAME)
     check_origin(inputs, shards_dir, stats)
-    steps = [(step_dir.folder.uri, step_dir) for step_dir in (*inputs.dirs, shards_dir)]
+    steps = [(str(step_dir.folder), step_dir) for step_dir in (*inputs.dirs, shards_dir)]
     videos: set[str] = set()
     num_texts = 0
     for table in inputs.clips.tables(["video_uri", "texts"]):
@@ -107,7 +107,7 @@ def cost_of(captions_dir: StepDir) -> Cost:
         num_prompt += pc.sum(table["num_prompt_tokens"]).as_py() or 0
         num_output += pc.sum(table["num_output_tokens"]).as_py() or 0
     return Cost(
-        uri=captions_dir.folder.uri,
+        uri=str(captions_dir.folder),
         model=", ".join(sorted(models)),
         prompt_name=", ".join(sorted(prompts)),
         num_captions=num_captions,

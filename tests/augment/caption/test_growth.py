@@ -93,9 +93,21 @@ def test_clips_of_several_directories(tmp_path: Path) -> None:
     assert before.items() <= files(out).items()
     manifest = StepDir.open(str(out)).manifest
     assert list(manifest.units) == ["00000", "00001", "1-00000", "1-00001"]
-    assert list(manifest.sources) == [one, two]
-    with pytest.raises(InputError, match=r"'.*one' was read before and is not given now"):
+    assert [source["uri"] for source in manifest.sources] == [one, two]
+    with pytest.raises(InputError, match=r"'.*one' was read before"):
         caption(two, out)
+    # A directory that has moved is known all the same; other clips in its place are not.
+    Path(one).rename(tmp_path / "moved")
+    script = Script()
+    caption([two, str(tmp_path / "moved")], out, start=script.start)
+    assert not script.asked
+    three = write_clips(
+        tmp_path / "one", [pictured(n) for n in range(20, 26)], rows_per_unit=3, name="others"
+    )
+    with pytest.raises(InputError, match="holds others by now"):
+        caption([three, two], out)
+    assert before.items() <= files(out).items()
+    one = three
     with pytest.raises(InputError, match="given twice"):
         caption([one, one], tmp_path / "other")
 

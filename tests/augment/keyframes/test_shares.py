@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -18,6 +19,7 @@ from mama_augment.cli import app
 from mama_augment.core.errors import InputError
 from mama_augment.core.shares import Share
 from mama_augment.core.store.audit import audit
+from mama_augment.core.store.files import Folder
 from mama_augment.core.store.lock import locked
 from mama_augment.core.store.step_dir import StepDir
 from tests.augment.keyframes.test_growth import rows_of
@@ -123,6 +125,11 @@ def test_who_may_write_beside_whom(tmp_path: Path) -> None:
         for other in (one, None):
             with pytest.raises(InputError, match="another run"), locked(tmp_path / "out", other):
                 pass
+        with (
+            pytest.raises(InputError, match="shares of 2 are being worked on"),
+            locked(tmp_path / "out", Share(index=2, num=3)),
+        ):
+            pass
     with (
         locked(tmp_path / "out"),
         pytest.raises(InputError, match="another run"),
@@ -150,6 +157,79 @@ def test_a_share_leaves_the_files_of_others_alone(folder: Path, tmp_path: Path) 
     result = run(app, [*arguments, "1/2", "--overwrite"])
     assert isinstance(result.exception, InputError)
     assert "--overwrite and --share 1/2" in str(result.exception)
+
+
+def test_shares_that_begin_with_different_inputs_are_not_mixed(
+    folder: Path, tmp_path: Path
+) -> None:
+    """The second has looked at an empty directory, too, and finds that of the first."""
+    from mama_augment.core.step import Silence
+    from mama_augment.core.store.output import StepOutput
+    from mama_augment.inputs.find import find_clips
+    from mama_augment.keyframes.step import KeyFrames
+
+    outputs = [StepOutput(str(tmp_path / "out"), share=Share(index=i, num=2)) for i in (1, 2)]
+    steps, manifests = [], []
+    for number, output in enumerate(outputs):
+        source = tmp_path / f"{number}.csv"
+        rows = [f"{folder}/{n}.mp4,c{n},{n == number},0.4" for n in range(4)]
+        rows = [row.replace("True", "0.2").replace("False", "0") for row in rows]
+        source.write_text("\n".join(["video,clip_id,start_seconds,end_seconds", *rows]))
+        steps.append(KeyFrames(find_clips(str(source))))
+        manifests.append(steps[-1].manifest(output, Silence()))
+    outputs[0].open(manifests[0], steps[0].files())
+    with pytest.raises(InputError, match="another input"):
+        outputs[1].open(manifests[1], steps[1].files())
+
+
+def test_wherever_a_retry_dies_no_unit_counts_twice(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before and after each file that it writes or deletes."""
+    manifest, failed, whole = tmp_path / "m.csv", tmp_path / "failed", tmp_path / "whole"
+    manifest.write_text("\n".join(["video", *(f"videos/{n}.mp4" for n in range(4))]))
+
+    def run(out: Path, *more: str) -> int:
+        options = ["--num-frames", "2", "--clips-per-unit", "1", "--workers", "1", *more]
+        arguments = ["keyframes", str(manifest), "--out", str(out), *options]
+        return CliRunner().invoke(app, arguments).exit_code
+
+    assert run(whole) == 0
+    (folder / "2.mp4").rename(folder / "hidden")
+    assert run(failed) == 1
+    (folder / "hidden").rename(folder / "2.mp4")
+    write, delete = Folder.write_bytes, Folder.delete
+    left = [0, 0]
+
+    def dying(plain: Any) -> Any:
+        def call(self: Folder, *args: Any) -> None:
+            left[0] -= 1
+            if left[0] == 0 and left[1] == 0:
+                raise KeyboardInterrupt
+            plain(self, *args)
+            if left[0] == 0:
+                raise KeyboardInterrupt
+
+        return call
+
+    num_calls = 0
+    for number in range(1, 12):
+        for after in (0, 1):
+            out = tmp_path / f"out{number}{after}"
+            shutil.copytree(failed, out)
+            left[:] = [number, after]
+            monkeypatch.setattr(Folder, "write_bytes", dying(write))
+            monkeypatch.setattr(Folder, "delete", dying(delete))
+            run(out, "--retry-failed")
+            monkeypatch.undo()
+            num_calls = max(num_calls, number - max(0, left[0]))
+            ledger = audit(StepDir.open(str(out)), deep=True)
+            assert ledger.holds, ledger.problems
+            assert (ledger.num_in, ledger.num_pending) == (4, 0)
+            assert run(out, "--retry-failed") == 0
+            assert data_of(out) == data_of(whole)
+            assert len(list(out.rglob("units/*/*.json"))) == 4
+    assert num_calls >= 4, "data, record, and what they replace"
 
 
 @pytest.mark.slow

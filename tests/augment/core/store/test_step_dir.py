@@ -17,6 +17,7 @@ from mama_augment.core.ledger import Reject
 from mama_augment.core.manifest import Manifest, fingerprint
 from mama_augment.core.store.audit import audit
 from mama_augment.core.store.layout import parquet_bytes
+from mama_augment.core.store.rejects import count_reasons
 from mama_augment.core.store.step_dir import StepDir
 
 UNITS = {"00000": 3, "00001": 2}
@@ -260,3 +261,24 @@ def test_a_persons_own_files_are_never_deleted(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is of something else"):
         StepDir.create_or_resume(str(app), manifest(), overwrite=True)
     assert (app / "manifest.json").exists()
+
+
+@pytest.mark.parametrize("num_reasons", range(1, 30))
+def test_a_record_of_many_reasons_has_a_name_that_a_disk_takes(
+    tmp_path: Path, num_reasons: int
+) -> None:
+    step_dir = start(tmp_path / "out", units={"00000": num_reasons})
+    rejects = [
+        Reject(
+            id=str(n), step="keyframes", verdict="rejected", reason=f"why_{'x' * n}", message="m"
+        )
+        for n in range(num_reasons)
+    ]
+    record = step_dir.commit("00000", None, rejects)
+    (found,) = StepDir.open(str(tmp_path / "out")).records().values()
+    assert found.name == record.name
+    assert found.num_rejected == num_reasons
+    assert count_reasons(step_dir)[0].num_items == 1
+    assert len(count_reasons(step_dir)) == num_reasons
+    assert audit(step_dir, deep=True).exit_code == 1  # nothing is ok
+    assert not audit(step_dir, deep=True).problems
