@@ -63,7 +63,7 @@ def run(clips: str, out: str, log: Path, model: str) -> int:
     job = open_job(
         clips, out, settings, engine, RuntimeConfig(num_workers=1), CaptionRun(), start_engine
     )
-    return run_caption(job).exit_code
+    return 0 if run_caption(job).is_well else 1  # so few tokens are cut short, all of them
 
 
 if __name__ == "__main__":

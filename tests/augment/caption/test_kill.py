@@ -78,5 +78,5 @@ def test_killed_runs_end_as_an_undisturbed_one(
     assert sum(begun.values()) - num_clips <= in_flight * num_fallen
     killed, calm = StepDir.open(str(tmp_path / "killed")), StepDir.open(str(tmp_path / "calm"))
     ledger = audit(killed, deep=True)
-    assert (ledger.num_in, ledger.num_pending, ledger.exit_code) == (num_clips, 0, 0)
+    assert (ledger.num_in, ledger.num_pending, ledger.is_well) == (num_clips, 0, True)
     assert killed.input_fingerprint() == calm.input_fingerprint()  # the same bytes, unit by unit
