@@ -12,7 +12,7 @@ import socket
 from collections.abc import Callable, Iterable
 
 from mama_augment.core.errors import StoppedError
-from mama_augment.core.reasons import reason_of
+from mama_augment.core.reasons import is_shared, reason_of
 
 LEAST_UNITS = 2
 LEAST_SOURCES = 2
@@ -69,7 +69,7 @@ class Breaker:
             return
         left = list(reasons)
         kinds = set(left)
-        if len(left) < num_items or len(kinds) != 1 or not reason_of(self._step, left[0]).shared:
+        if len(left) < num_items or len(kinds) != 1 or not is_shared(self._step, left[0]):
             self._forget()
             return
         (reason,) = kinds

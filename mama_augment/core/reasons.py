@@ -67,6 +67,12 @@ def verdict_of(step: str, code: str) -> Verdict:
     return reason_of(step, code).verdict
 
 
+def is_shared(step: str, code: str) -> bool:
+    """Whether a reason may be everybody's; not one that this version does not know."""
+    reason = _REASONS.get((step, code))
+    return reason is not None and reason.shared
+
+
 def reasons_of(step: str) -> list[Reason]:
     """All of a step's reasons, in the order in which they are checked or told of."""
     return [reason for reason in _REASONS.values() if reason.step == step]

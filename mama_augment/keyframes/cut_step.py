@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from mama_augment.core.breaker import everybodys_fault
 from mama_augment.core.manifest import Manifest, fingerprint
-from mama_augment.core.reasons import reason_of
+from mama_augment.core.reasons import is_shared
 from mama_augment.core.step import Output
 from mama_augment.core.store.committed import fragment, read
 from mama_augment.core.store.files import Folder
@@ -140,7 +140,7 @@ def _lost(rows: Sequence[dict[str, Any]]) -> str | None:
     """The one reason why none of these videos can be had, where it is none of theirs."""
     reasons = {row["reason"] for row in rows}
     reason: str | None = reasons.pop() if len(reasons) == 1 else None
-    return reason if reason is not None and reason_of(STEP, reason).shared else None
+    return reason if reason is not None and is_shared(STEP, reason) else None
 
 
 def _prefix(step: KeyFramesStep) -> str:

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from mama_augment.core.breaker import Breaker
 from mama_augment.core.ledger import Reject
 from mama_augment.core.manifest import Manifest, fingerprint, versions
-from mama_augment.core.reasons import reason_of
+from mama_augment.core.reasons import is_shared
 from mama_augment.core.schema import CLIPS
 from mama_augment.core.step import Output, Stage, Teller
 from mama_augment.core.store.same import check_config
@@ -163,7 +163,7 @@ class KeyFramesWorker:
         places = range(0, self._clips.num_rows, max(1, self._clips.num_rows // NUM_PROBES))
         for place in places:
             found = self._clip(self._clips.slice(place, 1), None)
-            if not (isinstance(found, Reject) and reason_of(STEP, found.reason).shared):
+            if not (isinstance(found, Reject) and is_shared(STEP, found.reason)):
                 return True
         return False
 

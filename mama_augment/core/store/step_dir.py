@@ -20,7 +20,7 @@ from mama_augment.core.breaker import LEAST_ITEMS_OF_ALL, everybodys_fault
 from mama_augment.core.errors import InputError
 from mama_augment.core.ledger import Reject
 from mama_augment.core.manifest import Manifest, fingerprint
-from mama_augment.core.reasons import reason_of
+from mama_augment.core.reasons import is_shared
 from mama_augment.core.shares import Share
 from mama_augment.core.store.committed import CommittedUnit, Unit, fragment, in_order, publish, read
 from mama_augment.core.store.files import Folder
@@ -224,7 +224,7 @@ class StepDir:
         if any(r.num_ok or r.reasons is None for r in records.values()) or len(kinds) != 1:
             return
         (reason,) = kinds
-        if num_items >= LEAST_ITEMS_OF_ALL and reason_of(self.step, reason).shared:
+        if num_items >= LEAST_ITEMS_OF_ALL and is_shared(self.step, reason):
             example = next(self.read_rejects(r)[0].message for r in records.values() if r.rejects)
             raise everybodys_fault(self.step, reason, num_items, example)
 
