@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge, Gt, Le, Lt
 
+from mama_augment.core.errors import InputError
 from mama_train.checked import checked
 
 Precision = Literal["fp32", "bf16"]
+Schedule = Literal["cosine", "linear", "constant"]
 
 
 @checked
@@ -23,8 +25,14 @@ class OptimConfig:
     """Decay of AdamW's first moment."""
     beta2: Annotated[float, Ge(0), Lt(1)] = 0.98
     """Decay of AdamW's second moment."""
-    warmup: Annotated[float, Ge(0), Lt(1)] = 0.1
-    """Share of the steps in which the learning rate rises to its peak; it then falls to zero."""
+    warmup: Annotated[float, Ge(0)] = 0.1
+    """Steps in which the learning rate rises to its peak: below 1 a share of the run's, from 1 on
+    their number."""
+    schedule: Schedule = "cosine"
+    """How the learning rate goes on from its peak: it falls by half a cosine (cosine) or in a
+    straight line (linear), or it stays (constant)."""
+    lr_floor: Annotated[float, Ge(0), Le(1)] = 0.0
+    """What the learning rate falls to at the end of the run, as a share of its peak."""
     clip_norm: Annotated[float, Gt(0)] = 1.0
     """Scale down gradients whose norm is larger than this."""
     max_logit_scale: Annotated[float, Ge(1)] = 100.0
@@ -32,6 +40,12 @@ class OptimConfig:
     ema_decay: Annotated[float, Gt(0), Lt(1)] | None = None
     """Keep a moving average of the model with this decay, and evaluate and save that one; by
     default none."""
+
+    def __post_init__(self) -> None:
+        if self.warmup >= 1 and self.warmup != int(self.warmup):
+            raise InputError(
+                f"warmup is {self.warmup:g}; give a share below 1, or a whole number of steps"
+            )
 
 
 @checked

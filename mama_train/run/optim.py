@@ -39,14 +39,25 @@ def make_net_optimizer(net: nn.Module, weighting: Weighting) -> torch.optim.Adam
     )
 
 
+def num_warmup_steps(optim: OptimConfig, num_steps: int) -> int:
+    """Steps in which the learning rate rises, which may be more than the run has."""
+    return int(optim.warmup if optim.warmup >= 1 else optim.warmup * num_steps)
+
+
 def lr_at(step: int, num_steps: int, optim: OptimConfig) -> float:
-    """Linear warm-up over a share of the steps, then a cosine down to zero."""
+    """The learning rate of a step (counted from 0), a function of nothing else: a straight line up
+    to the peak, then down to the floor, which a step after the last one would have."""
     assert optim.lr is not None
-    num_warmup = int(optim.warmup * num_steps)
+    num_warmup = num_warmup_steps(optim, num_steps)
     if step < num_warmup:
         return optim.lr * (step + 1) / num_warmup
     done = (step - num_warmup) / max(1, num_steps - num_warmup)
-    return optim.lr * 0.5 * (1 + math.cos(math.pi * done))
+    height = {
+        "cosine": 0.5 * (1 + math.cos(math.pi * done)),
+        "linear": 1 - done,
+        "constant": 1.0,
+    }[optim.schedule]
+    return optim.lr * (optim.lr_floor + (1 - optim.lr_floor) * height)
 
 
 def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
