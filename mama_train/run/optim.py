@@ -82,11 +82,14 @@ def scale_bounds(max_logit_scale: float) -> tuple[float, float]:
 def take_step(
     model: nn.Module, optimizer: torch.optim.Optimizer, *, max_logit_scale: float
 ) -> None:
-    """Step along the gradient in place, and keep the inverse temperature from 1 to its bound."""
+    """Step along the gradient in place, and keep the inverse temperature from 1 to its bound,
+    unless it is frozen."""
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
-    with torch.no_grad():
-        model.get_parameter(SCALE).clamp_(*scale_bounds(max_logit_scale))
+    scale = model.get_parameter(SCALE)
+    if scale.requires_grad:
+        with torch.no_grad():
+            scale.clamp_(*scale_bounds(max_logit_scale))
 
 
 class MovingAverage:

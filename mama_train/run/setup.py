@@ -19,6 +19,7 @@ from mama_train.data.loader import BatchSource, Floats, Loader, concept_frequenc
 from mama_train.data.rows import all_agreements, all_texts
 from mama_train.models.base import DualEncoder
 from mama_train.models.build import build
+from mama_train.models.config import ModelConfig
 from mama_train.models.layers import Encoder
 from mama_train.models.tokenizer import TextTokenizer
 from mama_train.objective.config import Weighting
@@ -155,9 +156,26 @@ def _model(
     if new:
         notes.append(f"the given weights lack {', '.join(new)}; these start anew")
     _check_limits(model, config.optim.max_logit_scale)
+    _freeze(model, config.model, new, notes)
     if config.compute.gradient_checkpointing:
         _enable_checkpointing(model)
     return model, tokenizer
+
+
+def _freeze(model: DualEncoder, config: ModelConfig, new: list[str], notes: list[str]) -> None:
+    kinds = config.frozen_towers
+    model.freeze(kinds, logit_scale=config.freeze_logit_scale)
+    if not kinds:
+        return
+    parts = {name: p for name, p in model.named_parameters() if not p.requires_grad}
+    num = sum(p.numel() for p in parts.values())
+    of = sum(p.numel() for p in model.parameters())
+    notes.append(f"frozen: {' and '.join(kinds)}, {num:,} of {of:,} numbers of the model")
+    if untaught := [name for name in new if name in parts]:
+        notes.append(
+            f"{', '.join(untaught)} start anew and are frozen, so that they stay as drawn: prefer "
+            "`clip-mean:` or weights that have them"
+        )
 
 
 def _resume(earlier: Path, trainee: Trainee, notes: list[str]) -> Progress:

@@ -13,6 +13,7 @@ from mama_train.data.batch import Batch
 from mama_train.models.build import small_config
 from mama_train.models.clip_vip import ClipVip
 from mama_train.models.initial import initialise_from_nothing
+from mama_train.models.towers import TowerKind
 from mama_train.objective.config import MarginLoss, Weighting, WeightOutput
 from mama_train.objective.margins import MarginNow
 from mama_train.objective.meta import MetaOutcome, VirtualStep, adamw_step, meta_gradient
@@ -89,8 +90,11 @@ def both(
     chunk: int | None = None,
     checkpointing: bool = False,
     tape: bool = True,
+    frozen: tuple[TowerKind, ...] = (),
+    freeze_scale: bool = False,
 ) -> tuple[MetaOutcome, tuple[list[Tensor], dict[str, Tensor]]]:
     model = tiny_model(dtype=dtype)
+    model.freeze(frozen, logit_scale=freeze_scale)
     loss = MarginLoss(margin=0.3)
     reference = Objective(model, loss)
     step = VirtualStep(lr=LR, update=None if update is None else adamw(reference, *update))
@@ -140,6 +144,28 @@ def test_equals_double_backward_in_float64(
     assert max(float(g.norm()) for g in theta) > 1e-6
     assert relative_error(outcome.theta_gradient, theta) < 1e-10
     assert outcome.gradient is not None
+    assert relative_error(list(outcome.gradient.values()), list(gradient.values())) < 1e-10
+
+
+@pytest.mark.parametrize("update", [None, ("lately", None), ("never", 0.1), ("long ago", 0.1)])
+@pytest.mark.parametrize("chunk", [None, 2])
+@pytest.mark.parametrize(("frozen", "scale"), [(("vision",), False), (("text",), True), ((), True)])
+def test_frozen_parameters_are_constants_of_every_pass(
+    update: tuple[str, float | None] | None,
+    chunk: int | None,
+    frozen: tuple[TowerKind, ...],
+    scale: bool,
+) -> None:
+    outcome, (theta, gradient) = both(
+        torch.float64, update=update, chunk=chunk, frozen=frozen, freeze_scale=scale
+    )
+    assert max(float(g.norm()) for g in theta) > 1e-9
+    assert relative_error(outcome.theta_gradient, theta) < 1e-10
+    assert outcome.gradient is not None
+    assert outcome.gradient.keys() == gradient.keys()
+    for name in outcome.gradient:
+        assert (name == "logit_scale") <= (not scale)
+        assert not name.startswith(frozen)
     assert relative_error(list(outcome.gradient.values()), list(gradient.values())) < 1e-10
 
 

@@ -451,6 +451,33 @@ def test_memory_and_speed_options_train(
         assert other[2]["loss"] == pytest.approx(first[2]["loss"], rel=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("changes", "fixed"),
+    [
+        ({"freeze": "text", "freeze_logit_scale": True}, ("text_", "logit_scale")),
+        ({"lock_image": True, "meta_layers": 1}, ("vision_model", "visual_projection")),
+        ({"lock_image": True, "freeze": "text"}, ("vi", "text")),
+        ({"lock_image": True, "rows_per_pass": 3, "ema_decay": 0.5}, ("vi",)),
+        ({"freeze": "vision", "gradient_checkpointing": True}, ("vi",)),
+    ],
+)
+def test_what_is_frozen_stays_as_it_was(
+    shards: Path, tmp_path: Path, changes: dict[str, Any], fixed: tuple[str, ...]
+) -> None:
+    """In the checkpoint, in the optimizer, and over a stop."""
+    settings = config(shards, tmp_path / "run", steps=3, meta_every=1, **changes)
+    setup = prepare(settings)
+    before = {n: p.detach().clone() for n, p in setup.trainee.model.named_parameters()}
+    num = sum(len(group["params"]) for group in setup.trainee.optimizer.param_groups)
+    assert num == sum(not name.startswith(fixed) for name in before)
+    notes = " ".join(train(settings, overwrite=True).metrics["notes"])
+    assert "frozen: " in notes
+    after = dict(checkpoint.load_model(settings.out)[0].named_parameters())
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    assert moved
+    assert not {name for name in moved if name.startswith(fixed)}
+
+
 def test_nan_stops_with_the_clip_ids(shards: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     with pytest.raises(NonFiniteLossError, match=r"nonfinite\.json"):
