@@ -19,6 +19,13 @@ class OptimConfig:
 
     lr: Annotated[float, Gt(0)] | None = None
     """Peak learning rate; by default, 1e-3 for `small` and 1e-5 for a model with weights."""
+    lr_new: Annotated[float, Gt(0)] = 1.0
+    """Factor on the learning rate of parts that start anew beside given weights, such as the
+    proxies and the temporal table of CLIP-ViP when the weights are those of a plain CLIP."""
+    layer_decay: Annotated[float, Gt(0), Le(1)] = 1.0
+    """Factor on the learning rate for each block further from the top of a tower: 1 trains all
+    alike, 0.9 the lower blocks more slowly. What is above the blocks, and what starts anew, has the
+    full one."""
     weight_decay: Annotated[float, Ge(0)] = 0.05
     """Decoupled weight decay of matrices; norms, biases and embedding tables have none."""
     beta1: Annotated[float, Ge(0), Lt(1)] = 0.9

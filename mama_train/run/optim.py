@@ -3,32 +3,51 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
 
+from mama_train.models.base import DualEncoder
 from mama_train.objective.config import Weighting
 from mama_train.objective.objective import SCALE, Named
 from mama_train.run.config import OptimConfig
 
 
-def make_optimizer(model: nn.Module, optim: OptimConfig) -> torch.optim.AdamW:
+def make_optimizer(
+    model: nn.Module, optim: OptimConfig, scales: Mapping[str, float] | None = None
+) -> torch.optim.AdamW:
     """AdamW over the trained parameters. Matrices decay; norms, biases, single vectors, embedding
-    tables and the scale do not."""
+    tables and the scale do not. `scales`: a parameter's share of the learning rate, which its
+    group keeps as `lr_scale`; 1 of all by default."""
     assert optim.lr is not None
-    decay: list[Tensor] = []
-    keep: list[Tensor] = []
+    members: dict[tuple[float, bool], list[Tensor]] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
         is_table = "embedding" in name and "patch_embedding" not in name
-        (keep if parameter.ndim < 2 or is_table or name == SCALE else decay).append(parameter)
+        decays = not (parameter.ndim < 2 or is_table or name == SCALE)
+        scale = 1.0 if scales is None else scales[name]
+        members.setdefault((scale, decays), []).append(parameter)
     groups = [
-        {"params": decay, "weight_decay": optim.weight_decay},
-        {"params": keep, "weight_decay": 0.0},
+        {
+            "params": members[scale, decays],
+            "weight_decay": optim.weight_decay if decays else 0.0,
+            "lr": optim.lr * scale,
+            "lr_scale": scale,
+        }
+        for scale, decays in sorted(members, reverse=True)
     ]
     return torch.optim.AdamW(groups, lr=optim.lr, betas=(optim.beta1, optim.beta2), eps=1e-8)
+
+
+def lr_scales(model: DualEncoder, optim: OptimConfig, new: Collection[str]) -> dict[str, float]:
+    """Each parameter's share of the learning rate: layer_decay to the power of its depth, or
+    lr_new of what starts anew."""
+    return {
+        name: optim.lr_new if name in new else optim.layer_decay ** model.depth_of(name)
+        for name, _ in model.named_parameters()
+    }
 
 
 def make_net_optimizer(net: nn.Module, weighting: Weighting) -> torch.optim.AdamW:
@@ -61,9 +80,9 @@ def lr_at(step: int, num_steps: int, optim: OptimConfig) -> float:
 
 
 def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
-    """One learning rate for all groups."""
+    """The learning rate of a step, of which each group takes its share."""
     for group in optimizer.param_groups:
-        group["lr"] = lr
+        group["lr"] = lr * group.get("lr_scale", 1.0)
 
 
 def clip_gradient(model: nn.Module, gradient: Named, max_norm: float) -> float:

@@ -29,7 +29,7 @@ from mama_train.run import checkpoint
 from mama_train.run.config import OptimConfig
 from mama_train.run.device import autocast_dtype, torch_device
 from mama_train.run.folder import find_run, start_run
-from mama_train.run.optim import MovingAverage, make_net_optimizer, make_optimizer
+from mama_train.run.optim import MovingAverage, lr_scales, make_net_optimizer, make_optimizer
 from mama_train.run.state import Progress, Trainee
 
 
@@ -80,7 +80,8 @@ def prepare(config: TrainConfig, *, resume: bool = False, overwrite: bool = Fals
     earlier = find_run(config, notes, resume=resume, overwrite=overwrite)
     weighting = _weighting_in_use(config.weighting, index["meta"], notes)
     optim = config.settled_optim()
-    model, tokenizer = _model(config, index["train"], notes)
+    model, tokenizer, new = _model(config, index["train"], notes)
+    scales = _lr_scales(model, optim, new, notes)
     is_meta = weighting.kind == "mlp-meta"
     if is_meta or config.compute.rows_per_pass is not None:
         autocast = autocast_dtype(config.compute.precision)
@@ -89,7 +90,9 @@ def prepare(config: TrainConfig, *, resume: bool = False, overwrite: bool = Fals
     concepts = read_concepts(config.shards)
     loaders = _Loaders(model, tokenizer, concepts, agreements, config.seed)
     train = loaders.of(visited, config.data)
-    trainee = _trainee(model.to(device), tokenizer, optim, weighting, config.seed)
+    model.to(device)
+    optimizer = make_optimizer(model, optim, scales)
+    trainee = _trainee(model, tokenizer, optimizer, config.seed, weighting, optim.ema_decay)
     progress = Progress() if earlier is None else _resume(earlier, trainee, notes)
     steps_per_epoch = len(train.epoch(0))
     held_out = config.data.held_out(config.meta.batch_size)
@@ -149,7 +152,7 @@ class _Loaders:
 
 def _model(
     config: TrainConfig, train: SplitIndex, notes: list[str]
-) -> tuple[DualEncoder, TextTokenizer]:
+) -> tuple[DualEncoder, TextTokenizer, list[str]]:
     model, tokenizer, new = build(
         config.model.name, all_texts(train), seed=config.seed, num_frames=config.model.num_frames
     )
@@ -159,7 +162,7 @@ def _model(
     _freeze(model, config.model, new, notes)
     if config.compute.gradient_checkpointing:
         _enable_checkpointing(model)
-    return model, tokenizer
+    return model, tokenizer, new
 
 
 def _freeze(model: DualEncoder, config: ModelConfig, new: list[str], notes: list[str]) -> None:
@@ -176,6 +179,20 @@ def _freeze(model: DualEncoder, config: ModelConfig, new: list[str], notes: list
             f"{', '.join(untaught)} start anew and are frozen, so that they stay as drawn: prefer "
             "`clip-mean:` or weights that have them"
         )
+
+
+def _lr_scales(
+    model: DualEncoder, optim: OptimConfig, new: list[str], notes: list[str]
+) -> dict[str, float]:
+    scales = lr_scales(model, optim, new)
+    trained = [scales[name] for name, p in model.named_parameters() if p.requires_grad]
+    if min(trained) != max(trained):
+        assert optim.lr is not None
+        low, high = optim.lr * min(trained), optim.lr * max(trained)
+        notes.append(f"peak learning rates from {low:.3g} to {high:.3g}")
+    if optim.lr_new != 1 and not new:
+        notes.append("no part of the model starts anew, so lr_new changes nothing")
+    return scales
 
 
 def _resume(earlier: Path, trainee: Trainee, notes: list[str]) -> Progress:
@@ -235,9 +252,10 @@ def _weighting_in_use(weighting: Weighting, meta: SplitIndex, notes: list[str]) 
 def _trainee(
     model: DualEncoder,
     tokenizer: TextTokenizer,
-    optim: OptimConfig,
-    weighting: Weighting,
+    optimizer: torch.optim.Optimizer,
     seed: int,
+    weighting: Weighting,
+    ema_decay: float | None,
 ) -> Trainee:
     model.train()
     torch.manual_seed(seed)
@@ -245,10 +263,10 @@ def _trainee(
     return Trainee(
         model=model,
         tokenizer=tokenizer,
-        optimizer=make_optimizer(model, optim),
+        optimizer=optimizer,
         net=net,
         net_optimizer=make_net_optimizer(net, weighting),
-        average=None if optim.ema_decay is None else MovingAverage(model, optim.ema_decay),
+        average=None if ema_decay is None else MovingAverage(model, ema_decay),
     )
 
 

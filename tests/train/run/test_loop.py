@@ -121,7 +121,13 @@ def press_ctrl_c(monkeypatch: pytest.MonkeyPatch, *, at: int, times: int = 1) ->
     "changes",
     [
         {"meta_every": 1, "margin_rule": "running"},
-        {"ema_decay": 0.9, "meta_every": 2, "lagged": True, "schedule": "linear", "warmup": 3.0},
+        {
+            "ema_decay": 0.9,
+            "meta_every": 2,
+            "lagged": True,
+            "schedule": "linear",
+            "layer_decay": 0.8,
+        },
     ],
 )
 @pytest.mark.parametrize(("times", "stopped_at"), [(1, 5), (2, 4)])

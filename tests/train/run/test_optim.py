@@ -6,10 +6,13 @@ import math
 from typing import Any
 
 import pytest
+import torch
 
 from mama_augment.core.errors import InputError
+from mama_train.models.weights import MAY_BE_NEW
 from mama_train.run.config import OptimConfig
-from mama_train.run.optim import lr_at, num_warmup_steps
+from mama_train.run.optim import lr_at, lr_scales, make_optimizer, num_warmup_steps, set_lr
+from tests.train.conftest import tiny_model
 
 
 def rates(num_steps: int, **changes: Any) -> list[float]:
@@ -62,3 +65,58 @@ def test_the_floor_is_where_the_fall_would_end(schedule: Any) -> None:
 def test_a_run_of_one_step_takes_it(schedule: Any) -> None:
     assert rates(1, schedule=schedule) == [2.0]
     assert min(rates(7, schedule=schedule)) > 0
+
+
+def learning_rates(optim: OptimConfig, new: tuple[str, ...] = ()) -> dict[str, tuple[float, float]]:
+    """(learning rate at half the peak, weight decay) by name."""
+    model = tiny_model()
+    optimizer = make_optimizer(model, optim, lr_scales(model, optim, new))
+    assert optim.lr is not None
+    set_lr(optimizer, optim.lr / 2)
+    name_of = {id(p): n for n, p in model.named_parameters()}
+    groups = optimizer.param_groups
+    found = {name_of[id(p)]: (g["lr"], g["weight_decay"]) for g in groups for p in g["params"]}
+    assert set(found) == set(name_of.values())
+    return found
+
+
+def test_all_parameters_have_one_learning_rate_by_default() -> None:
+    rates = learning_rates(OptimConfig(lr=2.0), MAY_BE_NEW)
+    assert {lr for lr, _ in rates.values()} == {1.0}
+    assert len(make_optimizer(tiny_model(), OptimConfig(lr=2.0)).param_groups) == 2
+
+
+def test_lower_blocks_learn_more_slowly_and_new_parts_by_their_own_rate() -> None:
+    optim = OptimConfig(lr=2.0, layer_decay=0.5, lr_new=10.0, weight_decay=0.1)
+    rates = learning_rates(optim, MAY_BE_NEW)
+    for side in ("text", "vision"):
+        layers = f"{side}_model.encoder.layers"
+        assert rates[f"{layers}.1.mlp.fc1.weight"] == (0.5, 0.1)
+        assert rates[f"{layers}.0.mlp.fc1.weight"] == (0.25, 0.1)
+        assert rates[f"{layers}.0.mlp.fc1.bias"] == (0.25, 0.0)
+        assert rates[f"{side}_model.embeddings.position_embedding.weight"] == (0.125, 0.0)
+    assert rates["text_projection.weight"] == rates["visual_projection.weight"] == (1.0, 0.1)
+    assert rates["logit_scale"] == (1.0, 0.0)
+    assert [rates[name][0] for name in MAY_BE_NEW] == [10.0, 10.0]
+
+
+def test_frozen_parameters_are_in_no_group() -> None:
+    model = tiny_model()
+    model.freeze(["vision", "text"])
+    groups = make_optimizer(model, OptimConfig(lr=2.0)).param_groups
+    assert [group["params"] for group in groups] == [[model.logit_scale]]
+
+
+def test_adamw_moves_each_parameter_by_its_own_rate() -> None:
+    """The first step of AdamW is as long as the learning rate."""
+    optim = OptimConfig(lr=1e-3, layer_decay=0.5, weight_decay=0.0)
+    model = tiny_model()
+    optimizer = make_optimizer(model, optim, lr_scales(model, optim, ()))
+    set_lr(optimizer, 1e-3)
+    before = {n: p.detach().clone() for n, p in model.named_parameters()}
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    optimizer.step()
+    for name, parameter in model.named_parameters():
+        moved = float((before[name] - parameter.detach()).mean())
+        assert moved == pytest.approx(1e-3 * 0.5 ** model.depth_of(name), rel=1e-4), name
