@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from mama_augment.core.draws import hash_salt, mix
 from mama_augment.core.errors import InputError, did_you_mean
@@ -211,12 +212,45 @@ class Loader:
             what = what.only(keep_share(self.index.is_generated_C, self.data.human_share, salt))
         return order_epoch(what, self.data, seed=self.seed, epoch=number, carried=carried)
 
-    def batches(self, start: Position = Position()) -> Iterator[tuple[Position, Batch]]:
+    def batches(
+        self, start: Position = Position(), *, pinned: bool = False
+    ) -> Iterator[tuple[Position, Batch]]:
         """Endless (position after this batch, batch).
+
+        Decoding processes, where there are any, are started once and work ahead, over the ends of
+        epochs too, until the iterator is closed. `pinned`: their batches lie in pinned memory,
+        from which copies to a GPU do not wait.
 
         Raises:
             InputError: an epoch has no captions to visit, or a clip has no frames to decode.
         """
+        if self.data.num_workers == 0 or self.in_memory:
+            for position, request in self._requests(start):
+                yield position, self.clips[request]
+            return
+        asked: deque[Position] = deque()
+
+        def requests() -> Iterator[Request]:
+            for position, request in self._requests(start):
+                asked.append(position)
+                yield request
+
+        loader: DataLoader[Any] = DataLoader(
+            self.clips,
+            sampler=_Once(requests()),
+            batch_size=None,
+            num_workers=self.data.num_workers,
+            prefetch_factor=self.data.prefetch_factor,
+            pin_memory=pinned,
+            worker_init_fn=_ignore_interrupts,
+            # It draws a seed for its workers, which must not move what a step draws.
+            generator=torch.Generator(),
+        )
+        for batch in loader:  # in the order in which they were asked for
+            yield asked.popleft(), batch
+
+    def _requests(self, start: Position) -> Iterator[tuple[Position, Request]]:
+        """Endless (position after a batch, what it is made of)."""
         number, first, carried = start.epoch, start.batch, start.carried
         while True:
             order = self.epoch(number, carried)
@@ -226,25 +260,21 @@ class Loader:
                     f"{self.data.human_share})"
                 )
             salt = hash_salt(self.seed, number, "draws") if self.data.augment else None
-            todo: list[Request] = [(order.batch(i), salt) for i in range(first, len(order))]
             following = Position(epoch=number + 1, carried=order.left)
-            for i, batch in enumerate(self._load(todo), start=first + 1):
-                here = Position(epoch=number, batch=i, carried=carried)
-                yield (here if i < len(order) else following), batch
+            for i in range(first, len(order)):
+                here = Position(epoch=number, batch=i + 1, carried=carried)
+                yield (here if i + 1 < len(order) else following), (order.batch(i), salt)
             number, first, carried = number + 1, 0, order.left
 
-    def _load(self, todo: list[Request]) -> Iterator[Batch]:
-        if self.data.num_workers == 0 or self.in_memory:
-            yield from (self.clips[request] for request in todo)
-            return
-        loader: DataLoader[Any] = DataLoader(
-            self.clips,
-            sampler=todo,
-            batch_size=None,
-            num_workers=self.data.num_workers,
-            worker_init_fn=_ignore_interrupts,
-        )
-        yield from loader
+
+class _Once(Sampler[Any]):
+    """A sampler of what an iterator gives."""
+
+    def __init__(self, requests: Iterator[Request]) -> None:
+        self.requests = requests
+
+    def __iter__(self) -> Iterator[Request]:
+        return self.requests
 
 
 STORED_FRAMES = 12

@@ -108,7 +108,7 @@ class _Run:
         """Steps until the end of the run, or until a rank is asked to stop: then True."""
         setup, progress, due = self.setup, self.setup.progress, self.setup.config.save
         stepper = Stepper(setup)
-        batches = setup.train.batches(progress.data)
+        batches = setup.train.batches(progress.data, pinned=setup.on_gpu)
         stopped = False
         while progress.step < setup.num_steps and not stopped:
             after, batch = next(batches)

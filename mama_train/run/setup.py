@@ -58,6 +58,11 @@ class Setup:
         """What the encoders compute in; None: as their parameters are."""
         return autocast_dtype(self.config.compute.precision)
 
+    @property
+    def on_gpu(self) -> bool:
+        """Whether batches are copied to a GPU."""
+        return self.device.type == "cuda"
+
     def is_due(self, every: int | None, step: int) -> bool:
         """Whether something that happens every so many steps (None: epochs) is due after `step`."""
         return step % (every or self.steps_per_epoch) == 0 or step == self.num_steps

@@ -127,6 +127,8 @@ def press_ctrl_c(monkeypatch: pytest.MonkeyPatch, *, at: int, times: int = 1) ->
             "lagged": True,
             "schedule": "linear",
             "layer_decay": 0.8,
+            "num_workers": 2,
+            "cache_bytes": 0,
         },
     ],
 )
