@@ -30,7 +30,7 @@ from mama_train.run.watch import TensorBoard, Terminal, Watch, Watches, WeightsA
 def run_training(config: TrainConfig, *, resume: bool, overwrite: bool) -> int:
     """Train, write the report, print the summary."""
     watch = _LateWatch(config)
-    with say.keeping("checkpoints", config.out, "the same command with --resume"):
+    with say.keeping("checkpoints", config.out):
         result = train(config, resume=resume, overwrite=overwrite, watch=watch)
         if ranks.is_first():
             report = write_report(Path(result.out))

@@ -78,6 +78,8 @@ class SaveConfig:
     """Steps between evaluations on the val split; by default, one per epoch."""
     save_every: Annotated[int, Gt(0)] | None = None
     """Steps between checkpoints; by default, one per epoch."""
+    keep: Annotated[int, Gt(0)] = 1
+    """How many of the last checkpoints stay; the best one stays besides."""
 
 
 @checked

@@ -6,7 +6,6 @@ import json
 import time
 from contextlib import nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from mama_augment.core.store.lock import locked
@@ -18,6 +17,7 @@ from mama_train.objective.config import LEARNED
 from mama_train.objective.health import net_health
 from mama_train.run import checkpoint, interrupt
 from mama_train.run.device import torch_device
+from mama_train.run.folder import finished_metrics
 from mama_train.run.history import History, Row, read_history, write_json
 from mama_train.run.setup import Setup, prepare
 from mama_train.run.step import Stepper
@@ -47,8 +47,12 @@ def train(
 ) -> TrainResult:
     """Train as `config` says and evaluate the best checkpoint on the test split.
 
+    A run of the same settings in the folder continues; a finished one is left as it is, or
+    lengthened where `steps` or `epochs` ask for more. `resume` only wins over `overwrite`.
+
     Raises:
-        InputError: shards, model or settings do not fit; or the run folder is in use.
+        InputError: shards, model or settings do not fit; or the run folder is in use, or holds a
+            run of other settings or data.
         NonFiniteLossError: the loss or a gradient became NaN or infinite; the clip ids are in
             nonfinite.json, and history.jsonl has the steps until then.
         KeyboardInterrupt: after Ctrl-C, at the end of the step and with a checkpoint saved; after
@@ -56,15 +60,15 @@ def train(
     """
     ranks.start(torch_device(config.compute.device))
     with locked(config.run_folder()) if ranks.is_first() else nullcontext():
-        return _train(config, resume, overwrite, watch or Watch())
+        return _train(config, overwrite and not resume, watch or Watch())
 
 
-def _train(config: TrainConfig, resume: bool, overwrite: bool, watch: Watch) -> TrainResult:
-    setup = prepare(config, resume=resume, overwrite=overwrite)
+def _train(config: TrainConfig, overwrite: bool, watch: Watch) -> TrainResult:
+    setup = prepare(config, overwrite=overwrite)
     for note in setup.notes:
         watch.note(note)
     progress = setup.progress
-    if progress.step >= setup.num_steps and (metrics := _finished(config.run_folder())):
+    if progress.step >= setup.num_steps and (metrics := finished_metrics(config.run_folder())):
         watch.note(f"the run is finished (step {progress.step}); it is left as it is")
         return TrainResult(out=config.out, metrics=metrics)
     run = _Run(setup, watch)
@@ -75,7 +79,7 @@ def _train(config: TrainConfig, resume: bool, overwrite: bool, watch: Watch) -> 
         if run.saved_step != progress.step:
             run.save()
         if stopped:
-            watch.note(f"stopped at step {progress.step}; `--resume` continues from there")
+            watch.note(f"stopped at step {progress.step}; the same command continues from there")
             raise asked.error
     except NonFiniteLossError:
         run.flush()
@@ -159,13 +163,6 @@ class _Run:
         if self.history is not None:
             self.history.add(self.pending)
         self.pending.clear()
-
-
-def _finished(run: Path) -> dict[str, Any] | None:
-    """The metrics of a run whose last step is saved, if nothing of it is missing."""
-    path = run / "metrics.json"
-    is_whole = path.is_file() and (run / "checkpoints" / "last").exists()
-    return json.loads(path.read_text()) if is_whole else None
 
 
 def _final_metrics(setup: Setup) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -28,7 +27,7 @@ from mama_train.objective.weighting import WeightNet
 from mama_train.run import checkpoint
 from mama_train.run.config import OptimConfig
 from mama_train.run.device import autocast_dtype, torch_device
-from mama_train.run.folder import find_run, start_run
+from mama_train.run.folder import Found, check_longer, find_run, start_run
 from mama_train.run.optim import MovingAverage, lr_scales, make_net_optimizer, make_optimizer
 from mama_train.run.state import Progress, Trainee
 
@@ -68,7 +67,7 @@ class Setup:
         return step % (every or self.steps_per_epoch) == 0 or step == self.num_steps
 
 
-def prepare(config: TrainConfig, *, resume: bool = False, overwrite: bool = False) -> Setup:
+def prepare(config: TrainConfig, *, overwrite: bool = False) -> Setup:
     """Read the shards' index, build the model, and find or start the run folder.
 
     Raises:
@@ -82,7 +81,7 @@ def prepare(config: TrainConfig, *, resume: bool = False, overwrite: bool = Fals
     by_agreement = config.loss.rule == "agreement"
     agreements = all_agreements(index["train"]) if by_agreement else None
     notes: list[str] = []
-    earlier = find_run(config, notes, resume=resume, overwrite=overwrite)
+    found = find_run(config, notes, overwrite=overwrite)
     weighting = _weighting_in_use(config.weighting, index["meta"], notes)
     optim = config.settled_optim()
     model, tokenizer, new = _model(config, index["train"], notes)
@@ -91,15 +90,17 @@ def prepare(config: TrainConfig, *, resume: bool = False, overwrite: bool = Fals
     if is_meta or config.compute.rows_per_pass is not None:
         autocast = autocast_dtype(config.compute.precision)
         check_passes(model.to(device).train(), tokenizer, autocast, forward_mode=is_meta)
-    start_run(config, resume=resume)
     concepts = read_concepts(config.shards)
     loaders = _Loaders(model, tokenizer, concepts, agreements, config.seed)
     train = loaders.of(visited, config.data)
+    steps_per_epoch = len(train.epoch(0))
+    num_steps = config.steps or config.epochs * steps_per_epoch
+    check_longer(config, found, num_steps)
+    start_run(config, found)
     model.to(device)
     optimizer = make_optimizer(model, optim, scales)
     trainee = _trainee(model, tokenizer, optimizer, config.seed, weighting, optim.ema_decay)
-    progress = Progress() if earlier is None else _resume(earlier, trainee, notes)
-    steps_per_epoch = len(train.epoch(0))
+    progress = _resume(found, trainee, num_steps, notes)
     held_out = config.data.held_out(config.meta.batch_size)
     meta = loaders.of(index["meta"], held_out) if is_meta else None
     return Setup(
@@ -114,7 +115,7 @@ def prepare(config: TrainConfig, *, resume: bool = False, overwrite: bool = Fals
         val=loaders.to_evaluate(index["val"], held_out, notes),
         test=loaders.to_evaluate(index["test"], held_out, notes),
         concepts=concepts,
-        num_steps=config.steps or config.epochs * steps_per_epoch,
+        num_steps=num_steps,
         steps_per_epoch=steps_per_epoch,
         notes=notes,
     )
@@ -200,10 +201,17 @@ def _lr_scales(
     return scales
 
 
-def _resume(earlier: Path, trainee: Trainee, notes: list[str]) -> Progress:
-    progress, _ = checkpoint.load_progress(earlier)
-    checkpoint.restore(earlier, trainee)
+def _resume(found: Found, trainee: Trainee, num_steps: int, notes: list[str]) -> Progress:
+    if found.checkpoint is None:
+        return Progress()
+    progress, _ = checkpoint.load_progress(found.checkpoint)
+    checkpoint.restore(found.checkpoint, trainee)
     notes.append(f"resumed at step {progress.step}")
+    if found.lengthens:
+        notes.append(
+            f"a finished run is lengthened to {num_steps} steps: from here on, all that follows a "
+            "share of the run (learning rate, warm-ups) is that of the longer one"
+        )
     return progress
 
 

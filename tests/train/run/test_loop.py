@@ -150,7 +150,7 @@ def test_interrupted_and_resumed_is_the_undisturbed_run(
     monkeypatch.undo()
     last = checkpoint.find_checkpoint(parts.out, which="last")
     assert checkpoint.load_progress(last)[0].step == stopped_at
-    train(parts, resume=True)
+    train(parts)
     assert read_history(tmp_path / "parts") == read_history(tmp_path / "whole")
     metrics = [json.loads((tmp_path / r / "metrics.json").read_text()) for r in ("parts", "whole")]
     assert metrics[0]["test"] == metrics[1]["test"]
@@ -174,7 +174,7 @@ def test_a_run_with_dropout_resumes_to_the_same_draws(
     with pytest.raises(KeyboardInterrupt):
         train(parts)
     monkeypatch.setattr(step, "clip_gradient", clip_gradient)
-    train(parts, resume=True)
+    train(parts)
     whole = read_history(tmp_path / "whole")
     assert read_history(tmp_path / "parts") == whole
     assert whole != read_history(tmp_path / "without")
@@ -190,7 +190,7 @@ def test_without_a_step_saved_since_resuming_redoes_it(shards: Path, tmp_path: P
     (run / "metrics.json").unlink()
     with (run / "history.jsonl").open("a") as stream:
         stream.write(json.dumps({"kind": "step", "step": 9, "loss": 1.0}) + '\n{"kind": "st')
-    train(config(shards, run), resume=True)
+    train(config(shards, run))
     assert read_history(run) == whole
 
 
@@ -205,11 +205,60 @@ class Notes(Watch):
 def test_resuming_a_finished_run_leaves_it_as_it_is(shards: Path, tmp_path: Path) -> None:
     run, watch = tmp_path / "run", Notes()
     first = train(config(shards, run, steps=2))
+    assert "resumed" not in " ".join(first.metrics["notes"])
     before = {p: (p.stat().st_mtime_ns, p.stat().st_size) for p in run.rglob("*") if p.is_file()}
-    assert train(config(shards, run, steps=2), resume=True, watch=watch) == first
+    assert train(config(shards, run, steps=2), watch=watch) == first
     assert "the run is finished (step 2); it is left as it is" in watch.notes
     after = {p: (p.stat().st_mtime_ns, p.stat().st_size) for p in run.rglob("*") if p.is_file()}
     assert after == before
+
+
+def test_a_finished_run_can_be_lengthened(
+    shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its steps stay; those that follow are on the schedule of the longer run."""
+    run = tmp_path / "run"
+    changes = {"meta_every": 2, "warmup": 2.0}
+    train(config(shards, run, steps=4, **changes))
+    short = read_history(run)
+    train(config(shards, tmp_path / "long", **changes))
+    press_ctrl_c(monkeypatch, at=3)
+    with pytest.raises(KeyboardInterrupt):
+        train(config(shards, run, **changes))
+    monkeypatch.undo()
+    assert not (run / "metrics.json").exists()
+    with pytest.raises(ValueError, match=r"steps was 8, now 9\. Give"):  # not finished yet
+        train(config(shards, run, steps=9, **changes))
+    found = train(config(shards, run, **changes))
+    assert found.metrics["num_steps"] == 8
+    assert read_history(run)[: len(short)] == short
+    rates, expected = ([r["lr"] for r in steps_of(path)] for path in (run, tmp_path / "long"))
+    assert rates[4:] == expected[4:]
+    assert rates[3] < expected[3]
+    with pytest.raises(ValueError, match="run of 8 steps, which can be lengthened, but not cut"):
+        train(config(shards, run, steps=6, **changes))
+    with pytest.raises(ValueError, match="steps was 8, now 9; batch_size was 8, now 9"):
+        train(config(shards, run, steps=9, batch_size=9, **changes))
+    assert train(config(shards, run, **changes)) == found
+
+
+def test_a_folder_keeps_the_last_checkpoints_and_the_best(shards: Path, tmp_path: Path) -> None:
+    for keep, expected in ((1, [8]), (3, [6, 7, 8]), (99, list(range(1, 9)))):
+        settings = config(shards, tmp_path / str(keep), keep=keep, save_every=1)
+        train(settings)
+        folder = settings.run_folder() / "checkpoints"
+        best = checkpoint.load_progress(folder / "best")[0].step
+        steps = sorted(int(path.name.split("-")[1]) for path in folder.glob("step-*"))
+        assert sorted({*expected, best}) == steps
+        assert checkpoint.load_progress(folder / "last")[0].step == 8
+    # An older one, where the newer ones are gone, goes on to the same end.
+    whole = read_history(settings.run_folder())
+    for name in ("last", "step-00000008", "step-00000007"):
+        path = folder / name
+        path.unlink() if path.is_symlink() else shutil.rmtree(path)
+    (settings.run_folder() / "metrics.json").unlink()
+    train(settings)
+    assert read_history(settings.run_folder()) == whole
 
 
 def test_time_and_samples_of_all_parts_count(
@@ -225,7 +274,7 @@ def test_time_and_samples_of_all_parts_count(
     assert 0 < content["progress"]["seconds"] < 100
     content["progress"]["seconds"] = 1000
     path.write_text(json.dumps(content))
-    metrics = train(run, resume=True).metrics
+    metrics = train(run, resume=True, overwrite=True).metrics
     assert 1000 < metrics["seconds"] < 1100
     assert metrics["samples_per_second"] == round(8 * 8 / metrics["seconds"], 1)
 
@@ -236,7 +285,7 @@ def test_a_kill_while_saving_leaves_a_complete_last_checkpoint(
     """A step is saved twice; at every call that changes the folder, the process may end."""
     run = tmp_path / "run"
     train(config(shards, run, steps=2))
-    setup = prepare(config(shards, run, steps=2), resume=True)
+    setup = prepare(config(shards, run, steps=2))
     moments = []
 
     def checked(change: Callable[..., Any]) -> Callable[..., Any]:
@@ -266,16 +315,16 @@ def test_resuming_never_deletes_a_run(shards: Path, tmp_path: Path) -> None:
     (run / "metrics.json").unlink()
     (folder / "last").unlink()
     (folder / "last").symlink_to("step-00000099")
-    assert "last is gone" in " ".join(train(settings, resume=True).metrics["notes"])
+    assert "last is gone" in " ".join(train(settings).metrics["notes"])
     assert read_history(run) == whole
     for path in folder.glob("step-*/run.json"):
         path.unlink()
     files = sorted(run.rglob("*"))
     with pytest.raises(ValueError, match=rf"'{run}' holds a run but no complete checkpoint"):
-        train(settings, resume=True)
+        train(settings)
     shutil.rmtree(folder)
     with pytest.raises(ValueError, match="--overwrite"):
-        train(settings, resume=True)
+        train(settings)
     assert sorted(run.rglob("*")) == [f for f in files if folder not in (f, *f.parents)]
 
 
@@ -286,7 +335,7 @@ def test_stopped_before_the_first_checkpoint_starts_and_says_so(
     settings = config(shards, run, steps=2)
     prepare(settings)
     (run / "checkpoints" / ".step-00000001-0123abcd").mkdir(parents=True)
-    assert "step 0 again" in " ".join(train(settings, resume=True).metrics["notes"])
+    assert "step 0 again" in " ".join(train(settings).metrics["notes"])
     assert len(steps_of(run)) == 2
 
 
@@ -316,7 +365,7 @@ def test_interrupted_with_carried_visits_is_the_undisturbed_run(
     with pytest.raises(KeyboardInterrupt):
         train(config(shards, tmp_path / "parts", **changes))
     monkeypatch.undo()
-    train(config(shards, tmp_path / "parts", **changes), resume=True)
+    train(config(shards, tmp_path / "parts", **changes))
     whole = read_history(tmp_path / "whole")
     assert read_history(tmp_path / "parts") == whole
     assert {len(row["points"]) for row in whole if row["kind"] == "step"} == {9}
@@ -366,16 +415,14 @@ def test_a_share_of_a_source_that_is_missing_is_named(
 
 def test_a_used_run_folder_is_refused(shards: Path, tmp_path: Path) -> None:
     train(config(shards, tmp_path / "run", steps=2))
-    with pytest.raises(ValueError, match="--resume"):
-        train(config(shards, tmp_path / "run", steps=2))
-    with pytest.raises(ValueError, match=r"margin was None, now 0\.1"):
-        train(config(shards, tmp_path / "run", steps=2, margin=0.1), resume=True)
+    with pytest.raises(ValueError, match=r"margin was None, now 0\.1\. Give .* --overwrite"):
+        train(config(shards, tmp_path / "run", steps=2, margin=0.1))
     path = tmp_path / "run" / "config.json"
     content = json.loads(path.read_text())
     del content["config"]["weight_output"]
     path.write_text(json.dumps(content))
     with pytest.raises(ValueError, match="earlier version, without the settings weight_output"):
-        train(config(shards, tmp_path / "run", steps=2), resume=True)
+        train(config(shards, tmp_path / "run", steps=2))
     train(config(shards, tmp_path / "run", steps=3), overwrite=True)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("x")
@@ -396,9 +443,9 @@ def test_a_run_folder_has_one_writer_until_that_is_dead(shards: Path, tmp_path: 
         while not steps_of(run):
             assert process.poll() is None
             time.sleep(0.02)
-        for resume in (True, False):
+        for overwrite in (True, False):
             with pytest.raises(ValueError, match=f"process {process.pid} .* writes to '{run}'"):
-                train(config(shards, run, steps=2), resume=resume, overwrite=not resume)
+                train(config(shards, run, steps=2), overwrite=overwrite)
         assert process.poll() is None
     finally:
         process.kill()
@@ -549,7 +596,7 @@ def test_killed_at_any_time_and_resumed_is_the_undisturbed_run(
     command = [
         sys.executable, "-c", "from mama_train.cli import main; main()",
         "run", str(shards), "--out", str(run), "--steps", "30", "--batch-size", "8",
-        "--set=num_frames=3", "--set=tensorboard=false", *settings, "--resume",
+        "--set=num_frames=3", "--set=tensorboard=false", *settings,
     ]  # fmt: skip
     for wanted in (4, 13, 22):
         process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
@@ -558,5 +605,5 @@ def test_killed_at_any_time_and_resumed_is_the_undisturbed_run(
         process.kill()
         process.wait()
     assert len(steps_of(run)) >= 13
-    train(config(shards, run, **changes), resume=True)
+    train(config(shards, run, **changes))
     assert read_history(run) == read_history(tmp_path / "whole")
