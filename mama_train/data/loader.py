@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,12 +10,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import Dataset
 
 from mama_augment.core.draws import hash_salt, mix
 from mama_augment.core.errors import InputError, did_you_mean
 from mama_augment.core.schema import SPLITS
 from mama_train import ranks
+from mama_train.data.ahead import load_ahead
 from mama_train.data.batch import Batch, keys, same_text
 from mama_train.data.config import DataConfig
 from mama_train.data.frames import augment, choose_frames, decode_frames
@@ -162,6 +161,23 @@ def open_split(uri: str, split: str, spec: FrameSpec, tokenizer: TextTokenizer) 
     return BatchSource(ClipRows(index), spec, tokenizer, {}, cache=False)
 
 
+def open_others(
+    uris: Sequence[str], spec: FrameSpec, tokenizer: TextTokenizer
+) -> dict[str, BatchSource]:
+    """The test splits of several shards by the last part of their URIs, or by all of it where
+    that part is not theirs alone.
+
+    Raises:
+        InputError: one holds no shards, or no test split.
+    """
+    last = [uri.rstrip("/").rpartition("/")[2] for uri in uris]
+    names = [
+        short if last.count(short) == 1 else uri for short, uri in zip(last, uris, strict=True)
+    ]
+    opened = (open_split(uri, "test", spec, tokenizer) for uri in uris)
+    return dict(zip(names, opened, strict=True))
+
+
 class Loader:
     """Batches of a split, epoch after epoch, from any position, in an order that only the seed
     and the shards decide."""
@@ -217,37 +233,17 @@ class Loader:
     ) -> Iterator[tuple[Position, Batch]]:
         """Endless (position after this batch, batch).
 
-        Decoding processes, where there are any, are started once and work ahead, over the ends of
-        epochs too, until the iterator is closed. `pinned`: their batches lie in pinned memory,
-        from which copies to a GPU do not wait.
+        Decoding processes, where there are any, work ahead over the ends of epochs until the
+        iterator is closed; `pinned` as in `load_ahead`.
 
         Raises:
             InputError: an epoch has no captions to visit, or a clip has no frames to decode.
         """
-        if self.data.num_workers == 0 or self.in_memory:
-            for position, request in self._requests(start):
-                yield position, self.clips[request]
-            return
-        asked: deque[Position] = deque()
-
-        def requests() -> Iterator[Request]:
-            for position, request in self._requests(start):
-                asked.append(position)
-                yield request
-
-        loader: DataLoader[Any] = DataLoader(
-            self.clips,
-            sampler=_Once(requests()),
-            batch_size=None,
-            num_workers=self.data.num_workers,
-            prefetch_factor=self.data.prefetch_factor,
-            pin_memory=pinned,
-            worker_init_fn=_ignore_interrupts,
-            # It draws a seed for its workers, which must not move what a step draws.
-            generator=torch.Generator(),
-        )
-        for batch in loader:  # in the order in which they were asked for
-            yield asked.popleft(), batch
+        requests = self._requests(start)
+        if self.data.num_workers > 0 and not self.in_memory:
+            yield from load_ahead(self.clips, requests, self.data, pinned=pinned)
+        for position, request in requests:
+            yield position, self.clips[request]
 
     def _requests(self, start: Position) -> Iterator[tuple[Position, Request]]:
         """Endless (position after a batch, what it is made of)."""
@@ -265,16 +261,6 @@ class Loader:
                 here = Position(epoch=number, batch=i + 1, carried=carried)
                 yield (here if i + 1 < len(order) else following), (order.batch(i), salt)
             number, first, carried = number + 1, 0, order.left
-
-
-class _Once(Sampler[Any]):
-    """A sampler of what an iterator gives."""
-
-    def __init__(self, requests: Iterator[Request]) -> None:
-        self.requests = requests
-
-    def __iter__(self) -> Iterator[Request]:
-        return self.requests
 
 
 STORED_FRAMES = 12
@@ -295,9 +281,3 @@ def groups_in_window(index: SplitIndex, window_clips: int) -> int:
 def concept_frequency(concepts: Sequence[dict[str, Any]]) -> dict[int, int]:
     """Training captions per concept id, after balancing."""
     return {int(c["id"]): int(c["num_after"]) for c in concepts}
-
-
-def _ignore_interrupts(_worker: int) -> None:
-    """In a decoding worker, which gets the terminal's Ctrl-C too: its process decides for it."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
+from pydantic import Strict
 
 from mama_augment.core.errors import InputError
 from mama_train.checked import checked
@@ -75,7 +76,10 @@ class SaveConfig:
     """When a run evaluates and saves."""
 
     eval_every: Annotated[int, Gt(0)] | None = None
-    """Steps between evaluations on the val split; by default, one per epoch."""
+    """Steps between evaluations on the val split; by default, one per epoch. One comes before the
+    first step."""
+    eval_shards: Annotated[tuple[str, ...], Strict(False)] = ()
+    """More shards whose test split is evaluated at the end; may be given several times."""
     save_every: Annotated[int, Gt(0)] | None = None
     """Steps between checkpoints; by default, one per epoch."""
     keep: Annotated[int, Gt(0)] = 1

@@ -14,7 +14,7 @@ from mama_train import ranks
 from mama_train.config import TrainConfig
 from mama_train.data.config import DataConfig
 from mama_train.data.index import SplitIndex, read_concepts, read_splits
-from mama_train.data.loader import BatchSource, Floats, Loader, concept_frequency
+from mama_train.data.loader import BatchSource, Floats, Loader, concept_frequency, open_others
 from mama_train.data.rows import all_agreements, all_texts
 from mama_train.models.base import DualEncoder
 from mama_train.models.build import build
@@ -25,7 +25,7 @@ from mama_train.objective.config import Weighting
 from mama_train.objective.guard import check_passes
 from mama_train.objective.weighting import WeightNet
 from mama_train.run import checkpoint
-from mama_train.run.config import OptimConfig
+from mama_train.run.config import ComputeConfig, OptimConfig
 from mama_train.run.device import autocast_dtype, torch_device
 from mama_train.run.folder import Found, check_longer, find_run, start_run
 from mama_train.run.optim import MovingAverage, lr_scales, make_net_optimizer, make_optimizer
@@ -35,7 +35,8 @@ from mama_train.run.state import Progress, Trainee
 @dataclass
 class Setup:
     """The parts of one run. `weighting` and `optim` are what is really used: no weights without a
-    meta split, and the model's usual learning rate where none is given."""
+    meta split, and the model's usual learning rate where none is given. `others`: the test splits
+    of further shards, by name."""
 
     config: TrainConfig
     weighting: Weighting
@@ -47,6 +48,7 @@ class Setup:
     meta: Loader | None
     val: BatchSource | None
     test: BatchSource | None
+    others: dict[str, BatchSource]
     concepts: list[dict[str, Any]]
     num_steps: int
     steps_per_epoch: int
@@ -87,9 +89,8 @@ def prepare(config: TrainConfig, *, overwrite: bool = False) -> Setup:
     model, tokenizer, new = _model(config, index["train"], notes)
     scales = _lr_scales(model, optim, new, notes)
     is_meta = weighting.kind == "mlp-meta"
-    if is_meta or config.compute.rows_per_pass is not None:
-        autocast = autocast_dtype(config.compute.precision)
-        check_passes(model.to(device).train(), tokenizer, autocast, forward_mode=is_meta)
+    _check_passes(config.compute, model.to(device).train(), tokenizer, is_meta=is_meta)
+    others = open_others(config.save.eval_shards, model.frame_spec, tokenizer)
     concepts = read_concepts(config.shards)
     loaders = _Loaders(model, tokenizer, concepts, agreements, config.seed)
     train = loaders.of(visited, config.data)
@@ -97,7 +98,6 @@ def prepare(config: TrainConfig, *, overwrite: bool = False) -> Setup:
     num_steps = config.steps or config.epochs * steps_per_epoch
     check_longer(config, found, num_steps)
     start_run(config, found)
-    model.to(device)
     optimizer = make_optimizer(model, optim, scales)
     trainee = _trainee(model, tokenizer, optimizer, config.seed, weighting, optim.ema_decay)
     progress = _resume(found, trainee, num_steps, notes)
@@ -114,6 +114,7 @@ def prepare(config: TrainConfig, *, overwrite: bool = False) -> Setup:
         meta=meta,
         val=loaders.to_evaluate(index["val"], held_out, notes),
         test=loaders.to_evaluate(index["test"], held_out, notes),
+        others=others,
         concepts=concepts,
         num_steps=num_steps,
         steps_per_epoch=steps_per_epoch,
@@ -169,6 +170,13 @@ def _model(
     if config.compute.gradient_checkpointing:
         _enable_checkpointing(model)
     return model, tokenizer, new
+
+
+def _check_passes(
+    compute: ComputeConfig, model: DualEncoder, tokenizer: TextTokenizer, *, is_meta: bool
+) -> None:
+    if is_meta or compute.rows_per_pass is not None:
+        check_passes(model, tokenizer, autocast_dtype(compute.precision), forward_mode=is_meta)
 
 
 def _freeze(model: DualEncoder, config: ModelConfig, new: list[str], notes: list[str]) -> None:

@@ -57,6 +57,10 @@ def config(shards: Path, out: Path, **changes: Any) -> TrainConfig:
     return TrainConfig.of(**fields | changes)
 
 
+def evals_of(run: Path) -> list[dict[str, Any]]:
+    return [r for r in read_history(run) if r["kind"] == "eval"]
+
+
 def steps_of(run: Path) -> list[dict[str, Any]]:
     return [r for r in read_history(run) if r["kind"] == "step"]
 
@@ -369,6 +373,46 @@ def test_interrupted_with_carried_visits_is_the_undisturbed_run(
     whole = read_history(tmp_path / "whole")
     assert read_history(tmp_path / "parts") == whole
     assert {len(row["points"]) for row in whole if row["kind"] == "step"} == {9}
+
+
+def test_what_the_model_can_do_before_training_is_in_its_curve(
+    shards: Path, tmp_path: Path
+) -> None:
+    """As the model that `build` makes does, and without a part in what is best."""
+    settings = config(shards, tmp_path / "run", steps=4)
+    model = prepare(settings).trainee.model
+    metrics = train(settings).metrics
+    evals = evals_of(tmp_path / "run")
+    assert [row["step"] for row in evals] == [0, 4]
+    tokenizer = build_from_checkpoint(checkpoint.find_checkpoint(settings.out))[1]
+    index = read_index(str(shards), "val")
+    clips = BatchSource(ClipRows(index), model.frame_spec, tokenizer, {}, cache=False)
+    expected = evaluate(model, clips, read_concepts(str(shards)))
+    assert metrics["val_at_start"] == expected
+    assert evals[0] == {"kind": "eval", "split": "val", "step": 0, **expected}
+    assert metrics["best_step"] == 4
+
+
+def test_more_shards_are_evaluated_by_name(shards: Path, tmp_path: Path) -> None:
+    others = [write_shards(tmp_path / n, {"train": 4, "test": 9}, seed=3) for n in ("a/x", "b/y")]
+    again = tmp_path / "c" / "y"
+    shutil.copytree(others[1], again)
+    settings = config(
+        shards, tmp_path / "run", steps=2, eval_shards=[str(shards), *map(str, [*others, again])]
+    )
+    metrics = train(settings).metrics
+    found = metrics["eval_shards"]
+    assert list(found) == [shards.name, "x", str(others[1]), str(again)]
+    assert found[shards.name] == metrics["test"]
+    assert found["x"]["num_texts"] == 9
+    assert found[str(again)] == found[str(others[1])]
+    assert "test of x, text to video" in write_report(tmp_path / "run").read_text()
+    assert train(settings).metrics == metrics
+    lacking = write_shards(tmp_path / "lacking", {"train": 4})
+    for uri, message in ((str(lacking), "no test split"), (str(tmp_path / "none"), "none")):
+        with pytest.raises(ValueError, match=message):
+            train(config(shards, tmp_path / "other", eval_shards=[uri]))
+    assert not (tmp_path / "other" / "config.json").exists()
 
 
 def test_the_test_split_does_not_touch_training(shards: Path, tmp_path: Path) -> None:
