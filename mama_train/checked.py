@@ -25,6 +25,7 @@ KINDS: dict[object, str] = {
     int: "a whole number",
     float: "a finite number",
     str: "a text",
+    tuple[str, ...]: "a list of texts",
 }
 
 
@@ -57,7 +58,8 @@ def name_of(field: str, hint: Any) -> str:
 
 
 def from_text(name: str, hint: Any, text: str) -> Any:
-    """A field's value as somebody types it; `none` where the field may be None. Bounds are not
+    """A field's value as somebody types it; `none` where the field may be None,
+    a list with commas. Bounds are not
     looked at: making the class does that.
 
     Raises:
@@ -66,6 +68,8 @@ def from_text(name: str, hint: Any, text: str) -> Any:
     bare = _bare(hint)
     if text.lower() == "none" and _may_be_none(hint):
         return None
+    if get_origin(bare) is tuple:
+        return tuple(part.strip() for part in text.split(",") if part.strip())
     try:
         return TypeAdapter(bare, config=STRICT).validate_strings(text)
     except ValidationError:

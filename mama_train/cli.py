@@ -22,7 +22,8 @@ class RunCommand:
     """Any setting as name=value, under its option's name or its place: lr=1e-3, optim.lr=1e-3. It
     wins over the option."""
     resume: bool = False
-    """Continue the run in --out."""
+    """Continue the run in --out. A run of the same settings does so by itself; this only wins over
+    --overwrite."""
     overwrite: bool = False
     """Replace the run in --out."""
 

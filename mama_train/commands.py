@@ -30,7 +30,7 @@ from mama_train.run.watch import TensorBoard, Terminal, Watch, Watches, WeightsA
 def run_training(config: TrainConfig, *, resume: bool, overwrite: bool) -> int:
     """Train, write the report, print the summary."""
     watch = _LateWatch(config)
-    with say.keeping("checkpoints", config.out, "the same command with --resume"):
+    with say.keeping("checkpoints", config.out):
         result = train(config, resume=resume, overwrite=overwrite, watch=watch)
         if ranks.is_first():
             report = write_report(Path(result.out))
@@ -63,8 +63,10 @@ class _LateWatch(Watches):
 def show_summary(metrics: dict[str, Any], *, out: str, report: Path | None) -> None:
     """Retrieval on the test split (val where there is none), speed, and where things lie."""
     found = {s: metrics[s] for s in ("test", "val") if metrics.get(s)}
-    if found:
-        show_retrieval("mama-train run", dict([next(iter(found.items()))]))
+    shown = dict([next(iter(found.items()))]) if found else {}
+    shown |= {f"test of {name}": more for name, more in metrics["eval_shards"].items()}
+    if shown:
+        show_retrieval("mama-train run", shown)
     say.say(
         f"{metrics['num_steps']:,} steps in {metrics['seconds']:.1f} s, "
         f"{metrics['samples_per_second']:,.0f} samples/s; weights {metrics['weights']}; "

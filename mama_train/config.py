@@ -23,7 +23,15 @@ from mama_train.run.config import ComputeConfig, OptimConfig, SaveConfig, WatchC
 from mama_train.settings import Setting, by_flat_name, flat, make, parse
 
 WEIGHTS = "Weights and meta step"
-FREE_TO_CHANGE = ("out", "device", "num_workers", "cache_bytes", "shards")
+FREE_TO_CHANGE = (
+    "out",
+    "device",
+    "num_workers",
+    "prefetch_factor",
+    "cache_bytes",
+    "keep",
+    "shards",
+)
 """Settings that may differ when a run is resumed; the shards are compared by what they hold."""
 
 

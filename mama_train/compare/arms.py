@@ -199,7 +199,7 @@ def _run_one(config: TrainConfig, threads: int) -> Metrics:
     run = config.run_folder()
     finished, settings = run / "metrics.json", run / "config.json"
     if not (finished.is_file() and settings.is_file()):
-        return train(config, resume=settings.is_file()).metrics
+        return train(config).metrics
     if changes(config, run):
         return train(config, overwrite=True).metrics
     return json.loads(finished.read_text())

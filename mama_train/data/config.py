@@ -43,6 +43,8 @@ class DataConfig:
     num_workers: Annotated[int, Ge(0)] = 0
     """Decoding processes per training process. None are started where the decoded split fits into
     memory."""
+    prefetch_factor: Annotated[int, Gt(0)] = 2
+    """Batches that each decoding process works ahead."""
     window_clips: Annotated[int, Gt(0)] = 1024
     """Clips that are shuffled together while shards are streamed; each decoding process holds
     their JPEG files in memory."""

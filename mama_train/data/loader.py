@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,12 +10,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from mama_augment.core.draws import hash_salt, mix
 from mama_augment.core.errors import InputError, did_you_mean
 from mama_augment.core.schema import SPLITS
 from mama_train import ranks
+from mama_train.data.ahead import load_ahead
 from mama_train.data.batch import Batch, keys, same_text
 from mama_train.data.config import DataConfig
 from mama_train.data.frames import augment, choose_frames, decode_frames
@@ -161,6 +161,23 @@ def open_split(uri: str, split: str, spec: FrameSpec, tokenizer: TextTokenizer) 
     return BatchSource(ClipRows(index), spec, tokenizer, {}, cache=False)
 
 
+def open_others(
+    uris: Sequence[str], spec: FrameSpec, tokenizer: TextTokenizer
+) -> dict[str, BatchSource]:
+    """The test splits of several shards by the last part of their URIs, or by all of it where
+    that part is not theirs alone.
+
+    Raises:
+        InputError: one holds no shards, or no test split.
+    """
+    last = [uri.rstrip("/").rpartition("/")[2] for uri in uris]
+    names = [
+        short if last.count(short) == 1 else uri for short, uri in zip(last, uris, strict=True)
+    ]
+    opened = (open_split(uri, "test", spec, tokenizer) for uri in uris)
+    return dict(zip(names, opened, strict=True))
+
+
 class Loader:
     """Batches of a split, epoch after epoch, from any position, in an order that only the seed
     and the shards decide."""
@@ -211,12 +228,25 @@ class Loader:
             what = what.only(keep_share(self.index.is_generated_C, self.data.human_share, salt))
         return order_epoch(what, self.data, seed=self.seed, epoch=number, carried=carried)
 
-    def batches(self, start: Position = Position()) -> Iterator[tuple[Position, Batch]]:
+    def batches(
+        self, start: Position = Position(), *, pinned: bool = False
+    ) -> Iterator[tuple[Position, Batch]]:
         """Endless (position after this batch, batch).
+
+        Decoding processes, where there are any, work ahead over the ends of epochs until the
+        iterator is closed; `pinned` as in `load_ahead`.
 
         Raises:
             InputError: an epoch has no captions to visit, or a clip has no frames to decode.
         """
+        requests = self._requests(start)
+        if self.data.num_workers > 0 and not self.in_memory:
+            yield from load_ahead(self.clips, requests, self.data, pinned=pinned)
+        for position, request in requests:
+            yield position, self.clips[request]
+
+    def _requests(self, start: Position) -> Iterator[tuple[Position, Request]]:
+        """Endless (position after a batch, what it is made of)."""
         number, first, carried = start.epoch, start.batch, start.carried
         while True:
             order = self.epoch(number, carried)
@@ -226,25 +256,11 @@ class Loader:
                     f"{self.data.human_share})"
                 )
             salt = hash_salt(self.seed, number, "draws") if self.data.augment else None
-            todo: list[Request] = [(order.batch(i), salt) for i in range(first, len(order))]
             following = Position(epoch=number + 1, carried=order.left)
-            for i, batch in enumerate(self._load(todo), start=first + 1):
-                here = Position(epoch=number, batch=i, carried=carried)
-                yield (here if i < len(order) else following), batch
+            for i in range(first, len(order)):
+                here = Position(epoch=number, batch=i + 1, carried=carried)
+                yield (here if i + 1 < len(order) else following), (order.batch(i), salt)
             number, first, carried = number + 1, 0, order.left
-
-    def _load(self, todo: list[Request]) -> Iterator[Batch]:
-        if self.data.num_workers == 0 or self.in_memory:
-            yield from (self.clips[request] for request in todo)
-            return
-        loader: DataLoader[Any] = DataLoader(
-            self.clips,
-            sampler=todo,
-            batch_size=None,
-            num_workers=self.data.num_workers,
-            worker_init_fn=_ignore_interrupts,
-        )
-        yield from loader
 
 
 STORED_FRAMES = 12
@@ -265,9 +281,3 @@ def groups_in_window(index: SplitIndex, window_clips: int) -> int:
 def concept_frequency(concepts: Sequence[dict[str, Any]]) -> dict[int, int]:
     """Training captions per concept id, after balancing."""
     return {int(c["id"]): int(c["num_after"]) for c in concepts}
-
-
-def _ignore_interrupts(_worker: int) -> None:
-    """In a decoding worker, which gets the terminal's Ctrl-C too: its process decides for it."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)

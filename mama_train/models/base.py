@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor, nn
+
+from mama_augment.core.errors import InputError
+from mama_train.models.towers import Tower, TowerKind
 
 Fit = Literal["crop", "stretch"]
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -44,6 +48,7 @@ class DualEncoder(nn.Module, ABC):
     def __init__(self, frame_spec: FrameSpec) -> None:
         super().__init__()
         self.frame_spec = frame_spec
+        self._frozen: tuple[Tower, ...] = ()
         self.register_buffer("_mean", torch.tensor(frame_spec.mean), persistent=False)
         self.register_buffer("_std", torch.tensor(frame_spec.std), persistent=False)
 
@@ -68,9 +73,55 @@ class DualEncoder(nn.Module, ABC):
     def embed_text(self, input_ids_BS: Tensor, mask_BS: Tensor) -> Tensor:
         """Token ids with mask (1 = token) to unit vectors [B,D]."""
 
-    @abstractmethod
+    def towers(self) -> dict[TowerKind, Tower]:
+        """Which of the parameters are of which side; `logit_scale` is of neither. A model that
+        does not say it cannot be frozen in part."""
+        return {}
+
+    def depth_of(self, name: str) -> int:
+        """How far a parameter is from the top of its tower (see `Tower.depth`); 0 of neither."""
+        return next((t.depth(name) for t in self.towers().values() if t.holds(name)), 0)
+
     def upper_names(self, num_layers: int) -> list[str]:
-        """Names of the parameters of the last `num_layers` blocks of both towers and above."""
+        """Names of the trained parameters of the last `num_layers` blocks of both towers and
+        above."""
+
+        def is_upper(name: str) -> bool:
+            of = (t for t in self.towers().values() if t.holds(name))
+            return all(t.depth(name) <= min(num_layers, t.num_blocks) for t in of)
+
+        return [n for n, p in self.named_parameters() if p.requires_grad and is_upper(n)]
+
+    def freeze(self, kinds: Collection[TowerKind], *, logit_scale: bool = False) -> None:
+        """Keep these towers, and the inverse temperature, as they are: their parameters have no
+        gradient, and `train` leaves their modules in evaluation mode (dropout, running means).
+
+        Raises:
+            InputError: the model does not say which parameters are of a tower, or nothing would
+                be left to train.
+        """
+        towers = self.towers()
+        if unknown := [kind for kind in kinds if kind not in towers]:
+            raise InputError(
+                f"freeze is {unknown[0]!r}, but {type(self).__name__} does not say which of its "
+                "parameters that is"
+            )
+        self._frozen = tuple(towers[kind] for kind in kinds)
+        for name, parameter in self.named_parameters():
+            if any(tower.holds(name) for tower in self._frozen):
+                parameter.requires_grad_(False)
+        if logit_scale:
+            self.logit_scale.requires_grad_(False)
+        if not any(p.requires_grad for p in self.parameters()):
+            raise InputError("everything is frozen, and nothing is left to train; freeze less")
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Self:
+        super().train(mode)
+        for name, module in self.named_modules():
+            if any(tower.holds(name) for tower in self._frozen):
+                module.training = False
+        return self
 
     def published_tensors(self) -> dict[str, Tensor]:
         """Parameters under the names of the Hugging Face model that this one extends."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from mama_augment.core.errors import InputError
 from mama_train.models.base import DualEncoder, FrameSpec, unit
+from mama_train.models.towers import Tower, TowerKind
 
 NUM_FRAMES = 12
 
@@ -89,16 +90,21 @@ class ClipMean(DualEncoder):
         found = inner.get_text_features(input_ids=input_ids_BS, attention_mask=mask)
         return unit(_features(found))
 
-    def upper_names(self, num_layers: int) -> list[str]:
-        names = [n for n, p in self.named_parameters() if p.requires_grad]
+    def towers(self) -> dict[TowerKind, Tower]:
         config: Any = self.inner.config
-        lower: set[str] = set()
-        for tower, of_tower in (("text", config.text_config), ("vision", config.vision_config)):
-            prefix = f"inner.{tower}_model."
-            first = max(0, of_tower.num_hidden_layers - num_layers)
-            lower |= {f"{prefix}embeddings.", f"{prefix}pre_layrnorm."}
-            lower |= {f"{prefix}encoder.layers.{i}." for i in range(first)}
-        return [n for n in names if not n.startswith(tuple(lower))]
+        sides: dict[TowerKind, tuple[str, Any]] = {
+            "vision": ("visual_projection.", config.vision_config),
+            "text": ("text_projection.", config.text_config),
+        }
+        return {
+            kind: Tower(
+                parts=(f"inner.{kind}_model.", f"inner.{projection}"),
+                below=(f"inner.{kind}_model.embeddings.", f"inner.{kind}_model.pre_layrnorm."),
+                blocks=f"inner.{kind}_model.encoder.layers.",
+                num_blocks=of_tower.num_hidden_layers,
+            )
+            for kind, (projection, of_tower) in sides.items()
+        }
 
     def published_tensors(self) -> dict[str, Tensor]:
         """Those of the plain CLIP or SigLIP, which AutoModel loads."""

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from mama_train.models.base import CLIP_MEAN, CLIP_STD, DualEncoder, FrameSpec, unit
 from mama_train.models.layers import Activation, Encoder, text_mask
+from mama_train.models.towers import Tower, TowerKind
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -251,17 +252,23 @@ class ClipVip(DualEncoder):
         _, pooled = self.text_model(input_ids_BS, mask_BS)
         return unit(self.text_projection(pooled))
 
-    def upper_names(self, num_layers: int) -> list[str]:
-        below = ("embeddings.", "pre_layrnorm.")
-        lower = set()
-        for tower, config in (("text", self.config.text), ("vision", self.config.vision)):
-            first = max(0, config.num_hidden_layers - num_layers)
-            lower |= {f"{tower}_model.{part}" for part in below}
-            lower |= {f"{tower}_model.encoder.layers.{i}." for i in range(first)}
-        return [n for n, _ in self.named_parameters() if not n.startswith(tuple(lower))]
+    def towers(self) -> dict[TowerKind, Tower]:
+        return {
+            "vision": _tower("vision_model.", "visual_projection.", self.config.vision),
+            "text": _tower("text_model.", "text_projection.", self.config.text),
+        }
 
     def config_json(self) -> dict[str, Any]:
         return self.config.to_json()
+
+
+def _tower(model: str, projection: str, config: TowerConfig) -> Tower:
+    return Tower(
+        parts=(model, projection),
+        below=(f"{model}embeddings.", f"{model}pre_layrnorm."),
+        blocks=f"{model}encoder.layers.",
+        num_blocks=config.num_hidden_layers,
+    )
 
 
 def _encoder(tower: TowerConfig) -> Encoder:

@@ -176,7 +176,7 @@ class Objective:
                 batch,
                 forward_ad.make_dual(video_BD, video_dot),
                 forward_ad.make_dual(text_BD, text_dot),
-                duals[SCALE],
+                duals.get(SCALE, self.model.logit_scale),
             )
             return _primal_and_tangent(loss_B)[1].clone()
 

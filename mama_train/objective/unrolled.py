@@ -14,7 +14,7 @@ from torch.func import functional_call
 
 from mama_train.data.batch import Batch
 from mama_train.objective.meta import VirtualStep
-from mama_train.objective.objective import Named, Objective, exact_attention
+from mama_train.objective.objective import SCALE, Named, Objective, exact_attention
 from mama_train.objective.weighting import Weigher
 
 
@@ -33,7 +33,8 @@ def unrolled_meta_gradient(
 
     def loss_B(at: Named, rows: Batch) -> Tensor:
         video_BD, text_BD = functional_call(objective.model, at, rows.model_input())
-        return objective._loss_B(rows, video_BD, text_BD, at["logit_scale"])
+        log_scale = at.get(SCALE, objective.model.logit_scale)
+        return objective._loss_B(rows, video_BD, text_BD, log_scale)
 
     with exact_attention():
         train_loss_B = loss_B(parameters, batch)
@@ -81,6 +82,8 @@ def _stepped(parameters: Named, gradient: Named, step: VirtualStep) -> Named:
         parameter.grad = torch.where(never, grad.detach(), grad)
     optimizer.step()
     for name, (low, high) in update.bounds.items():
+        if name not in moved:
+            continue
         moved[name] = moved[name].clamp(low, high)
     return moved
 

@@ -64,14 +64,18 @@ def training_sections(run_dir: str | Path) -> list[Section]:
 
 def _retrieval(metrics: dict[str, Any]) -> str:
     names = ["R@1", "R@5", "R@10", "MdR", "MnR", "num_queries"]
+    others = {f"test of {name}": more for name, more in metrics.get("eval_shards", {}).items()}
+    measured = {
+        "test": metrics.get("test"),
+        "val": metrics.get("val"),
+        "val before the first step": metrics.get("val_at_start"),
+        **others,
+    }
     rows = [
         [f"{split}, {direction.replace('_', ' ')}{how}", *(_number(found[n]) for n in names)]
-        for split in ("test", "val")
-        if metrics.get(split)
-        for how, of_split in (
-            ("", metrics[split]),
-            (", as published", metrics[split].get("published", {})),
-        )
+        for split, whole in measured.items()
+        if whole
+        for how, of_split in (("", whole), (", as published", whole.get("published", {})))
         for direction, found in of_split.items()
         if isinstance(found, dict) and "R@1" in found
     ]

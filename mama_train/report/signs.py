@@ -19,7 +19,7 @@ LOW_SHARE = 0.3
 def warning_signs(rows: Sequence[Row], metrics: dict[str, Any], *, learned: bool) -> list[str]:
     """Sentences for people, each naming what was seen and what to try."""
     steps = [r for r in rows if r["kind"] == "step"]
-    evals = [r for r in rows if r["kind"] == "eval"]
+    evals = [r for r in rows if r["kind"] == "eval" and r["step"] > 0]
     found = [early_plateau(steps, evals)]
     if learned and steps:
         health = net_health(steps)

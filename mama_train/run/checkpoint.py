@@ -60,7 +60,8 @@ def save_model(
 def save(
     run: Path, trainee: Trainee, progress: Progress, config: TrainConfig, *, best: bool
 ) -> Path:
-    """Write a checkpoint and point `last` (and `best`) to it; unreferenced ones are deleted."""
+    """Write a checkpoint and point `last` (and `best`) to it. What is left of the others are the
+    newest ones of the steps until here, as many as `keep` says."""
     folder = run / "checkpoints"
     folder.mkdir(parents=True, exist_ok=True)
     name = f"step-{progress.step:08d}"
@@ -72,11 +73,22 @@ def save(
     _link(folder / "last", target.name)
     if best or not (folder / "best").exists():
         _link(folder / "best", target.name)
-    used = {(folder / name).resolve() for name in ("last", "best")}
+    newest = {_step_of(p): p for p in _by_step(folder) if _step_of(p) <= progress.step}
+    kept = list((newest | {progress.step: target}).values())[-config.save.keep :]
+    used = {path.resolve() for path in (folder / "last", folder / "best", *kept)}
     for other in folder.glob("*step-*"):
         if other.resolve() not in used:
             _delete(other)
     return target
+
+
+def _by_step(folder: Path) -> list[Path]:
+    """Checkpoints by step; of one step, the last written one comes last."""
+    return sorted(folder.glob("step-*"), key=lambda p: (_step_of(p), p.stat().st_mtime_ns))
+
+
+def _step_of(path: Path) -> int:
+    return int(path.name.split("-")[1])
 
 
 def _hidden(path: Path) -> Path:
@@ -183,8 +195,7 @@ def find_checkpoint(path: str, *, which: str = "best") -> Path:
 def newest_complete(run: Path) -> Path | None:
     """What `last` points to or, where that is gone, the checkpoint of the latest step."""
     folder = run / "checkpoints"
-    by_step = sorted(folder.glob("step-*"), key=lambda p: (p.name.split("-")[1], p.stat().st_mtime))
-    for candidate in (folder / "last", *reversed(by_step)):
+    for candidate in (folder / "last", *reversed(_by_step(folder))):
         if all((candidate / name).is_file() for name in NEEDED):
             return candidate.resolve()
     return None

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import Strict
 
+from mama_augment.core.errors import InputError
 from mama_train.checked import checked
 
 Precision = Literal["fp32", "bf16"]
+Schedule = Literal["cosine", "linear", "constant"]
 
 
 @checked
@@ -17,14 +20,27 @@ class OptimConfig:
 
     lr: Annotated[float, Gt(0)] | None = None
     """Peak learning rate; by default, 1e-3 for `small` and 1e-5 for a model with weights."""
+    lr_new: Annotated[float, Gt(0)] = 1.0
+    """Factor on the learning rate of parts that start anew beside given weights, such as the
+    proxies and the temporal table of CLIP-ViP when the weights are those of a plain CLIP."""
+    layer_decay: Annotated[float, Gt(0), Le(1)] = 1.0
+    """Factor on the learning rate for each block further from the top of a tower: 1 trains all
+    alike, 0.9 the lower blocks more slowly. What is above the blocks, and what starts anew, has the
+    full one."""
     weight_decay: Annotated[float, Ge(0)] = 0.05
     """Decoupled weight decay of matrices; norms, biases and embedding tables have none."""
     beta1: Annotated[float, Ge(0), Lt(1)] = 0.9
     """Decay of AdamW's first moment."""
     beta2: Annotated[float, Ge(0), Lt(1)] = 0.98
     """Decay of AdamW's second moment."""
-    warmup: Annotated[float, Ge(0), Lt(1)] = 0.1
-    """Share of the steps in which the learning rate rises to its peak; it then falls to zero."""
+    warmup: Annotated[float, Ge(0)] = 0.1
+    """Steps in which the learning rate rises to its peak: below 1 a share of the run's, from 1 on
+    their number."""
+    schedule: Schedule = "cosine"
+    """How the learning rate goes on from its peak: it falls by half a cosine (cosine) or in a
+    straight line (linear), or it stays (constant)."""
+    lr_floor: Annotated[float, Ge(0), Le(1)] = 0.0
+    """What the learning rate falls to at the end of the run, as a share of its peak."""
     clip_norm: Annotated[float, Gt(0)] = 1.0
     """Scale down gradients whose norm is larger than this."""
     max_logit_scale: Annotated[float, Ge(1)] = 100.0
@@ -32,6 +48,12 @@ class OptimConfig:
     ema_decay: Annotated[float, Gt(0), Lt(1)] | None = None
     """Keep a moving average of the model with this decay, and evaluate and save that one; by
     default none."""
+
+    def __post_init__(self) -> None:
+        if self.warmup >= 1 and self.warmup != int(self.warmup):
+            raise InputError(
+                f"warmup is {self.warmup:g}; give a share below 1, or a whole number of steps"
+            )
 
 
 @checked
@@ -54,9 +76,14 @@ class SaveConfig:
     """When a run evaluates and saves."""
 
     eval_every: Annotated[int, Gt(0)] | None = None
-    """Steps between evaluations on the val split; by default, one per epoch."""
+    """Steps between evaluations on the val split; by default, one per epoch. One comes before the
+    first step."""
+    eval_shards: Annotated[tuple[str, ...], Strict(False)] = ()
+    """More shards whose test split is evaluated at the end; may be given several times."""
     save_every: Annotated[int, Gt(0)] | None = None
     """Steps between checkpoints; by default, one per epoch."""
+    keep: Annotated[int, Gt(0)] = 1
+    """How many of the last checkpoints stay; the best one stays besides."""
 
 
 @checked

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mama_augment.core.errors import InputError
 from mama_augment.core.store.lock import LOCK_NAME
@@ -15,27 +18,44 @@ from mama_train.run import checkpoint
 from mama_train.run.history import read_history, write_json
 
 
-def find_run(
-    config: TrainConfig, notes: list[str], *, resume: bool, overwrite: bool
-) -> Path | None:
-    """The checkpoint to resume from, or None to start at step 0.
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What lies in a run's folder.
+
+    checkpoint: to continue from, or None to start at step 0. is_new: nothing that is to stay.
+    lengthens: a finished run of the same settings but for its length, which is now to be longer.
+    """
+
+    checkpoint: Path | None = None
+    is_new: bool = True
+    lengthens: bool = False
+
+    def first_step(self) -> int:
+        """Steps that are done."""
+        return 0 if self.checkpoint is None else checkpoint.load_progress(self.checkpoint)[0].step
+
+
+def find_run(config: TrainConfig, notes: list[str], *, overwrite: bool) -> Found:
+    """What to continue: a run of the same settings and data, finished or not, continues by itself.
 
     Raises:
-        InputError: the folder is in use, holds another run, or one whose checkpoints are gone.
+        InputError: the folder holds another run, or one whose checkpoints are gone, or other files.
     """
     run = config.run_folder()
     known = run / "config.json"
-    if known.is_file() and resume:
-        _check_unchanged(config, run)
-        return _checkpoint(run, notes)
     if known.is_file() and not overwrite:
-        raise InputError(
-            f"{str(run)!r} holds a run: --resume continues it, --overwrite replaces it, or give "
-            "another --out"
-        )
+        lengthens = _is_longer(config, run)
+        return Found(checkpoint=_checkpoint(run, notes), is_new=False, lengthens=lengthens)
     if not known.is_file() and _files_of(run):
         raise InputError(f"{str(run)!r} holds files but not a run; give another --out")
-    return None
+    return Found()
+
+
+def finished_metrics(run: Path) -> dict[str, Any] | None:
+    """The metrics of a run whose last step is saved, if nothing of it is missing."""
+    path = run / "metrics.json"
+    is_whole = path.is_file() and (run / "checkpoints" / "last").exists()
+    return json.loads(path.read_text()) if is_whole else None
 
 
 def changes(config: TrainConfig, run: Path) -> list[str]:
@@ -49,9 +69,28 @@ def changes(config: TrainConfig, run: Path) -> list[str]:
     return found
 
 
-def _check_unchanged(config: TrainConfig, run: Path) -> None:
-    if changed := changes(config, run):
-        raise InputError(f"cannot resume {str(run)!r}: {'; '.join(changed)}")
+def _is_longer(config: TrainConfig, run: Path) -> bool:
+    """Whether a finished run differs in its length; False where it does not differ at all."""
+    changed = changes(config, run)
+    if not changed:
+        return False
+    before = json.loads((run / "config.json").read_text())["config"]
+    length = {name: before[name] for name in ("steps", "epochs")}
+    if finished_metrics(run) and not changes(dataclasses.replace(config, **length), run):
+        return True
+    raise InputError(
+        f"cannot resume {str(run)!r}: {'; '.join(changed)}. Give the settings that it has, "
+        "--overwrite to replace it, or another --out"
+    )
+
+
+def check_longer(config: TrainConfig, found: Found, num_steps: int) -> None:
+    """Raises InputError where a finished run would have to become shorter."""
+    if found.lengthens and num_steps <= (done := found.first_step()):
+        raise InputError(
+            f"{config.out!r} holds a finished run of {done} steps, which can be lengthened, but "
+            f"not cut to {num_steps}: give more, --overwrite to replace it, or another --out"
+        )
 
 
 def _checkpoint(run: Path, notes: list[str]) -> Path | None:
@@ -74,19 +113,21 @@ def _checkpoint(run: Path, notes: list[str]) -> Path | None:
     return None
 
 
-def start_run(config: TrainConfig, *, resume: bool) -> None:
-    """Make the run folder, empty unless a run in it is resumed."""
+def start_run(config: TrainConfig, found: Found) -> None:
+    """Make the run folder, empty unless a run in it goes on; a longer run gets its new config."""
     run = config.run_folder()
     ranks.barrier()
-    if ranks.is_first() and not (resume and (run / "config.json").is_file()):
+    if ranks.is_first() and (found.is_new or found.lengthens):
         run.mkdir(parents=True, exist_ok=True)
-        for path in _files_of(run):
+        for path in _files_of(run) if found.is_new else []:
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             else:
                 path.unlink()
         content = {"config": config.to_json(), "shards": fingerprint(config.shards)}
         write_json(run / "config.json", content)
+        # Last: a kill before leaves a run that is known to be longer than its last step.
+        (run / "metrics.json").unlink(missing_ok=True)
     ranks.barrier()
 
 

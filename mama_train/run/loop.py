@@ -6,18 +6,20 @@ import json
 import time
 from contextlib import nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from mama_augment.core.store.lock import locked
 from mama_train import ranks
 from mama_train.config import TrainConfig
+from mama_train.data.index import read_concepts
+from mama_train.data.loader import BatchSource
 from mama_train.errors import NonFiniteLossError
 from mama_train.measure.evaluate import evaluate
 from mama_train.objective.config import LEARNED
 from mama_train.objective.health import net_health
 from mama_train.run import checkpoint, interrupt
 from mama_train.run.device import torch_device
+from mama_train.run.folder import finished_metrics
 from mama_train.run.history import History, Row, read_history, write_json
 from mama_train.run.setup import Setup, prepare
 from mama_train.run.step import Stepper
@@ -31,8 +33,9 @@ STOPPING = "stopping after this step; Ctrl-C again stops at once, without saving
 @dataclass(frozen=True, kw_only=True)
 class TrainResult:
     """`metrics` is what `metrics.json` holds: best_step, num_steps, seconds, samples_per_second,
-    val and test (as `evaluate` gives them, or None where skipped), weights, weight_net (a
-    `NetHealth`, or None without a weight net), notes."""
+    val and test (as `evaluate` gives them, or None where skipped), val_at_start (val before the
+    first step), eval_shards (further test splits by name), weights, weight_net (a `NetHealth`, or
+    None without a weight net), notes."""
 
     out: str
     metrics: dict[str, Any]
@@ -47,8 +50,12 @@ def train(
 ) -> TrainResult:
     """Train as `config` says and evaluate the best checkpoint on the test split.
 
+    A run of the same settings in the folder continues; a finished one is left as it is, or
+    lengthened where `steps` or `epochs` ask for more. `resume` only wins over `overwrite`.
+
     Raises:
-        InputError: shards, model or settings do not fit; or the run folder is in use.
+        InputError: shards, model or settings do not fit; or the run folder is in use, or holds a
+            run of other settings or data.
         NonFiniteLossError: the loss or a gradient became NaN or infinite; the clip ids are in
             nonfinite.json, and history.jsonl has the steps until then.
         KeyboardInterrupt: after Ctrl-C, at the end of the step and with a checkpoint saved; after
@@ -56,15 +63,15 @@ def train(
     """
     ranks.start(torch_device(config.compute.device))
     with locked(config.run_folder()) if ranks.is_first() else nullcontext():
-        return _train(config, resume, overwrite, watch or Watch())
+        return _train(config, overwrite and not resume, watch or Watch())
 
 
-def _train(config: TrainConfig, resume: bool, overwrite: bool, watch: Watch) -> TrainResult:
-    setup = prepare(config, resume=resume, overwrite=overwrite)
+def _train(config: TrainConfig, overwrite: bool, watch: Watch) -> TrainResult:
+    setup = prepare(config, overwrite=overwrite)
     for note in setup.notes:
         watch.note(note)
     progress = setup.progress
-    if progress.step >= setup.num_steps and (metrics := _finished(config.run_folder())):
+    if progress.step >= setup.num_steps and (metrics := finished_metrics(config.run_folder())):
         watch.note(f"the run is finished (step {progress.step}); it is left as it is")
         return TrainResult(out=config.out, metrics=metrics)
     run = _Run(setup, watch)
@@ -75,7 +82,7 @@ def _train(config: TrainConfig, resume: bool, overwrite: bool, watch: Watch) -> 
         if run.saved_step != progress.step:
             run.save()
         if stopped:
-            watch.note(f"stopped at step {progress.step}; `--resume` continues from there")
+            watch.note(f"stopped at step {progress.step}; the same command continues from there")
             raise asked.error
     except NonFiniteLossError:
         run.flush()
@@ -99,7 +106,8 @@ class _Run:
     def __init__(self, setup: Setup, watch: Watch) -> None:
         self.setup, self.watch = setup, watch
         folder, step = setup.config.run_folder(), setup.progress.step
-        self.history = History(folder, keep_up_to=step) if ranks.is_first() else None
+        # What was found before a first step that will be taken (again) is found again.
+        self.history = History(folder, keep_up_to=step or -1) if ranks.is_first() else None
         self.pending: list[Row] = []
         self.saved_step: int | None = None
         self.started = time.monotonic() - setup.progress.seconds
@@ -108,8 +116,10 @@ class _Run:
         """Steps until the end of the run, or until a rank is asked to stop: then True."""
         setup, progress, due = self.setup, self.setup.progress, self.setup.config.save
         stepper = Stepper(setup)
-        batches = setup.train.batches(progress.data)
+        batches = setup.train.batches(progress.data, pinned=setup.on_gpu)
         stopped = False
+        if progress.step == 0:
+            self.evaluate()
         while progress.step < setup.num_steps and not stopped:
             after, batch = next(batches)
             row = stepper(batch.to(setup.device), progress)
@@ -127,7 +137,8 @@ class _Run:
         return stopped
 
     def evaluate(self) -> bool:
-        """Evaluate on val, where there is one; whether it is the best so far."""
+        """Evaluate on val, where there is one; whether it is the best so far. What the model can do
+        before its first step is recorded, but does not compete: there is no checkpoint of it."""
         setup, progress, val = self.setup, self.setup.progress, self.setup.val
         if val is None:
             return False
@@ -136,6 +147,8 @@ class _Run:
         )
         self.watch.evaluated(progress.step, metrics)
         self.pending.append({"kind": "eval", "split": "val", "step": progress.step, **metrics})
+        if progress.step == 0:
+            return False
         score = metrics["text_to_video"]["R@1"]
         if progress.best_score is not None and score <= progress.best_score:
             return False
@@ -161,33 +174,33 @@ class _Run:
         self.pending.clear()
 
 
-def _finished(run: Path) -> dict[str, Any] | None:
-    """The metrics of a run whose last step is saved, if nothing of it is missing."""
-    path = run / "metrics.json"
-    is_whole = path.is_file() and (run / "checkpoints" / "last").exists()
-    return json.loads(path.read_text()) if is_whole else None
-
-
 def _final_metrics(setup: Setup) -> dict[str, Any]:
-    """Metrics of the best checkpoint (of the last one without val) on val and test."""
+    """Metrics of the best checkpoint (of the last one without val) on val, test and more."""
     run, progress = setup.config.run_folder(), setup.progress
     trainee = setup.trainee
     best = checkpoint.find_checkpoint(str(run), which="best")
     if progress.best_step not in (None, progress.step) or trainee.average is not None:
         checkpoint.load_model_into(best, trainee.model)
-    found = {
-        name: None
-        if clips is None
-        else evaluate(trainee.model, clips, setup.concepts, autocast=setup.autocast)
-        for name, clips in (("val", setup.val), ("test", setup.test))
-    }
+
+    def on(clips: BatchSource, concepts: list[dict[str, Any]]) -> dict[str, Any]:
+        return evaluate(trainee.model, clips, concepts, autocast=setup.autocast)
+
     run_step = json.loads((best / "run.json").read_text())["progress"]["step"]
-    steps = [row for row in read_history(run) if row["kind"] == "step"]
+    rows = read_history(run)
+    steps = [row for row in rows if row["kind"] == "step"]
     health = net_health(steps) if steps and setup.weighting.kind in LEARNED else None
+    first = [row for row in rows if row["kind"] == "eval" and row["step"] == 0]
+    at_start = {k: v for row in first for k, v in row.items() if k not in ("kind", "split", "step")}
     return {
         "best_step": run_step,
         "weights": setup.weighting.kind,
         "weight_net": None if health is None else health.to_json(),
         "notes": setup.notes,
-        **found,
+        "val": None if setup.val is None else on(setup.val, setup.concepts),
+        "val_at_start": at_start or None,
+        "test": None if setup.test is None else on(setup.test, setup.concepts),
+        "eval_shards": {
+            name: on(clips, read_concepts(clips.rows.index.uri))
+            for name, clips in setup.others.items()
+        },
     }

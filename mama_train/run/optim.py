@@ -3,32 +3,51 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
 
+from mama_train.models.base import DualEncoder
 from mama_train.objective.config import Weighting
 from mama_train.objective.objective import SCALE, Named
 from mama_train.run.config import OptimConfig
 
 
-def make_optimizer(model: nn.Module, optim: OptimConfig) -> torch.optim.AdamW:
+def make_optimizer(
+    model: nn.Module, optim: OptimConfig, scales: Mapping[str, float] | None = None
+) -> torch.optim.AdamW:
     """AdamW over the trained parameters. Matrices decay; norms, biases, single vectors, embedding
-    tables and the scale do not."""
+    tables and the scale do not. `scales`: a parameter's share of the learning rate, which its
+    group keeps as `lr_scale`; 1 of all by default."""
     assert optim.lr is not None
-    decay: list[Tensor] = []
-    keep: list[Tensor] = []
+    members: dict[tuple[float, bool], list[Tensor]] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
         is_table = "embedding" in name and "patch_embedding" not in name
-        (keep if parameter.ndim < 2 or is_table or name == SCALE else decay).append(parameter)
+        decays = not (parameter.ndim < 2 or is_table or name == SCALE)
+        scale = 1.0 if scales is None else scales[name]
+        members.setdefault((scale, decays), []).append(parameter)
     groups = [
-        {"params": decay, "weight_decay": optim.weight_decay},
-        {"params": keep, "weight_decay": 0.0},
+        {
+            "params": members[scale, decays],
+            "weight_decay": optim.weight_decay if decays else 0.0,
+            "lr": optim.lr * scale,
+            "lr_scale": scale,
+        }
+        for scale, decays in sorted(members, reverse=True)
     ]
     return torch.optim.AdamW(groups, lr=optim.lr, betas=(optim.beta1, optim.beta2), eps=1e-8)
+
+
+def lr_scales(model: DualEncoder, optim: OptimConfig, new: Collection[str]) -> dict[str, float]:
+    """Each parameter's share of the learning rate: layer_decay to the power of its depth, or
+    lr_new of what starts anew."""
+    return {
+        name: optim.lr_new if name in new else optim.layer_decay ** model.depth_of(name)
+        for name, _ in model.named_parameters()
+    }
 
 
 def make_net_optimizer(net: nn.Module, weighting: Weighting) -> torch.optim.AdamW:
@@ -39,20 +58,31 @@ def make_net_optimizer(net: nn.Module, weighting: Weighting) -> torch.optim.Adam
     )
 
 
+def num_warmup_steps(optim: OptimConfig, num_steps: int) -> int:
+    """Steps in which the learning rate rises, which may be more than the run has."""
+    return int(optim.warmup if optim.warmup >= 1 else optim.warmup * num_steps)
+
+
 def lr_at(step: int, num_steps: int, optim: OptimConfig) -> float:
-    """Linear warm-up over a share of the steps, then a cosine down to zero."""
+    """The learning rate of a step (counted from 0), a function of nothing else: a straight line up
+    to the peak, then down to the floor, which a step after the last one would have."""
     assert optim.lr is not None
-    num_warmup = int(optim.warmup * num_steps)
+    num_warmup = num_warmup_steps(optim, num_steps)
     if step < num_warmup:
         return optim.lr * (step + 1) / num_warmup
     done = (step - num_warmup) / max(1, num_steps - num_warmup)
-    return optim.lr * 0.5 * (1 + math.cos(math.pi * done))
+    height = {
+        "cosine": 0.5 * (1 + math.cos(math.pi * done)),
+        "linear": 1 - done,
+        "constant": 1.0,
+    }[optim.schedule]
+    return optim.lr * (optim.lr_floor + (1 - optim.lr_floor) * height)
 
 
 def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
-    """One learning rate for all groups."""
+    """The learning rate of a step, of which each group takes its share."""
     for group in optimizer.param_groups:
-        group["lr"] = lr
+        group["lr"] = lr * group.get("lr_scale", 1.0)
 
 
 def clip_gradient(model: nn.Module, gradient: Named, max_norm: float) -> float:
@@ -71,11 +101,14 @@ def scale_bounds(max_logit_scale: float) -> tuple[float, float]:
 def take_step(
     model: nn.Module, optimizer: torch.optim.Optimizer, *, max_logit_scale: float
 ) -> None:
-    """Step along the gradient in place, and keep the inverse temperature from 1 to its bound."""
+    """Step along the gradient in place, and keep the inverse temperature from 1 to its bound,
+    unless it is frozen."""
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
-    with torch.no_grad():
-        model.get_parameter(SCALE).clamp_(*scale_bounds(max_logit_scale))
+    scale = model.get_parameter(SCALE)
+    if scale.requires_grad:
+        with torch.no_grad():
+            scale.clamp_(*scale_bounds(max_logit_scale))
 
 
 class MovingAverage:

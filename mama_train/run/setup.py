@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,27 +14,29 @@ from mama_train import ranks
 from mama_train.config import TrainConfig
 from mama_train.data.config import DataConfig
 from mama_train.data.index import SplitIndex, read_concepts, read_splits
-from mama_train.data.loader import BatchSource, Floats, Loader, concept_frequency
+from mama_train.data.loader import BatchSource, Floats, Loader, concept_frequency, open_others
 from mama_train.data.rows import all_agreements, all_texts
 from mama_train.models.base import DualEncoder
 from mama_train.models.build import build
+from mama_train.models.config import ModelConfig
 from mama_train.models.layers import Encoder
 from mama_train.models.tokenizer import TextTokenizer
 from mama_train.objective.config import Weighting
 from mama_train.objective.guard import check_passes
 from mama_train.objective.weighting import WeightNet
 from mama_train.run import checkpoint
-from mama_train.run.config import OptimConfig
+from mama_train.run.config import ComputeConfig, OptimConfig
 from mama_train.run.device import autocast_dtype, torch_device
-from mama_train.run.folder import find_run, start_run
-from mama_train.run.optim import MovingAverage, make_net_optimizer, make_optimizer
+from mama_train.run.folder import Found, check_longer, find_run, start_run
+from mama_train.run.optim import MovingAverage, lr_scales, make_net_optimizer, make_optimizer
 from mama_train.run.state import Progress, Trainee
 
 
 @dataclass
 class Setup:
     """The parts of one run. `weighting` and `optim` are what is really used: no weights without a
-    meta split, and the model's usual learning rate where none is given."""
+    meta split, and the model's usual learning rate where none is given. `others`: the test splits
+    of further shards, by name."""
 
     config: TrainConfig
     weighting: Weighting
@@ -47,6 +48,7 @@ class Setup:
     meta: Loader | None
     val: BatchSource | None
     test: BatchSource | None
+    others: dict[str, BatchSource]
     concepts: list[dict[str, Any]]
     num_steps: int
     steps_per_epoch: int
@@ -57,12 +59,17 @@ class Setup:
         """What the encoders compute in; None: as their parameters are."""
         return autocast_dtype(self.config.compute.precision)
 
+    @property
+    def on_gpu(self) -> bool:
+        """Whether batches are copied to a GPU."""
+        return self.device.type == "cuda"
+
     def is_due(self, every: int | None, step: int) -> bool:
         """Whether something that happens every so many steps (None: epochs) is due after `step`."""
         return step % (every or self.steps_per_epoch) == 0 or step == self.num_steps
 
 
-def prepare(config: TrainConfig, *, resume: bool = False, overwrite: bool = False) -> Setup:
+def prepare(config: TrainConfig, *, overwrite: bool = False) -> Setup:
     """Read the shards' index, build the model, and find or start the run folder.
 
     Raises:
@@ -76,21 +83,24 @@ def prepare(config: TrainConfig, *, resume: bool = False, overwrite: bool = Fals
     by_agreement = config.loss.rule == "agreement"
     agreements = all_agreements(index["train"]) if by_agreement else None
     notes: list[str] = []
-    earlier = find_run(config, notes, resume=resume, overwrite=overwrite)
+    found = find_run(config, notes, overwrite=overwrite)
     weighting = _weighting_in_use(config.weighting, index["meta"], notes)
     optim = config.settled_optim()
-    model, tokenizer = _model(config, index["train"], notes)
+    model, tokenizer, new = _model(config, index["train"], notes)
+    scales = _lr_scales(model, optim, new, notes)
     is_meta = weighting.kind == "mlp-meta"
-    if is_meta or config.compute.rows_per_pass is not None:
-        autocast = autocast_dtype(config.compute.precision)
-        check_passes(model.to(device).train(), tokenizer, autocast, forward_mode=is_meta)
-    start_run(config, resume=resume)
+    _check_passes(config.compute, model.to(device).train(), tokenizer, is_meta=is_meta)
+    others = open_others(config.save.eval_shards, model.frame_spec, tokenizer)
     concepts = read_concepts(config.shards)
     loaders = _Loaders(model, tokenizer, concepts, agreements, config.seed)
     train = loaders.of(visited, config.data)
-    trainee = _trainee(model.to(device), tokenizer, optim, weighting, config.seed)
-    progress = Progress() if earlier is None else _resume(earlier, trainee, notes)
     steps_per_epoch = len(train.epoch(0))
+    num_steps = config.steps or config.epochs * steps_per_epoch
+    check_longer(config, found, num_steps)
+    start_run(config, found)
+    optimizer = make_optimizer(model, optim, scales)
+    trainee = _trainee(model, tokenizer, optimizer, config.seed, weighting, optim.ema_decay)
+    progress = _resume(found, trainee, num_steps, notes)
     held_out = config.data.held_out(config.meta.batch_size)
     meta = loaders.of(index["meta"], held_out) if is_meta else None
     return Setup(
@@ -104,8 +114,9 @@ def prepare(config: TrainConfig, *, resume: bool = False, overwrite: bool = Fals
         meta=meta,
         val=loaders.to_evaluate(index["val"], held_out, notes),
         test=loaders.to_evaluate(index["test"], held_out, notes),
+        others=others,
         concepts=concepts,
-        num_steps=config.steps or config.epochs * steps_per_epoch,
+        num_steps=num_steps,
         steps_per_epoch=steps_per_epoch,
         notes=notes,
     )
@@ -148,22 +159,67 @@ class _Loaders:
 
 def _model(
     config: TrainConfig, train: SplitIndex, notes: list[str]
-) -> tuple[DualEncoder, TextTokenizer]:
+) -> tuple[DualEncoder, TextTokenizer, list[str]]:
     model, tokenizer, new = build(
         config.model.name, all_texts(train), seed=config.seed, num_frames=config.model.num_frames
     )
     if new:
         notes.append(f"the given weights lack {', '.join(new)}; these start anew")
     _check_limits(model, config.optim.max_logit_scale)
+    _freeze(model, config.model, new, notes)
     if config.compute.gradient_checkpointing:
         _enable_checkpointing(model)
-    return model, tokenizer
+    return model, tokenizer, new
 
 
-def _resume(earlier: Path, trainee: Trainee, notes: list[str]) -> Progress:
-    progress, _ = checkpoint.load_progress(earlier)
-    checkpoint.restore(earlier, trainee)
+def _check_passes(
+    compute: ComputeConfig, model: DualEncoder, tokenizer: TextTokenizer, *, is_meta: bool
+) -> None:
+    if is_meta or compute.rows_per_pass is not None:
+        check_passes(model, tokenizer, autocast_dtype(compute.precision), forward_mode=is_meta)
+
+
+def _freeze(model: DualEncoder, config: ModelConfig, new: list[str], notes: list[str]) -> None:
+    kinds = config.frozen_towers
+    model.freeze(kinds, logit_scale=config.freeze_logit_scale)
+    if not kinds:
+        return
+    parts = {name: p for name, p in model.named_parameters() if not p.requires_grad}
+    num = sum(p.numel() for p in parts.values())
+    of = sum(p.numel() for p in model.parameters())
+    notes.append(f"frozen: {' and '.join(kinds)}, {num:,} of {of:,} numbers of the model")
+    if untaught := [name for name in new if name in parts]:
+        notes.append(
+            f"{', '.join(untaught)} start anew and are frozen, so that they stay as drawn: prefer "
+            "`clip-mean:` or weights that have them"
+        )
+
+
+def _lr_scales(
+    model: DualEncoder, optim: OptimConfig, new: list[str], notes: list[str]
+) -> dict[str, float]:
+    scales = lr_scales(model, optim, new)
+    trained = [scales[name] for name, p in model.named_parameters() if p.requires_grad]
+    if min(trained) != max(trained):
+        assert optim.lr is not None
+        low, high = optim.lr * min(trained), optim.lr * max(trained)
+        notes.append(f"peak learning rates from {low:.3g} to {high:.3g}")
+    if optim.lr_new != 1 and not new:
+        notes.append("no part of the model starts anew, so lr_new changes nothing")
+    return scales
+
+
+def _resume(found: Found, trainee: Trainee, num_steps: int, notes: list[str]) -> Progress:
+    if found.checkpoint is None:
+        return Progress()
+    progress, _ = checkpoint.load_progress(found.checkpoint)
+    checkpoint.restore(found.checkpoint, trainee)
     notes.append(f"resumed at step {progress.step}")
+    if found.lengthens:
+        notes.append(
+            f"a finished run is lengthened to {num_steps} steps: from here on, all that follows a "
+            "share of the run (learning rate, warm-ups) is that of the longer one"
+        )
     return progress
 
 
@@ -217,9 +273,10 @@ def _weighting_in_use(weighting: Weighting, meta: SplitIndex, notes: list[str]) 
 def _trainee(
     model: DualEncoder,
     tokenizer: TextTokenizer,
-    optim: OptimConfig,
-    weighting: Weighting,
+    optimizer: torch.optim.Optimizer,
     seed: int,
+    weighting: Weighting,
+    ema_decay: float | None,
 ) -> Trainee:
     model.train()
     torch.manual_seed(seed)
@@ -227,10 +284,10 @@ def _trainee(
     return Trainee(
         model=model,
         tokenizer=tokenizer,
-        optimizer=make_optimizer(model, optim),
+        optimizer=optimizer,
         net=net,
         net_optimizer=make_net_optimizer(net, weighting),
-        average=None if optim.ema_decay is None else MovingAverage(model, optim.ema_decay),
+        average=None if ema_decay is None else MovingAverage(model, ema_decay),
     )
 
 

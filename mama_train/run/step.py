@@ -40,8 +40,8 @@ class Stepper:
         )
         layers = setup.config.meta.layers
         self.meta_names = None if layers is None else setup.trainee.model.upper_names(layers)
-        meta = setup.meta
-        self.meta_batches = meta.batches(setup.progress.meta) if meta else None
+        meta, start = setup.meta, setup.progress.meta
+        self.meta_batches = meta.batches(start, pinned=setup.on_gpu) if meta else None
 
     def __call__(self, batch: Batch, progress: Progress) -> Row:
         """Take one step on `batch`; returns its row of the history.

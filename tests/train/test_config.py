@@ -51,6 +51,9 @@ def test_three_ways_to_name_a_setting_are_one() -> None:
     tables = TrainConfig.of(shards="s", optim={"lr": 1e-4, "warmup": 0.2}, loss={"kind": "none"})
     typed = parse_settings(["lr=1e-4", "optim.warmup=0.2", "margin-kind=none"])
     assert by_hand == flat_names == dotted == tables == TrainConfig.of(shards="s", **typed)
+    listed = TrainConfig.of(shards="s", eval_shards=["a", "b"])
+    assert listed == TrainConfig.of(shards="s", **parse_settings(["eval_shards=a, b"]))
+    assert TrainConfig.of(**listed.to_json()).save.eval_shards == ("a", "b")
     assert TrainConfig.of(shards="s", model="clip-vip-b32").model.name == "clip-vip-b32"
     assert TrainConfig.of(shards="s", model={"num_frames": 4}).model.num_frames == 4
 
@@ -77,6 +80,7 @@ def test_a_saved_config_comes_back_and_an_older_one_gets_defaults() -> None:
         ({"weights": "mlp-mta"}, "weights 'mlp-mta' is unknown; did you mean 'mlp-meta'?"),
         ({"meta_batch_size": 1}, "meta_batch_size is 1; give at least 2"),
         ({"seed": 2**63}, "seed is 9223372036854775808; give a number that fits into 64 bits"),
+        ({"eval_shards": "a"}, "eval_shards is 'a'; give a list of texts"),
         ({"batch_size": True}, "batch_size is True; give a whole number"),
     ],
 )

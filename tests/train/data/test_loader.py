@@ -65,6 +65,28 @@ def test_streamed_by_workers_is_the_same_as_from_memory(shards: Path) -> None:
         assert all(p == q and same(a, b) for (p, a), (q, b) in zip(memory, found, strict=True))
 
 
+def test_workers_are_started_once_and_draw_nothing_from_the_steps(shards: Path) -> None:
+    """Over three epochs of ten batches, and from any position."""
+    alone = list(islice(loader(shards, batch_size=9, augment=0.1).batches(), 30))
+    torch.manual_seed(0)
+    state = torch.get_rng_state()
+    for start in (None, 12):
+        first = Position() if start is None else alone[start - 1][0]
+        found = loader(shards, batch_size=9, num_workers=2, prefetch_factor=3, augment=0.1)
+        batches = found.batches(first)
+        seen = [next(batches)]
+        workers = {process.pid for process in multiprocessing.active_children()}
+        assert len(workers) == 2
+        seen += islice(batches, 29 - (start or 0))
+        assert {process.pid for process in multiprocessing.active_children()} == workers
+        for (position, batch), (expected, of_one) in zip(seen, alone[start or 0 :], strict=True):
+            assert position == expected
+            assert same(batch, of_one)
+        del batches
+        assert not multiprocessing.active_children()
+    assert torch.equal(torch.get_rng_state(), state)
+
+
 def test_workers_leave_ctrl_c_to_their_process(shards: Path) -> None:
     """A terminal sends SIGINT to them too; without them the step could not be finished."""
     batches = loader(shards, num_workers=1).batches()

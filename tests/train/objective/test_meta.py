@@ -13,6 +13,8 @@ from mama_train.data.batch import Batch
 from mama_train.models.build import small_config
 from mama_train.models.clip_vip import ClipVip
 from mama_train.models.initial import initialise_from_nothing
+from mama_train.models.towers import TowerKind
+from mama_train.models.weights import MAY_BE_NEW
 from mama_train.objective.config import MarginLoss, Weighting, WeightOutput
 from mama_train.objective.margins import MarginNow
 from mama_train.objective.meta import MetaOutcome, VirtualStep, adamw_step, meta_gradient
@@ -20,7 +22,8 @@ from mama_train.objective.objective import Objective, exact_attention
 from mama_train.objective.unrolled import unrolled_meta_gradient
 from mama_train.objective.update import AdamWUpdate
 from mama_train.objective.weighting import Weigher, WeightNet
-from mama_train.run.optim import clip_gradient, take_step
+from mama_train.run.config import OptimConfig
+from mama_train.run.optim import clip_gradient, lr_scales, make_optimizer, set_lr, take_step
 from tests.train.conftest import random_batch, tiny_model
 
 LR = 0.05
@@ -89,8 +92,11 @@ def both(
     chunk: int | None = None,
     checkpointing: bool = False,
     tape: bool = True,
+    frozen: tuple[TowerKind, ...] = (),
+    freeze_scale: bool = False,
 ) -> tuple[MetaOutcome, tuple[list[Tensor], dict[str, Tensor]]]:
     model = tiny_model(dtype=dtype)
+    model.freeze(frozen, logit_scale=freeze_scale)
     loss = MarginLoss(margin=0.3)
     reference = Objective(model, loss)
     step = VirtualStep(lr=LR, update=None if update is None else adamw(reference, *update))
@@ -141,6 +147,54 @@ def test_equals_double_backward_in_float64(
     assert relative_error(outcome.theta_gradient, theta) < 1e-10
     assert outcome.gradient is not None
     assert relative_error(list(outcome.gradient.values()), list(gradient.values())) < 1e-10
+
+
+@pytest.mark.parametrize("update", [None, ("lately", None), ("never", 0.1), ("long ago", 0.1)])
+@pytest.mark.parametrize("chunk", [None, 2])
+@pytest.mark.parametrize(("frozen", "scale"), [(("vision",), False), (("text",), True), ((), True)])
+def test_frozen_parameters_are_constants_of_every_pass(
+    update: tuple[str, float | None] | None,
+    chunk: int | None,
+    frozen: tuple[TowerKind, ...],
+    scale: bool,
+) -> None:
+    outcome, (theta, gradient) = both(
+        torch.float64, update=update, chunk=chunk, frozen=frozen, freeze_scale=scale
+    )
+    assert max(float(g.norm()) for g in theta) > 1e-9
+    assert relative_error(outcome.theta_gradient, theta) < 1e-10
+    assert outcome.gradient is not None
+    assert outcome.gradient.keys() == gradient.keys()
+    for name in outcome.gradient:
+        assert (name == "logit_scale") <= (not scale)
+        assert not name.startswith(frozen)
+    assert relative_error(list(outcome.gradient.values()), list(gradient.values())) < 1e-10
+
+
+@pytest.mark.parametrize("frozen", [(), ("vision",)])
+@pytest.mark.parametrize("chunk", [None, 2])
+def test_the_virtual_step_uses_each_groups_learning_rate_and_decay(
+    chunk: int | None, frozen: tuple[TowerKind, ...]
+) -> None:
+    model, loss = tiny_model(), MarginLoss(margin=0.3)
+    model.freeze(frozen)
+    optim = OptimConfig(lr=LR, layer_decay=0.6, lr_new=5.0, weight_decay=0.3)
+    optimizer = make_optimizer(model, optim, lr_scales(model, optim, MAY_BE_NEW))
+    reference = Objective(model, loss)
+    named = reference.parameters()
+    encoded = reference.encode(covering(random_batch(10)))
+    for name, grad in reference.gradient(encoded, torch.full((6,), 1 / 6)).items():
+        named[name].grad = grad
+    set_lr(optimizer, 1e-3)
+    optimizer.step()
+    set_lr(optimizer, LR)
+    assert len({group["lr"] for group in optimizer.param_groups}) >= 4
+    step = VirtualStep(lr=LR, update=adamw_step(optimizer, named, clip_norm=0.1))
+    batch, meta_batch, weigh = covering(random_batch(1)), random_batch(2, 4), weigher()
+    expected = unrolled_meta_gradient(reference, batch, meta_batch, weigh, step)[0]
+    objective = Objective(model, loss, chunk=chunk)
+    found = meta_gradient(objective, objective.encode(batch), meta_batch, weigh, step)
+    assert relative_error(found.theta_gradient, expected) < 1e-10
 
 
 @pytest.mark.parametrize("update", [None, ("lately", 0.1)])

@@ -57,6 +57,10 @@ def config(shards: Path, out: Path, **changes: Any) -> TrainConfig:
     return TrainConfig.of(**fields | changes)
 
 
+def evals_of(run: Path) -> list[dict[str, Any]]:
+    return [r for r in read_history(run) if r["kind"] == "eval"]
+
+
 def steps_of(run: Path) -> list[dict[str, Any]]:
     return [r for r in read_history(run) if r["kind"] == "step"]
 
@@ -121,7 +125,15 @@ def press_ctrl_c(monkeypatch: pytest.MonkeyPatch, *, at: int, times: int = 1) ->
     "changes",
     [
         {"meta_every": 1, "margin_rule": "running"},
-        {"ema_decay": 0.9, "meta_every": 2, "lagged": True},
+        {
+            "ema_decay": 0.9,
+            "meta_every": 2,
+            "lagged": True,
+            "schedule": "linear",
+            "layer_decay": 0.8,
+            "num_workers": 2,
+            "cache_bytes": 0,
+        },
     ],
 )
 @pytest.mark.parametrize(("times", "stopped_at"), [(1, 5), (2, 4)])
@@ -142,7 +154,7 @@ def test_interrupted_and_resumed_is_the_undisturbed_run(
     monkeypatch.undo()
     last = checkpoint.find_checkpoint(parts.out, which="last")
     assert checkpoint.load_progress(last)[0].step == stopped_at
-    train(parts, resume=True)
+    train(parts)
     assert read_history(tmp_path / "parts") == read_history(tmp_path / "whole")
     metrics = [json.loads((tmp_path / r / "metrics.json").read_text()) for r in ("parts", "whole")]
     assert metrics[0]["test"] == metrics[1]["test"]
@@ -166,7 +178,7 @@ def test_a_run_with_dropout_resumes_to_the_same_draws(
     with pytest.raises(KeyboardInterrupt):
         train(parts)
     monkeypatch.setattr(step, "clip_gradient", clip_gradient)
-    train(parts, resume=True)
+    train(parts)
     whole = read_history(tmp_path / "whole")
     assert read_history(tmp_path / "parts") == whole
     assert whole != read_history(tmp_path / "without")
@@ -182,7 +194,7 @@ def test_without_a_step_saved_since_resuming_redoes_it(shards: Path, tmp_path: P
     (run / "metrics.json").unlink()
     with (run / "history.jsonl").open("a") as stream:
         stream.write(json.dumps({"kind": "step", "step": 9, "loss": 1.0}) + '\n{"kind": "st')
-    train(config(shards, run), resume=True)
+    train(config(shards, run))
     assert read_history(run) == whole
 
 
@@ -197,11 +209,60 @@ class Notes(Watch):
 def test_resuming_a_finished_run_leaves_it_as_it_is(shards: Path, tmp_path: Path) -> None:
     run, watch = tmp_path / "run", Notes()
     first = train(config(shards, run, steps=2))
+    assert "resumed" not in " ".join(first.metrics["notes"])
     before = {p: (p.stat().st_mtime_ns, p.stat().st_size) for p in run.rglob("*") if p.is_file()}
-    assert train(config(shards, run, steps=2), resume=True, watch=watch) == first
+    assert train(config(shards, run, steps=2), watch=watch) == first
     assert "the run is finished (step 2); it is left as it is" in watch.notes
     after = {p: (p.stat().st_mtime_ns, p.stat().st_size) for p in run.rglob("*") if p.is_file()}
     assert after == before
+
+
+def test_a_finished_run_can_be_lengthened(
+    shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its steps stay; those that follow are on the schedule of the longer run."""
+    run = tmp_path / "run"
+    changes = {"meta_every": 2, "warmup": 2.0}
+    train(config(shards, run, steps=4, **changes))
+    short = read_history(run)
+    train(config(shards, tmp_path / "long", **changes))
+    press_ctrl_c(monkeypatch, at=3)
+    with pytest.raises(KeyboardInterrupt):
+        train(config(shards, run, **changes))
+    monkeypatch.undo()
+    assert not (run / "metrics.json").exists()
+    with pytest.raises(ValueError, match=r"steps was 8, now 9\. Give"):  # not finished yet
+        train(config(shards, run, steps=9, **changes))
+    found = train(config(shards, run, **changes))
+    assert found.metrics["num_steps"] == 8
+    assert read_history(run)[: len(short)] == short
+    rates, expected = ([r["lr"] for r in steps_of(path)] for path in (run, tmp_path / "long"))
+    assert rates[4:] == expected[4:]
+    assert rates[3] < expected[3]
+    with pytest.raises(ValueError, match="run of 8 steps, which can be lengthened, but not cut"):
+        train(config(shards, run, steps=6, **changes))
+    with pytest.raises(ValueError, match="steps was 8, now 9; batch_size was 8, now 9"):
+        train(config(shards, run, steps=9, batch_size=9, **changes))
+    assert train(config(shards, run, **changes)) == found
+
+
+def test_a_folder_keeps_the_last_checkpoints_and_the_best(shards: Path, tmp_path: Path) -> None:
+    for keep, expected in ((1, [8]), (3, [6, 7, 8]), (99, list(range(1, 9)))):
+        settings = config(shards, tmp_path / str(keep), keep=keep, save_every=1)
+        train(settings)
+        folder = settings.run_folder() / "checkpoints"
+        best = checkpoint.load_progress(folder / "best")[0].step
+        steps = sorted(int(path.name.split("-")[1]) for path in folder.glob("step-*"))
+        assert sorted({*expected, best}) == steps
+        assert checkpoint.load_progress(folder / "last")[0].step == 8
+    # An older one, where the newer ones are gone, goes on to the same end.
+    whole = read_history(settings.run_folder())
+    for name in ("last", "step-00000008", "step-00000007"):
+        path = folder / name
+        path.unlink() if path.is_symlink() else shutil.rmtree(path)
+    (settings.run_folder() / "metrics.json").unlink()
+    train(settings)
+    assert read_history(settings.run_folder()) == whole
 
 
 def test_time_and_samples_of_all_parts_count(
@@ -217,7 +278,7 @@ def test_time_and_samples_of_all_parts_count(
     assert 0 < content["progress"]["seconds"] < 100
     content["progress"]["seconds"] = 1000
     path.write_text(json.dumps(content))
-    metrics = train(run, resume=True).metrics
+    metrics = train(run, resume=True, overwrite=True).metrics
     assert 1000 < metrics["seconds"] < 1100
     assert metrics["samples_per_second"] == round(8 * 8 / metrics["seconds"], 1)
 
@@ -228,7 +289,7 @@ def test_a_kill_while_saving_leaves_a_complete_last_checkpoint(
     """A step is saved twice; at every call that changes the folder, the process may end."""
     run = tmp_path / "run"
     train(config(shards, run, steps=2))
-    setup = prepare(config(shards, run, steps=2), resume=True)
+    setup = prepare(config(shards, run, steps=2))
     moments = []
 
     def checked(change: Callable[..., Any]) -> Callable[..., Any]:
@@ -258,16 +319,16 @@ def test_resuming_never_deletes_a_run(shards: Path, tmp_path: Path) -> None:
     (run / "metrics.json").unlink()
     (folder / "last").unlink()
     (folder / "last").symlink_to("step-00000099")
-    assert "last is gone" in " ".join(train(settings, resume=True).metrics["notes"])
+    assert "last is gone" in " ".join(train(settings).metrics["notes"])
     assert read_history(run) == whole
     for path in folder.glob("step-*/run.json"):
         path.unlink()
     files = sorted(run.rglob("*"))
     with pytest.raises(ValueError, match=rf"'{run}' holds a run but no complete checkpoint"):
-        train(settings, resume=True)
+        train(settings)
     shutil.rmtree(folder)
     with pytest.raises(ValueError, match="--overwrite"):
-        train(settings, resume=True)
+        train(settings)
     assert sorted(run.rglob("*")) == [f for f in files if folder not in (f, *f.parents)]
 
 
@@ -278,7 +339,7 @@ def test_stopped_before_the_first_checkpoint_starts_and_says_so(
     settings = config(shards, run, steps=2)
     prepare(settings)
     (run / "checkpoints" / ".step-00000001-0123abcd").mkdir(parents=True)
-    assert "step 0 again" in " ".join(train(settings, resume=True).metrics["notes"])
+    assert "step 0 again" in " ".join(train(settings).metrics["notes"])
     assert len(steps_of(run)) == 2
 
 
@@ -308,10 +369,50 @@ def test_interrupted_with_carried_visits_is_the_undisturbed_run(
     with pytest.raises(KeyboardInterrupt):
         train(config(shards, tmp_path / "parts", **changes))
     monkeypatch.undo()
-    train(config(shards, tmp_path / "parts", **changes), resume=True)
+    train(config(shards, tmp_path / "parts", **changes))
     whole = read_history(tmp_path / "whole")
     assert read_history(tmp_path / "parts") == whole
     assert {len(row["points"]) for row in whole if row["kind"] == "step"} == {9}
+
+
+def test_what_the_model_can_do_before_training_is_in_its_curve(
+    shards: Path, tmp_path: Path
+) -> None:
+    """As the model that `build` makes does, and without a part in what is best."""
+    settings = config(shards, tmp_path / "run", steps=4)
+    model = prepare(settings).trainee.model
+    metrics = train(settings).metrics
+    evals = evals_of(tmp_path / "run")
+    assert [row["step"] for row in evals] == [0, 4]
+    tokenizer = build_from_checkpoint(checkpoint.find_checkpoint(settings.out))[1]
+    index = read_index(str(shards), "val")
+    clips = BatchSource(ClipRows(index), model.frame_spec, tokenizer, {}, cache=False)
+    expected = evaluate(model, clips, read_concepts(str(shards)))
+    assert metrics["val_at_start"] == expected
+    assert evals[0] == {"kind": "eval", "split": "val", "step": 0, **expected}
+    assert metrics["best_step"] == 4
+
+
+def test_more_shards_are_evaluated_by_name(shards: Path, tmp_path: Path) -> None:
+    others = [write_shards(tmp_path / n, {"train": 4, "test": 9}, seed=3) for n in ("a/x", "b/y")]
+    again = tmp_path / "c" / "y"
+    shutil.copytree(others[1], again)
+    settings = config(
+        shards, tmp_path / "run", steps=2, eval_shards=[str(shards), *map(str, [*others, again])]
+    )
+    metrics = train(settings).metrics
+    found = metrics["eval_shards"]
+    assert list(found) == [shards.name, "x", str(others[1]), str(again)]
+    assert found[shards.name] == metrics["test"]
+    assert found["x"]["num_texts"] == 9
+    assert found[str(again)] == found[str(others[1])]
+    assert "test of x, text to video" in write_report(tmp_path / "run").read_text()
+    assert train(settings).metrics == metrics
+    lacking = write_shards(tmp_path / "lacking", {"train": 4})
+    for uri, message in ((str(lacking), "no test split"), (str(tmp_path / "none"), "none")):
+        with pytest.raises(ValueError, match=message):
+            train(config(shards, tmp_path / "other", eval_shards=[uri]))
+    assert not (tmp_path / "other" / "config.json").exists()
 
 
 def test_the_test_split_does_not_touch_training(shards: Path, tmp_path: Path) -> None:
@@ -358,16 +459,14 @@ def test_a_share_of_a_source_that_is_missing_is_named(
 
 def test_a_used_run_folder_is_refused(shards: Path, tmp_path: Path) -> None:
     train(config(shards, tmp_path / "run", steps=2))
-    with pytest.raises(ValueError, match="--resume"):
-        train(config(shards, tmp_path / "run", steps=2))
-    with pytest.raises(ValueError, match=r"margin was None, now 0\.1"):
-        train(config(shards, tmp_path / "run", steps=2, margin=0.1), resume=True)
+    with pytest.raises(ValueError, match=r"margin was None, now 0\.1\. Give .* --overwrite"):
+        train(config(shards, tmp_path / "run", steps=2, margin=0.1))
     path = tmp_path / "run" / "config.json"
     content = json.loads(path.read_text())
     del content["config"]["weight_output"]
     path.write_text(json.dumps(content))
     with pytest.raises(ValueError, match="earlier version, without the settings weight_output"):
-        train(config(shards, tmp_path / "run", steps=2), resume=True)
+        train(config(shards, tmp_path / "run", steps=2))
     train(config(shards, tmp_path / "run", steps=3), overwrite=True)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("x")
@@ -388,9 +487,9 @@ def test_a_run_folder_has_one_writer_until_that_is_dead(shards: Path, tmp_path: 
         while not steps_of(run):
             assert process.poll() is None
             time.sleep(0.02)
-        for resume in (True, False):
+        for overwrite in (True, False):
             with pytest.raises(ValueError, match=f"process {process.pid} .* writes to '{run}'"):
-                train(config(shards, run, steps=2), resume=resume, overwrite=not resume)
+                train(config(shards, run, steps=2), overwrite=overwrite)
         assert process.poll() is None
     finally:
         process.kill()
@@ -449,6 +548,33 @@ def test_memory_and_speed_options_train(
     assert other[0]["loss"] == pytest.approx(first[0]["loss"], rel=1e-5)
     if "meta_every" not in changes:
         assert other[2]["loss"] == pytest.approx(first[2]["loss"], rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "fixed"),
+    [
+        ({"freeze": "text", "freeze_logit_scale": True}, ("text_", "logit_scale")),
+        ({"lock_image": True, "meta_layers": 1}, ("vision_model", "visual_projection")),
+        ({"lock_image": True, "freeze": "text"}, ("vi", "text")),
+        ({"lock_image": True, "rows_per_pass": 3, "ema_decay": 0.5}, ("vi",)),
+        ({"freeze": "vision", "gradient_checkpointing": True}, ("vi",)),
+    ],
+)
+def test_what_is_frozen_stays_as_it_was(
+    shards: Path, tmp_path: Path, changes: dict[str, Any], fixed: tuple[str, ...]
+) -> None:
+    """In the checkpoint, in the optimizer, and over a stop."""
+    settings = config(shards, tmp_path / "run", steps=3, meta_every=1, **changes)
+    setup = prepare(settings)
+    before = {n: p.detach().clone() for n, p in setup.trainee.model.named_parameters()}
+    num = sum(len(group["params"]) for group in setup.trainee.optimizer.param_groups)
+    assert num == sum(not name.startswith(fixed) for name in before)
+    notes = " ".join(train(settings, overwrite=True).metrics["notes"])
+    assert "frozen: " in notes
+    after = dict(checkpoint.load_model(settings.out)[0].named_parameters())
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    assert moved
+    assert not {name for name in moved if name.startswith(fixed)}
 
 
 def test_nan_stops_with_the_clip_ids(shards: Path, tmp_path: Path) -> None:
@@ -514,7 +640,7 @@ def test_killed_at_any_time_and_resumed_is_the_undisturbed_run(
     command = [
         sys.executable, "-c", "from mama_train.cli import main; main()",
         "run", str(shards), "--out", str(run), "--steps", "30", "--batch-size", "8",
-        "--set=num_frames=3", "--set=tensorboard=false", *settings, "--resume",
+        "--set=num_frames=3", "--set=tensorboard=false", *settings,
     ]  # fmt: skip
     for wanted in (4, 13, 22):
         process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
@@ -523,5 +649,5 @@ def test_killed_at_any_time_and_resumed_is_the_undisturbed_run(
         process.kill()
         process.wait()
     assert len(steps_of(run)) >= 13
-    train(config(shards, run, **changes), resume=True)
+    train(config(shards, run, **changes))
     assert read_history(run) == read_history(tmp_path / "whole")
