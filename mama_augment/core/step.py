@@ -74,14 +74,6 @@ class Directory(Protocol):
         """What was committed of a unit when the directory was opened."""
         ...
 
-    def check_not_everybody(self, unit_ids: Sequence[str]) -> None:
-        """Refuse that nothing is ok for one reason that is no item's own.
-
-        Raises:
-            EverybodysFaultError: all items of the directory left for it.
-        """
-        ...
-
     def retract(self, unit_ids: Sequence[str], reason: str) -> None:
         """Make those of these units pending again whose items all left for one reason."""
         ...
@@ -121,6 +113,10 @@ class Output(Protocol[Dir]):
         ...
 
     def open(self, manifest: Manifest, files: Mapping[str, bytes] | None = None) -> Dir: ...
+
+    def check_not_everybody(self, directory: Dir, unit_ids: Sequence[str]) -> None:
+        """Refuse (`EverybodysFaultError`) that nothing is ok for one reason that is no item's."""
+        ...
 
     def audit(self, directory: Dir, share: Share | None = None) -> Ledger:
         """Every item, or those of a share's units."""
@@ -254,7 +250,7 @@ def run(
                 with directory.sight(out.share) as prove:
                     seeing = _Seeing(runtime, prove)
                     num_done, seconds = _run_stages(step, directory, part, seeing, tell, stop)
-                directory.check_not_everybody(fresh)
+                out.check_not_everybody(directory, fresh)
             except EverybodysFaultError as fault:
                 directory.retract(fresh, fault.reason)
                 raise

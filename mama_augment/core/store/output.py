@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -16,6 +16,7 @@ from mama_augment.core.store.audit import audit
 from mama_augment.core.store.files import Folder
 from mama_augment.core.store.layout import MANIFEST_NAME
 from mama_augment.core.store.lock import locked
+from mama_augment.core.store.rejects import check_not_everybody
 from mama_augment.core.store.step_dir import StepDir
 
 
@@ -66,6 +67,14 @@ class StepOutput:
         return StepDir.create_or_resume(
             self.uri, manifest, overwrite=self.overwrite, share=self.share, files=files
         )
+
+    def check_not_everybody(self, directory: StepDir, unit_ids: Sequence[str]) -> None:
+        """Refuse that nothing is ok for one reason that is no item's own.
+
+        Raises:
+            EverybodysFaultError: all items of the directory left for it.
+        """
+        check_not_everybody(directory, unit_ids)
 
     def audit(self, directory: StepDir, share: Share | None = None) -> Ledger:
         """Every item, counted from the listing; or those of a share's units."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from mama_augment.core.breaker import LEAST_ITEMS_OF_ALL, everybodys_fault
 from mama_augment.core.ledger import Reject
+from mama_augment.core.reasons import is_shared
 from mama_augment.core.store.committed import in_parallel
 from mama_augment.core.store.records import Reasons, UnitRecord
 from mama_augment.core.store.step_dir import StepDir
@@ -95,3 +97,23 @@ def rejects_of(step_dir: StepDir, record: UnitRecord) -> Iterator[Reject]:
                 reason=row["reason"] or "unknown",
                 message=row["raw_text"] or "(the model said nothing)",
             )
+
+
+def check_not_everybody(step_dir: StepDir, unit_ids: Sequence[str]) -> None:
+    """Refuse that nothing is ok for one reason that is no item's own.
+
+    unit_ids: those of this run, which would be taken back.
+
+    Raises:
+        EverybodysFaultError: all items of the directory left for it.
+    """
+    records = step_dir.reread().records()
+    kinds = {code for record in records.values() for _, code in record.reasons or ()}
+    num_items = sum(records[unit_id].num_in for unit_id in unit_ids if unit_id in records)
+    if any(r.num_ok or r.reasons is None for r in records.values()) or len(kinds) != 1:
+        return
+    (reason,) = kinds
+    if num_items >= LEAST_ITEMS_OF_ALL and is_shared(step_dir.step, reason):
+        left = next(record for record in records.values() if record.num_in)
+        example = next(rejects_of(step_dir, left)).message
+        raise everybodys_fault(step_dir.step, reason, num_items, example)

@@ -16,11 +16,9 @@ from contextlib import AbstractContextManager
 import pyarrow as pa
 
 from mama_augment.core import schema
-from mama_augment.core.breaker import LEAST_ITEMS_OF_ALL, everybodys_fault
 from mama_augment.core.errors import InputError
 from mama_augment.core.ledger import Reject
 from mama_augment.core.manifest import Manifest, fingerprint
-from mama_augment.core.reasons import is_shared
 from mama_augment.core.shares import Share
 from mama_augment.core.store.committed import CommittedUnit, Unit, fragment, in_order, publish, read
 from mama_augment.core.store.files import Folder
@@ -212,22 +210,6 @@ class StepDir:
                 self._before.pop(unit_id, None)
         self._listing = None
 
-    def check_not_everybody(self, unit_ids: Sequence[str]) -> None:
-        """Refuse that nothing is ok for one reason that is no item's own.
-
-        Raises:
-            EverybodysFaultError: all items of the directory left for it.
-        """
-        records = self.reread().records()
-        kinds = {code for record in records.values() for _, code in record.reasons or ()}
-        num_items = sum(records[unit_id].num_in for unit_id in unit_ids if unit_id in records)
-        if any(r.num_ok or r.reasons is None for r in records.values()) or len(kinds) != 1:
-            return
-        (reason,) = kinds
-        if num_items >= LEAST_ITEMS_OF_ALL and is_shared(self.step, reason):
-            example = next(self.read_rejects(r)[0].message for r in records.values() if r.rejects)
-            raise everybodys_fault(self.step, reason, num_items, example)
-
     def sight(self, share: Share | None) -> AbstractContextManager[Callable[[], None]]:
         """Gives what a worker calls to prove that it sees this directory, wherever it runs."""
         return sight(self.folder, share)
@@ -306,11 +288,7 @@ class StepDir:
         ]
 
     def read_data(self, record: UnitRecord, columns: list[str] | None = None) -> pa.Table | None:
-        """The rows of a committed unit, all columns or some; None where it has no data file.
-
-        Raises:
-            OSError, pa.ArrowException: the file is gone or damaged since the record was checked.
-        """
+        """The rows of a committed unit, all columns or some; None where it has no data file."""
         return CommittedUnit(self.folder, record).table(columns) if record.data else None
 
     def read_rejects(self, record: UnitRecord) -> list[Reject]:
