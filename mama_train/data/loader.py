@@ -164,7 +164,7 @@ def open_rows(index: SplitIndex, spec: ClipSpec, *, num_groups_kept: int = 4) ->
         column,
         "training shards are what `mama-augment balance` writes (docs/data-format.md)"
         if column == "frames"
-        else "a model of features needs vectors there (--features-column, docs/data-format.md)",
+        else "the model was made for vectors in it (docs/data-format.md)",
     )
     return ClipRows(index, num_groups_kept=num_groups_kept, column=column)
 
