@@ -4,28 +4,49 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from mama_augment.core.errors import InputError
+from mama_augment.cli.running import finish, run_step
+from mama_augment.core.errors import InputError, check_choice
 from mama_augment.core.fields import option
 from mama_augment.core.schema import SPLITS
 from mama_augment.core.shared import say
+from mama_augment.runtime import RuntimeConfig
+from mama_augment.shapes.features.config import FeaturesConfig
 from mama_augment.shapes.world.config import WorldConfig
+
+KINDS = ("videos", "features")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ShapesCommand:
-    """Make a shapes world: H.264 videos of moving shapes, and a manifest that knows the truth."""
+    """Make a world that knows the truth: H.264 videos of moving shapes with a manifest, or training
+    shards of features."""
 
     out: str = field(metadata=option(positional=True))
     """Folder to make the world in."""
+    kind: str = field(default="videos", metadata=option(choices=KINDS))
+    """What is made: videos of shapes with a manifest (videos), or training shards with vectors in
+    place of videos, for the model `heads` of `mama-train run` (features)."""
     world: WorldConfig
+    features: FeaturesConfig = field(metadata=option(panel="--kind features"))
     workers: int = 2
-    """Processes that make videos."""
+    """Processes that make videos, or shards that are written side by side."""
 
     def __call__(self) -> int:
-        from mama_augment.shapes.world.make import make_world
-
+        check_choice("--kind", self.kind, KINDS)
         if self.workers < 1:
             raise InputError(f"--workers is {self.workers}; at least 1 is needed")
+        return self._make_features() if self.kind == "features" else self._make_videos()
+
+    def _make_features(self) -> int:
+        from mama_augment.shapes.features.step import FeaturesWorld
+
+        runtime = RuntimeConfig(num_workers=self.workers)
+        outcome = run_step(FeaturesWorld(self.features), self.out, runtime)
+        return finish(outcome, self.out)
+
+    def _make_videos(self) -> int:
+        from mama_augment.shapes.world.make import make_world
+
         num_total = sum(self.world.num_in(split) for split in SPLITS)
         with say.terminal() as tell, tell.progress("shapes", num_total) as advance:
             world = make_world(

@@ -98,6 +98,31 @@ SHARDS = pa.schema(
 )
 """One row per clip with at least one kept caption; one folder per split."""
 
+
+def feature_shards(width: int) -> pa.Schema:
+    """Shards of a made world: a vector of `width` numbers per frame, or one per clip, in place of
+    frames, and whether each caption is of its clip."""
+    caption = pa.struct([*CAPTION, pa.field("is_aligned", pa.bool_(), nullable=False)])
+    vector = pa.list_(pa.float32(), width)
+    return pa.schema(
+        [
+            SHARDS.field("split"),
+            SHARDS.field("clip_id"),
+            pa.field("features", pa.list_(vector), nullable=False),
+            pa.field("captions", pa.list_(caption), nullable=False),
+        ]
+    )
+
+
+def shards_like(schema: pa.Schema) -> pa.Schema:
+    """The kind of shards that a table's columns are nearest to."""
+    place = schema.get_field_index("features")
+    if place < 0:
+        return SHARDS
+    vector = getattr(schema.field(place).type, "value_type", None)
+    return feature_shards(getattr(vector, "list_size", 1))
+
+
 PLAN = pa.schema(
     [
         pa.field("clip_id", pa.string(), nullable=False),

@@ -17,13 +17,15 @@ from torch import Tensor
 class Batch:
     """Rows of this rank (b), with keys of all rows of the global batch (B).
 
-    video: uint8 [b,T,H,W,3], or normalised float [b,T,3,H,W].
+    video: uint8 [b,T,H,W,3], or normalised float [b,T,3,H,W]; of features, float [b,T,width].
     input_ids_BS, mask_BS: int64 [b,S]; mask 1 = token.
     clip_key_B, text_key_B: int64 [B] hashes of the clip id and of the text.
     frequency_B: float [B], training captions that share the rarest concept of each sample; NaN
         where there is none.
     agreement_B: float [B], the share of the training captions that agree less with their clip; NaN
         where a caption has no score. None where nobody asked for it.
+    aligned_B: bool [B], whether the caption is of its clip, where the shards of a made world say so
+        of every caption of the batch; else None.
     clip_ids: the ids of all B rows, for messages.
     """
 
@@ -34,6 +36,7 @@ class Batch:
     text_key_B: Tensor
     frequency_B: Tensor
     agreement_B: Tensor | None = None
+    aligned_B: Tensor | None = None
     clip_ids: tuple[str, ...] = ()
 
     def __len__(self) -> int:

@@ -14,11 +14,48 @@ from numpy.typing import NDArray
 from mama_augment.core.draws import mix
 from mama_augment.core.errors import InputError
 from mama_augment.core.shared.jpeg import BrokenFrameError, decode_jpeg
+from mama_train.data.rows import ClipRows
 from mama_train.models.base import FrameSpec
 
 Pixels = NDArray[np.uint8]
 BRIGHTNESS_PER_STRENGTH = 2.0
 SHIFT_PER_STRENGTH = 0.75
+STORED_FRAMES = 12
+"""Frames per clip that are assumed when memory is estimated."""
+
+
+class FrameReader:
+    """Clips as pixels: uint8 [T,H,W,3] of the shards' JPEG frames."""
+
+    column = "frames"
+
+    def __init__(self, spec: FrameSpec) -> None:
+        self.spec = spec
+
+    def stored(self, rows: ClipRows, row: int) -> Pixels:
+        """[N,H,W,3] of all stored frames."""
+        files = rows.clip(self.column, row).as_py()
+        return decode_frames(files, np.arange(len(files)), self.spec, clip_id=rows.clip_id(row))
+
+    def chosen(self, rows: ClipRows, row: int, draw: int | None) -> Pixels:
+        """[T,H,W,3], nothing else decoded."""
+        files = rows.clip(self.column, row).as_py()
+        which = choose_frames(len(files), self.spec.num_frames, draw)
+        return decode_frames(files, which, self.spec, clip_id=rows.clip_id(row))
+
+    def augmented(self, video_THWC: Pixels, strength: float, draw: int) -> Pixels:
+        """See `augment`."""
+        return augment(video_THWC, strength, draw)
+
+    def empty(self, num: int) -> Pixels:
+        """Room for so many clips."""
+        size = self.spec.size_px
+        return np.empty((num, self.spec.num_frames, size, size, 3), np.uint8)
+
+    @property
+    def bytes_per_clip(self) -> int:
+        """Memory for all frames of a clip, about."""
+        return max(self.spec.num_frames, STORED_FRAMES) * self.spec.size_px**2 * 3
 
 
 def choose_frames(num_stored: int, num_wanted: int, draw: int | None = None) -> NDArray[np.int64]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,7 @@ class SplitIndex:
     groups: (file, row group number, rows) of each row group, in file order.
     group_R, row_in_group_R: where each clip row lies. clip_C, caption_C: the clip row of each
     caption, ascending, and its place in that clip's list. is_generated_C: a captioner wrote it.
-    number_C: its number among all captions of the files.
+    number_C: its number among all captions of the files. columns: of each file.
     """
 
     split: str
@@ -41,6 +41,13 @@ class SplitIndex:
     caption_C: NDArray[np.int64]
     is_generated_C: NDArray[np.bool_]
     number_C: NDArray[np.int64]
+    columns: dict[str, frozenset[str]] = field(default_factory=dict)
+
+    def check_column(self, column: str, advice: str) -> None:
+        """Raises InputError, with what to do about it, where a file has no such column."""
+        for name, columns in self.columns.items():
+            if column not in columns:
+                raise InputError(f"{self.uri}/{name} lacks the column {column}; {advice}")
 
     @property
     def num_clips(self) -> int:
@@ -92,10 +99,12 @@ def _read_index(uri: str, split: str, names: Sequence[str]) -> SplitIndex:
     folder = Folder(uri)
     groups: list[tuple[str, int, int]] = []
     lengths, generated = [], []
+    columns: dict[str, frozenset[str]] = {}
     for name in names:
         with folder.open_input(name) as stream:
             file = pq.ParquetFile(stream)
             _check_columns(file, f"{uri}/{name}")
+            columns[name] = frozenset(file.schema_arrow.names)
             for number in range(file.num_row_groups):
                 groups.append((name, number, file.metadata.row_group(number).num_rows))
             captions = file.read(columns=["captions.list.element.source"])["captions"]
@@ -115,6 +124,7 @@ def _read_index(uri: str, split: str, names: Sequence[str]) -> SplitIndex:
         caption_C=np.arange(length_R.sum()) - np.repeat(first_C, length_R),
         is_generated_C=np.concatenate([np.empty(0, bool), *generated]).astype(bool),
         number_C=np.arange(length_R.sum()),
+        columns=columns,
     )
 
 
@@ -147,7 +157,7 @@ def read_concepts(uri: str) -> list[dict[str, Any]]:
 
 
 def _check_columns(file: pq.ParquetFile, name: str) -> None:
-    needed = {"clip_id", "frames", "captions"}
+    needed = {"clip_id", "captions"}
     missing = sorted(needed - set(file.schema_arrow.names))
     if missing:
         raise InputError(

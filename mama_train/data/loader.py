@@ -19,15 +19,18 @@ from mama_train import ranks
 from mama_train.data.ahead import load_ahead
 from mama_train.data.batch import Batch, keys, same_text
 from mama_train.data.config import DataConfig
-from mama_train.data.frames import augment, choose_frames, decode_frames
+from mama_train.data.features import FeatureReader
+from mama_train.data.frames import FrameReader, choose_frames
 from mama_train.data.grouping import drawn_concepts
 from mama_train.data.index import SplitIndex, read_index
 from mama_train.data.rows import Caption, ClipRows, concept_lists
 from mama_train.data.visits import EpochOrder, ToVisit, Visit, keep_share, order_epoch
-from mama_train.models.base import FrameSpec
+from mama_train.models.base import ClipSpec, FeatureSpec
 from mama_train.models.tokenizer import TextTokenizer
 
 Floats = NDArray[np.float64]
+Clip = NDArray[Any]
+"""What a model sees of a clip: [T,H,W,3] pixels, or [T,width] features."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +59,7 @@ class BatchSource(Dataset[Batch]):
     def __init__(
         self,
         rows: ClipRows,
-        spec: FrameSpec,
+        spec: ClipSpec,
         tokenizer: TextTokenizer,
         frequency: dict[int, int],
         *,
@@ -68,29 +71,23 @@ class BatchSource(Dataset[Batch]):
         ascending scores of the training captions, where batches should say where theirs are."""
         self.rows = rows
         self.spec = spec
+        self.reader = reader_of(spec)
         self.tokenizer = tokenizer
         self.frequency = frequency
         self._rank, self._num_ranks = ranks.rank(), ranks.world()
         self.augment = augment
         self.agreements = agreements
-        self._cache: dict[int, NDArray[np.uint8]] | None = {} if cache else None
+        self._cache: dict[int, Clip] | None = {} if cache else None
         self._captions: dict[int, tuple[str, list[Caption]]] | None = {} if cache else None
 
-    def video(self, row: int, draw: int | None = None) -> NDArray[np.uint8]:
-        """[T,H,W,3] of a clip; with a `draw`, the frames are chosen by it."""
-        wanted = self.spec.num_frames
+    def video(self, row: int, draw: int | None = None) -> Clip:
+        """[T,…] of a clip; with a `draw`, the frames (or vectors) are chosen by it."""
         if self._cache is None:
-            files = self.rows.frames(row)
-            which = choose_frames(len(files), wanted, draw)
-            return decode_frames(files, which, self.spec, clip_id=self.rows.clip_id(row))
+            return self.reader.chosen(self.rows, row, draw)
         if row not in self._cache:
-            files = self.rows.frames(row)
-            every = np.arange(len(files))
-            self._cache[row] = decode_frames(
-                files, every, self.spec, clip_id=self.rows.clip_id(row)
-            )
+            self._cache[row] = self.reader.stored(self.rows, row)
         stored = self._cache[row]
-        return stored[choose_frames(len(stored), wanted, draw)]
+        return stored[choose_frames(len(stored), self.spec.num_frames, draw)]
 
     def texts(self, row: int) -> tuple[str, list[Caption]]:
         """(clip id, its captions)."""
@@ -111,15 +108,14 @@ class BatchSource(Dataset[Batch]):
         draws = None if salt is None else mix(visits[:, 0] << 20 | visits[:, 1], salt)
         texts = [c.text for c in captions]
         ids, mask = self.tokenizer.encode(texts[mine])
-        size, frames = self.spec.size_px, self.spec.num_frames
-        video = np.empty((mine.stop - mine.start, frames, size, size, 3), np.uint8)
+        video = self.reader.empty(mine.stop - mine.start)
         for i, place in enumerate(range(mine.start, mine.stop)):
             row = int(visits[place, 0])
             if draws is None:
                 video[i] = self.video(row)
             else:
                 draw = int(draws[place]) >> 2
-                video[i] = augment(self.video(row, draw), self.augment, draw)
+                video[i] = self.reader.augmented(self.video(row, draw), self.augment, draw)
         return Batch(
             video=torch.from_numpy(video),
             input_ids_BS=ids,
@@ -128,6 +124,7 @@ class BatchSource(Dataset[Batch]):
             text_key_B=keys([same_text(t) for t in texts]),
             frequency_B=torch.tensor([self._rarest(c) for c in captions]),
             agreement_B=self._agreement_B(captions),
+            aligned_B=_aligned_B(captions),
             clip_ids=tuple(clip_ids),
         )
 
@@ -146,7 +143,33 @@ class BatchSource(Dataset[Batch]):
         return float(min(counts)) if counts else float("nan")
 
 
-def open_split(uri: str, split: str, spec: FrameSpec, tokenizer: TextTokenizer) -> BatchSource:
+def _aligned_B(captions: Sequence[Caption]) -> Tensor | None:
+    told = [c.is_aligned for c in captions]
+    return None if None in told else torch.tensor(told, dtype=torch.bool)
+
+
+def reader_of(spec: ClipSpec) -> FrameReader | FeatureReader:
+    """Who makes of a row what a model takes."""
+    return FeatureReader(spec) if isinstance(spec, FeatureSpec) else FrameReader(spec)
+
+
+def open_rows(index: SplitIndex, spec: ClipSpec, *, num_groups_kept: int = 4) -> ClipRows:
+    """The rows of a split, with the column that a model needs.
+
+    Raises:
+        InputError: a file does not have it.
+    """
+    column = reader_of(spec).column
+    index.check_column(
+        column,
+        "training shards are what `mama-augment balance` writes (docs/data-format.md)"
+        if column == "frames"
+        else "the model was made for vectors in it (docs/data-format.md)",
+    )
+    return ClipRows(index, num_groups_kept=num_groups_kept, column=column)
+
+
+def open_split(uri: str, split: str, spec: ClipSpec, tokenizer: TextTokenizer) -> BatchSource:
     """A split of shards, to be evaluated or embedded: decoded as a model wants it, a clip at a
     time, without augmentation.
 
@@ -158,11 +181,11 @@ def open_split(uri: str, split: str, spec: FrameSpec, tokenizer: TextTokenizer) 
     index = read_index(uri, split)
     if index.num_captions == 0:
         raise InputError(f"{uri!r} holds no {split} split; allowed: {', '.join(SPLITS)}")
-    return BatchSource(ClipRows(index), spec, tokenizer, {}, cache=False)
+    return BatchSource(open_rows(index, spec), spec, tokenizer, {}, cache=False)
 
 
 def open_others(
-    uris: Sequence[str], spec: FrameSpec, tokenizer: TextTokenizer
+    uris: Sequence[str], spec: ClipSpec, tokenizer: TextTokenizer
 ) -> dict[str, BatchSource]:
     """The test splits of several shards by the last part of their URIs, or by all of it where
     that part is not theirs alone.
@@ -185,7 +208,7 @@ class Loader:
     def __init__(
         self,
         index: SplitIndex,
-        spec: FrameSpec,
+        spec: ClipSpec,
         tokenizer: TextTokenizer,
         frequency: dict[int, int],
         data: DataConfig,
@@ -202,7 +225,7 @@ class Loader:
         self.concepts = concept_lists(index) if data.batches == "by-concept" else None
         num_groups = groups_in_window(index, data.window_clips) + 2
         self.clips = BatchSource(
-            ClipRows(index, num_groups_kept=num_groups),
+            open_rows(index, spec, num_groups_kept=num_groups),
             spec,
             tokenizer,
             frequency,
@@ -263,13 +286,9 @@ class Loader:
             number, first, carried = number + 1, 0, order.left
 
 
-STORED_FRAMES = 12
-"""Frames per clip that are assumed when memory is estimated."""
-
-
-def decoded_bytes(index: SplitIndex, spec: FrameSpec) -> int:
-    """Memory for all frames of a split at the model's size, about."""
-    return index.num_clips * max(spec.num_frames, STORED_FRAMES) * spec.size_px**2 * 3
+def decoded_bytes(index: SplitIndex, spec: ClipSpec) -> int:
+    """Memory for all clips of a split as the model takes them, about."""
+    return index.num_clips * reader_of(spec).bytes_per_clip
 
 
 def groups_in_window(index: SplitIndex, window_clips: int) -> int:

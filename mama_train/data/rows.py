@@ -21,19 +21,24 @@ from mama_train.data.index import SplitIndex
 @dataclass(frozen=True, kw_only=True)
 class Caption:
     """One kept caption of a clip, the concepts that it is about and, where the shards say, how well
-    it agrees with the clip."""
+    it agrees with the clip; in a made world, whether it is of that clip."""
 
     text: str
     source: str
     concept_ids: tuple[int, ...]
     agreement: float | None = None
+    is_aligned: bool | None = None
 
 
 class ClipRows:
     """Rows of a split by number, with the last few row groups kept in memory. Picklable."""
 
-    def __init__(self, index: SplitIndex, *, num_groups_kept: int = 4) -> None:
+    def __init__(
+        self, index: SplitIndex, *, num_groups_kept: int = 4, column: str = "frames"
+    ) -> None:
+        """`column`: what is read of a clip beside its captions."""
         self.index = index
+        self.columns = ["clip_id", column, "captions"]
         self.num_groups_kept = num_groups_kept
         self._folder = Folder(index.uri)
         self._kept: OrderedDict[int, pa.Table] = OrderedDict()
@@ -41,9 +46,18 @@ class ClipRows:
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_kept": OrderedDict()}
 
-    def frames(self, row: int) -> list[bytes]:
-        """The JPEG files of a clip's frames, in time order."""
-        return self._row("frames", row).as_py()
+    def clip(self, column: str, row: int) -> Any:
+        """What a clip has in the column that is read, as an Arrow scalar: the JPEG files of its
+        frames, in time order, or its vectors."""
+        return self._row(column, row)
+
+    def place(self, row: int) -> str:
+        """File, row and clip, for messages."""
+        group = int(self.index.group_R[row])
+        name, number, _ = self.index.groups[group]
+        before = sum(rows for file, n, rows in self.index.groups if file == name and n < number)
+        in_file = before + int(self.index.row_in_group_R[row])
+        return f"{self.index.uri}/{name} row {in_file} (clip {self.clip_id(row)!r})"
 
     def clip_id(self, row: int) -> str:
         """The id of a clip."""
@@ -57,6 +71,7 @@ class ClipRows:
                 source=c["source"],
                 concept_ids=tuple(c["concept_ids"]),
                 agreement=c.get("agreement"),
+                is_aligned=c.get("is_aligned"),
             )
             for c in self._row("captions", row).as_py()
         ]
@@ -71,9 +86,7 @@ class ClipRows:
             return self._kept[group]
         name, number, _ = self.index.groups[group]
         with self._folder.open_input(name) as stream:
-            table = pq.ParquetFile(stream).read_row_group(
-                number, columns=["clip_id", "frames", "captions"]
-            )
+            table = pq.ParquetFile(stream).read_row_group(number, columns=self.columns)
         self._kept[group] = table
         while len(self._kept) > self.num_groups_kept:
             self._kept.popitem(last=False)
@@ -102,6 +115,17 @@ def all_agreements(index: SplitIndex) -> NDArray[np.float64]:
             "captions.agreement, or another --margin-rule (fixed, running)"
         )
     return kept
+
+
+def check_aligned(index: SplitIndex) -> None:
+    """Raises InputError where the shards do not say of every caption whether it is of its clip."""
+    parts = list(_caption_field(index, "is_aligned"))
+    if sum(len(part) - part.null_count for part in parts) < len(index.number_C):
+        raise InputError(
+            f"weights oracle needs the truth about captions, and the {index.split} captions in "
+            f"{index.uri!r} lack it (captions.is_aligned); give shards of a made world "
+            "(`mama-augment shapes --kind features`), or other --weights"
+        )
 
 
 def concept_lists(index: SplitIndex) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -31,9 +31,31 @@ class FrameSpec:
     mean: tuple[float, float, float] = CLIP_MEAN
     std: tuple[float, float, float] = CLIP_STD
 
+    def random_clips(self, num: int, generator: torch.Generator) -> Tensor:
+        """uint8 [num,T,H,W,3] of noise, of the shape that the model takes."""
+        shape = (num, self.num_frames, self.size_px, self.size_px, 3)
+        return torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureSpec:
+    """What the data must hand over to a model of features: vectors per clip (those of a clip are
+    chosen as frames are), numbers per vector, and the shards' column that holds them."""
+
+    num_frames: int
+    width: int
+    column: str = "features"
+
+    def random_clips(self, num: int, generator: torch.Generator) -> Tensor:
+        """float32 [num,T,width] of noise, of the shape that the model takes."""
+        return torch.randn(num, self.num_frames, self.width, generator=generator)
+
+
+ClipSpec = FrameSpec | FeatureSpec
+
 
 class DualEncoder(nn.Module, ABC):
-    """Video frames and texts to unit vectors of one space.
+    """Clips, as frames or as features, and texts to unit vectors of one space.
 
     `logit_scale` is the logarithm of the inverse temperature. Attention must run on plain
     `scaled_dot_product_attention` (or eager). Dropout and DropPath must draw from torch's default
@@ -41,14 +63,16 @@ class DualEncoder(nn.Module, ABC):
     two passes that must agree (`objective/guard.py` looks whether they do).
     """
 
-    frame_spec: FrameSpec
+    frame_spec: ClipSpec
     embed_dim: int
     logit_scale: nn.Parameter
 
-    def __init__(self, frame_spec: FrameSpec) -> None:
+    def __init__(self, frame_spec: ClipSpec) -> None:
         super().__init__()
         self.frame_spec = frame_spec
         self._frozen: tuple[Tower, ...] = ()
+        if isinstance(frame_spec, FeatureSpec):
+            return
         self.register_buffer("_mean", torch.tensor(frame_spec.mean), persistent=False)
         self.register_buffer("_std", torch.tensor(frame_spec.std), persistent=False)
 
@@ -67,7 +91,8 @@ class DualEncoder(nn.Module, ABC):
 
     @abstractmethod
     def embed_video(self, video: Tensor) -> Tensor:
-        """Frames, uint8 [B,T,H,W,3] or normalised float [B,T,3,H,W], to unit vectors [B,D]."""
+        """Frames, uint8 [B,T,H,W,3] or normalised float [B,T,3,H,W], or features, float
+        [B,T,width], to unit vectors [B,D]."""
 
     @abstractmethod
     def embed_text(self, input_ids_BS: Tensor, mask_BS: Tensor) -> Tensor:

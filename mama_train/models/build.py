@@ -1,8 +1,9 @@
-"""Models by name: `small`, a folder or alias of CLIP-ViP or CLIP weights, or a checkpoint."""
+"""Models by name: `small`, `heads`, a folder or alias of weights, or a checkpoint."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import dataclasses
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from mama_augment.core.shared.hub import MODEL_FILES, hub_folder
 from mama_train.models.base import DualEncoder
 from mama_train.models.clip_mean import ClipMean
 from mama_train.models.clip_vip import ClipVip, ClipVipConfig, TowerConfig
-from mama_train.models.config import SMALL
+from mama_train.models.config import FROM_NOTHING, HEADS, SMALL
+from mama_train.models.heads import MAX_TOKENS, Heads, HeadsConfig
 from mama_train.models.initial import initialise_from_nothing
 from mama_train.models.tokenizer import TextTokenizer
 from mama_train.models.weights import find_weights, load_weights, read_config, read_weights
@@ -52,14 +54,21 @@ def small_config(vocab_size: int) -> ClipVipConfig:
 
 
 def build(
-    name: str, texts: Iterable[str], *, seed: int, num_frames: int | None = None
+    name: str,
+    texts: Iterable[str],
+    *,
+    seed: int,
+    num_frames: int | None = None,
+    heads: Callable[[], HeadsConfig] | None = None,
 ) -> tuple[DualEncoder, TextTokenizer, list[str]]:
     """(model, tokenizer, names of parameters that start anew although weights were given).
 
     Args:
-        name: `small`; an alias; or a folder of CLIP-ViP, CLIP or SigLIP weights. The prefix
-            `clip-mean:` or `clip-vip:` chooses how a CLIP folder treats frames (clip-vip default).
-        texts: training texts; the small model makes its words of them.
+        name: `small`; `heads`; an alias; or a folder of CLIP-ViP, CLIP or SigLIP weights. The
+            prefix `clip-mean:` or `clip-vip:` chooses how a CLIP folder treats frames (the
+            default is clip-vip).
+        texts: training texts; models from nothing make their words of them.
+        heads: the sizes of `heads`, which depend on the features.
 
     Raises:
         InputError: the folder cannot be found or does not fit.
@@ -70,6 +79,11 @@ def build(
         model = ClipVip(small_config(tokenizer.vocab_size), num_frames=num_frames)
         initialise_from_nothing(model)
         return model, tokenizer, []
+    if name == HEADS:
+        assert heads is not None
+        tokenizer = TextTokenizer.of_words(texts, max_tokens=MAX_TOKENS)
+        sizes = dataclasses.replace(heads(), vocab_size=tokenizer.vocab_size)
+        return Heads(sizes), tokenizer, []
     kind, folder = locate(name)
     frames = {} if num_frames is None else {"num_frames": num_frames}
     tokenizer = TextTokenizer.load(folder)
@@ -98,6 +112,8 @@ def build_from_checkpoint(
         if not any(name.startswith("inner.") for name in weights):  # exported
             return ClipMean.from_folder(folder, **frames), TextTokenizer.load(folder)
         model = ClipMean.from_json(config, **frames)
+    elif config.get("mama_train") == HEADS:
+        model = Heads(HeadsConfig.from_json(config, **frames))
     else:
         model = ClipVip(ClipVipConfig.from_json(config), **frames)
     new = load_weights(model, weights, source=str(path))
@@ -129,8 +145,9 @@ def locate(name: str) -> tuple[str, Path]:
         return kind or "clip-vip", folder
     if rest not in ALIASES:
         raise InputError(
-            f"model {name!r} is neither a folder nor an alias; aliases: {SMALL}, "
-            f"{', '.join(ALIASES)}; or give a local folder with config.json, weights, tokenizer"
+            f"model {name!r} is neither a folder nor an alias; aliases: "
+            f"{', '.join((*FROM_NOTHING, *ALIASES))}; or give a local folder with config.json, "
+            "weights, tokenizer"
         )
     kind = "clip-vip" if rest.startswith("clip-vip") else "clip-mean"
     return kind, hub_folder(ALIASES[rest], (*MODEL_FILES, "*.bin"))

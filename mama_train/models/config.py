@@ -11,7 +11,9 @@ from mama_train.checked import checked
 from mama_train.models.towers import TowerKind, parse_towers
 
 SMALL = "small"
-"""The name of the model that is trained from nothing; every other one has weights to start from."""
+HEADS = "heads"
+FROM_NOTHING = (SMALL, HEADS)
+"""The models that are trained from nothing; every other one has weights to start from."""
 
 
 @checked
@@ -19,10 +21,18 @@ class ModelConfig:
     """The model that is trained, and how many frames of a clip it sees."""
 
     name: Annotated[str, Named("model")] = SMALL
-    """`small`, trained from nothing; an alias such as clip-vip-b32; or a folder of CLIP-ViP, CLIP
-    or SigLIP weights. `clip-mean:` in front averages the frames of a CLIP."""
+    """`small`, trained from nothing; `heads`, the same on the shards' features in place of frames;
+    an alias such as clip-vip-b32; or a folder of CLIP-ViP, CLIP or SigLIP weights. `clip-mean:` in
+    front averages the frames of a CLIP."""
     num_frames: Annotated[int, Gt(0)] | None = None
-    """Frames per clip; by default, as many as the model is made for."""
+    """Frames per clip; by default, as many as the model is made for, and with `heads` as many as
+    the first clip has vectors."""
+    features_column: str = "features"
+    """The shards' column of vectors that `heads` reads: a list of vectors per clip, or one."""
+    heads_hidden: Annotated[int, Gt(0)] = 256
+    """Hidden units of each head of `heads`."""
+    heads_dim: Annotated[int, Gt(0)] = 64
+    """Dimensions of the space that the heads map to."""
     freeze: str = ""
     """Towers that are not trained, with their projections, separated by commas: vision, text. By
     default, none."""
@@ -42,4 +52,4 @@ class ModelConfig:
     @property
     def usual_lr(self) -> float:
         """The peak learning rate where none is given: from nothing large, from weights small."""
-        return 1e-3 if self.name == SMALL else 1e-5
+        return 1e-3 if self.name in FROM_NOTHING else 1e-5

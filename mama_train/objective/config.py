@@ -20,7 +20,9 @@ MarginKind = Literal["subtractive", "none", "additive", "cosine"]
 BelowKind = Literal["clamp", "reflect"]
 RegionKind = Literal["all", "acute"]
 RuleKind = Literal["fixed", "agreement", "running"]
-WeightKind = Literal["mlp-meta", "mlp-joint", "focal", "self-paced", "inverse-frequency", "none"]
+WeightKind = Literal[
+    "mlp-meta", "mlp-joint", "focal", "self-paced", "inverse-frequency", "oracle", "none"
+]
 WeightOutput = Literal["exp", "sigmoid"]
 LEARNED: tuple[WeightKind, ...] = ("mlp-meta", "mlp-joint")
 
@@ -76,7 +78,8 @@ class Weighting:
     kind: Annotated[WeightKind, Named("weights")] = "mlp-meta"
     """Where weights come from: V, trained by meta steps (mlp-meta) or along with the model
     (mlp-joint); a function of the loss (focal, self-paced); how rare a caption's rarest concept is
-    (inverse-frequency); or all the same (none)."""
+    (inverse-frequency); the truth, where a made world's shards tell it: 0 for captions of other
+    clips (oracle); or all the same (none)."""
     normalised: bool = True
     """Weights sum to one over the batch. Without this, they may all drift to zero together."""
     output: Annotated[WeightOutput, Named("weight_output")] = "exp"

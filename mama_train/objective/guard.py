@@ -33,10 +33,9 @@ def check_passes(
     """
     spec, device = model.frame_spec, model.logit_scale.device
     generator = torch.Generator().manual_seed(0)
-    shape = (2, spec.num_frames, spec.size_px, spec.size_px, 3)
     ids, mask = tokenizer.encode(["a", "a b"])
     batch = Batch(
-        video=torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8),
+        video=spec.random_clips(2, generator),
         input_ids_BS=ids,
         mask_BS=mask,
         clip_key_B=torch.arange(2),

@@ -64,12 +64,14 @@ class Weigher:
     net: V, which the learned kinds need; ω is differentiable in its parameters.
     frequency_B: captions in training that share the sample's rarest concept (inverse-frequency;
         NaN where a sample has no concept).
+    aligned_B: whether each caption is of its clip (oracle).
     progress: share of the training done, 0 to 1 (self-paced).
     """
 
     weighting: Weighting
     net: WeightNet | None = None
     frequency_B: Tensor | None = None
+    aligned_B: Tensor | None = None
     progress: float = 1.0
 
     def theta(self) -> list[Tensor]:
@@ -101,6 +103,9 @@ class Weigher:
         if kind == "inverse-frequency":
             assert self.frequency_B is not None
             return inverse_frequency_B(self.frequency_B).to(loss_B.dtype)
+        if kind == "oracle":
+            assert self.aligned_B is not None
+            return self.aligned_B.to(loss_B)
         return torch.ones_like(loss_B)
 
 

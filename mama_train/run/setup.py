@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,9 +14,10 @@ from mama_augment.core.errors import InputError
 from mama_train import ranks
 from mama_train.config import TrainConfig
 from mama_train.data.config import DataConfig
+from mama_train.data.features import heads_config
 from mama_train.data.index import SplitIndex, read_concepts, read_splits
 from mama_train.data.loader import BatchSource, Floats, Loader, concept_frequency, open_others
-from mama_train.data.rows import all_agreements, all_texts
+from mama_train.data.rows import all_agreements, all_texts, check_aligned
 from mama_train.models.base import DualEncoder
 from mama_train.models.build import build
 from mama_train.models.config import ModelConfig
@@ -82,6 +84,8 @@ def prepare(config: TrainConfig, *, overwrite: bool = False) -> Setup:
     _check_train(config.shards, config.data, index["train"], visited)
     by_agreement = config.loss.rule == "agreement"
     agreements = all_agreements(index["train"]) if by_agreement else None
+    if config.weighting.kind == "oracle":
+        check_aligned(index["train"])
     notes: list[str] = []
     found = find_run(config, notes, overwrite=overwrite)
     weighting = _weighting_in_use(config.weighting, index["meta"], notes)
@@ -161,7 +165,11 @@ def _model(
     config: TrainConfig, train: SplitIndex, notes: list[str]
 ) -> tuple[DualEncoder, TextTokenizer, list[str]]:
     model, tokenizer, new = build(
-        config.model.name, all_texts(train), seed=config.seed, num_frames=config.model.num_frames
+        config.model.name,
+        all_texts(train),
+        seed=config.seed,
+        num_frames=config.model.num_frames,
+        heads=partial(heads_config, train, config.model),
     )
     if new:
         notes.append(f"the given weights lack {', '.join(new)}; these start anew")

@@ -68,6 +68,7 @@ class Stepper:
             weighting=self.setup.weighting,
             net=trainee.net,
             frequency_B=batch.frequency_B,
+            aligned_B=batch.aligned_B,
             progress=step / self.setup.num_steps,
         )
         outcome = self._train_net(encoded, weigh, progress, lr)
