@@ -21,6 +21,7 @@ from mama_augment.balance.source.earlier import Earlier
 from mama_augment.balance.source.inputs import Inputs
 from mama_augment.balance.stats import write_sidecars
 from mama_augment.core.manifest import Manifest, versions
+from mama_augment.core.shares import Share
 from mama_augment.core.step import Output, Stage, Teller
 from mama_augment.core.store.files import Folder
 from mama_augment.core.store.same import check_same
@@ -47,6 +48,7 @@ class Balance:
         self._open = partial(Inputs.open, clips, captions)
         self.config = config or BalanceStep()
         self._scratch: Path | None = None
+        self._share: Share | None = None
         self._decided: Decisions | None = None
         """None where the output is complete, and nothing needs to be decided."""
 
@@ -75,7 +77,8 @@ class Balance:
             config["splits_from"] = earlier.step_dir.input_fingerprint()
         if (done := _already_done(out, config, source)) is not None:
             return done.manifest
-        self._scratch = _make_scratch(out.uri)
+        self._share = out.share
+        self._scratch = _make_scratch(out.uri, out.share)
         self._decided = decide(inputs, self.config, self._scratch, tell.phase, earlier)
         return Manifest(
             step=STEP,
@@ -95,7 +98,8 @@ class Balance:
         if not todo:
             return
         assert self._decided is not None and self._scratch is not None  # noqa: PT018
-        directory.folder.delete(STATS_NAME)
+        if self._share is None:  # else another share may have written it, and reads it now
+            directory.folder.delete(STATS_NAME)
         worker = partial(
             shards.ShardWorker,
             out=directory.for_workers(todo),
@@ -132,12 +136,13 @@ def _already_done(out: Output[StepDir], config: dict[str, Any], source: str) -> 
     return existing if sidecars and not existing.units_to_do() else None
 
 
-def _make_scratch(out: str) -> Path:
+def _make_scratch(out: str, share: Share | None) -> Path:
     """An empty folder for the passes' files: inside a local output, else a temporary one."""
     folder = Folder(out)
     if not folder.is_local:
         return Path(tempfile.mkdtemp(prefix="mama-augment-"))
-    scratch = Path(folder.path(SCRATCH))
+    name = SCRATCH if share is None else f"{SCRATCH}-{share.index}-of-{share.num}"
+    scratch = Path(folder.path(name))
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
     return scratch

@@ -13,6 +13,7 @@ from mama_augment.cli.spread import SPREAD_COLUMNS, spread_cells
 from mama_augment.core.fields import option
 from mama_augment.core.schema import SPLITS
 from mama_augment.core.shared import say
+from mama_augment.core.shares import Share
 from mama_augment.runtime import RuntimeConfig
 
 COUNTED = ("num_rows", "num_captions")
@@ -32,6 +33,11 @@ class BalanceCommand:
     """Shards that are written side by side."""
     overwrite: bool = False
     """Discard what is in the output directory."""
+    share: Share | None = field(
+        default=None, metadata=option(parse=Share.parse, default_shown="all")
+    )
+    """The part of the shards that this machine writes, such as 2/8. Each decides about all texts,
+    and reads all key frames."""
 
     def __call__(self) -> int:
         from mama_augment.balance.stats import STATS_NAME
@@ -40,7 +46,9 @@ class BalanceCommand:
 
         step = Balance.of(self.directories, self.step)
         runtime = RuntimeConfig(num_workers=self.workers)
-        outcome = run_step(step, self.out, runtime, RunConfig(overwrite=self.overwrite))
+        outcome = run_step(
+            step, self.out, runtime, RunConfig(overwrite=self.overwrite, share=self.share)
+        )
         stats = json.loads(Folder(self.out).read_bytes(STATS_NAME))
         show_stats(stats)
         names = ("splits", "rejects", "changes", "warnings")

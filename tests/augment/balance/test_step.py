@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from mama_augment.balance import step as balance
 from mama_augment.balance.config import BalanceStep
@@ -460,3 +460,25 @@ def test_the_dataset_card_loads_with_hugging_face_datasets(
         "parquet", data_dir=str(tmp_path / "shards"), cache_dir=str(tmp_path / "cache2")
     )
     assert by_folder["train"].num_rows == loaded["train"].num_rows
+
+
+def test_shares_write_the_shards_of_one_run(tmp_path: Path) -> None:
+    rows = [clip(f"c{i:02d}", (f"text {i}", "human", i % 3 == 0)) for i in range(40)]
+    clips = write_clips(tmp_path / "clips", rows)
+
+    def run(out: str, *more: str) -> Result:
+        options = ["--out", str(tmp_path / out), "--cap", "none", *more]
+        return CliRunner().invoke(app, ["balance", clips, *options])
+
+    assert run("whole").exit_code == 0
+    for share in ("2/2", "1/2"):
+        result = run("shared", "--share", share)
+        assert result.exit_code == 0, result.output
+        assert f"share {share}:" in result.output
+    assert audit(StepDir.open(str(tmp_path / "shared")), deep=True).exit_code == 0
+    files = [
+        {p.relative_to(tmp_path / out): p.read_bytes() for p in (tmp_path / out).rglob("*.parquet")}
+        for out in ("whole", "shared")
+    ]
+    assert files[0] == files[1]
+    assert not list((tmp_path / "shared").glob(".*"))
