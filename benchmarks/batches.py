@@ -10,12 +10,10 @@ from __future__ import annotations
 
 import argparse
 
-import numpy as np
 import torch
-from weight_net import Job, run
+from weight_net import run_equal
 
 from mama_train.data.config import DataConfig
-from mama_train.objective.config import Weighting
 
 SIZE = 64
 KINDS = {
@@ -37,25 +35,8 @@ def main() -> None:
     for wrong in (0.4, 0.0):
         print(f"{100 * wrong:.0f} % wrong")
         for name, data in KINDS.items():
-            runs = [
-                run(
-                    Job(
-                        arm="equal",
-                        seed=seed,
-                        pairs=10_000,
-                        steps=500,
-                        batch=SIZE,
-                        meta_every=2,
-                        weighting=Weighting(kind="none"),
-                        wrong=wrong,
-                        data=data,
-                    )
-                )
-                for seed in range(given.seeds)
-            ]
-            recall = np.array([r["R@1"] for r in runs])
-            spread = recall.std(ddof=1) if len(runs) > 1 else 0.0
-            print(f"  {name:24} R@1 {recall.mean():5.1f} ± {spread:.1f}", flush=True)
+            recall = run_equal(given.seeds, wrong=wrong, data=data)[1]
+            print(f"  {name:24} {recall}", flush=True)
 
 
 if __name__ == "__main__":

@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from weight_net import Job, run
+from weight_net import run_equal
 
-from mama_train.objective.config import MarginLoss, Weighting
+from mama_train.objective.config import MarginLoss
 
 SCALES = (math.exp(2.66), 100.0)
 LOSSES: dict[str, MarginLoss] = {
@@ -45,30 +45,10 @@ def main() -> None:
         for scale in SCALES:
             print(f"{100 * wrong:.0f} % wrong, inverse temperature from {scale:.1f}")
             for name, loss in LOSSES.items():
-                runs = [
-                    run(
-                        Job(
-                            arm="equal",
-                            seed=seed,
-                            pairs=10_000,
-                            steps=500,
-                            batch=64,
-                            meta_every=2,
-                            weighting=Weighting(kind="none"),
-                            loss=loss,
-                            start_scale=scale,
-                            wrong=wrong,
-                        )
-                    )
-                    for seed in range(given.seeds)
-                ]
-                recall = np.array([r["R@1"] for r in runs])
+                changes = {"loss": loss, "start_scale": scale, "wrong": wrong}
+                runs, recall = run_equal(given.seeds, **changes)
                 last = np.mean([r["scale"] for r in runs])
-                spread = recall.std(ddof=1) if len(runs) > 1 else 0.0
-                print(
-                    f"  {name:22} R@1 {recall.mean():5.1f} ± {spread:.1f}, scale {last:.1f}",
-                    flush=True,
-                )
+                print(f"  {name:22} {recall}, scale {last:.1f}", flush=True)
                 found += [r | {"margin": name, "start": scale, "noise": wrong} for r in runs]
     if given.json:
         with open(given.json, "w") as stream:

@@ -81,9 +81,6 @@ class Heads(DualEncoder):
     def embed_text(self, input_ids_BS: Tensor, mask_BS: Tensor) -> Tensor:
         return unit(self.text_head(self.get_buffer("texts")[input_ids_BS[:, 0]]))
 
-    def upper_names(self, num_layers: int) -> list[str]:
-        raise NotImplementedError
-
     def config_json(self) -> dict[str, Any]:
         return {}
 
@@ -267,6 +264,22 @@ class Trial:
         similarity = self.model.embed_text(ids, ids) @ self.model.embed_video(self.test.video_ND).T
         relevant = self.test.scene_N[:, None] == self.test.scene_N[None, :]
         return retrieval(similarity.numpy(), relevant.numpy()).r1
+
+
+def run_equal(seeds: int, **changes: Any) -> tuple[list[dict[str, Any]], str]:
+    """Runs without a weighting, one a seed, and their R@1 in words."""
+    plain: dict[str, Any] = {
+        "arm": "equal",
+        "pairs": 10_000,
+        "steps": 500,
+        "batch": 64,
+        "meta_every": 2,
+    }
+    weighting = Weighting(kind="none")
+    runs = [run(Job(**plain, weighting=weighting, seed=s, **changes)) for s in range(seeds)]
+    recall = np.array([r["R@1"] for r in runs])
+    spread = recall.std(ddof=1) if len(runs) > 1 else 0.0
+    return runs, f"R@1 {recall.mean():5.1f} ± {spread:.1f}"
 
 
 def run(job: Job) -> dict[str, Any]:

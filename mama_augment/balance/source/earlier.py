@@ -38,7 +38,9 @@ class Earlier:
                 f"--splits-from and --out are both {uri!r}: what is made anew cannot be compared "
                 "with itself. Give another --out"
             )
-        return cls(StepDir.open_finished(uri, step="balance"))
+        step_dir = StepDir.open(uri, step="balance")
+        step_dir.check_finished()
+        return cls(step_dir)
 
     @property
     def uri(self) -> str:

@@ -83,14 +83,12 @@ class Folder:
 
     def sizes_bytes(self, below: str = "", *, recursive: bool = False) -> dict[str, int]:
         """Every file below `below`: relative name to size, sorted by name; one listing."""
-        return {name: info.size for name, info in self.infos(below, recursive=recursive).items()}
-
-    def infos(self, below: str = "", *, recursive: bool = False) -> dict[str, pafs.FileInfo]:
-        """As `sizes_bytes`, with the time of the last change beside the size."""
         selector = pafs.FileSelector(self.path(below), recursive=recursive, allow_not_found=True)
         prefix = len(self.path()) + 1
         infos = self.fs.get_file_info(selector)
-        return dict(sorted((i.path[prefix:], i) for i in infos if i.type == pafs.FileType.File))
+        return dict(
+            sorted((i.path[prefix:], i.size) for i in infos if i.type == pafs.FileType.File)
+        )
 
     def read_bytes(self, name: str) -> bytes:
         """The whole content of a file.

@@ -13,8 +13,6 @@ from mama_augment.core.ledger import Ledger
 from mama_augment.core.manifest import Manifest
 from mama_augment.core.shares import Share
 from mama_augment.core.store.audit import audit
-from mama_augment.core.store.files import Folder
-from mama_augment.core.store.layout import MANIFEST_NAME
 from mama_augment.core.store.lock import locked
 from mama_augment.core.store.rejects import check_not_everybody
 from mama_augment.core.store.step_dir import StepDir
@@ -43,9 +41,7 @@ class StepOutput:
 
     def begun(self) -> StepDir | None:
         """What an earlier run began there and this one may continue, of whatever step."""
-        if self.overwrite or Folder(self.uri).read_if_there(MANIFEST_NAME) is None:
-            return None
-        return StepDir.open(self.uri)
+        return None if self.overwrite else StepDir.begun(self.uri)
 
     def to_resume(self, manifest: Manifest) -> StepDir | None:
         """What `open` continues; None where it starts anew. Writes nothing.

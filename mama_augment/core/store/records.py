@@ -99,8 +99,8 @@ class UnitRecord:
             str(self.attempt),
             self.input_digest,
             "-".join(map(str, counts)),
-            _file_text(self.data, self.unit_id),
-            _file_text(self.rejects, self.unit_id),
+            _file_text(self.data),
+            _file_text(self.rejects),
         ]
         folder = records_folder(self.unit_id)
         reasons = _reasons_text(self.reasons)
@@ -181,7 +181,7 @@ def unit_of(name: str) -> str:
     return stem if name.startswith(f"{RECORDS_FOLDER}/") else stem.rpartition("-")[0]
 
 
-def _file_text(file: Published | None, unit_id: str) -> str:
+def _file_text(file: Published | None) -> str:
     if file is None:
         return NOTHING
     subfolder = file.name.rpartition("/")[0]

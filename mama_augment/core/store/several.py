@@ -57,18 +57,6 @@ class StepDirs:
         first = [by_identity.pop(source["id"]) for source in known]
         return cls((*first, *by_identity.values()))
 
-    @classmethod
-    def open_finished(cls, uris: str | Sequence[str], *, step: str) -> StepDirs:
-        """As `open`, for outputs that nothing is pending in.
-
-        Raises:
-            InputError: as `StepDir.open_finished`.
-        """
-        opened = cls.open(uris, step=step)
-        for step_dir in opened.dirs:
-            step_dir.check_finished()
-        return opened
-
     @property
     def uri(self) -> str:
         """For messages."""
@@ -81,10 +69,6 @@ class StepDirs:
             {"uri": shown(step_dir.folder.absolute), "id": identity_of(step_dir)}
             for step_dir in self.dirs
         ]
-
-    def for_workers(self) -> StepDirs:
-        """The same directories for those who read units that they are told of."""
-        return StepDirs(tuple(step_dir.for_workers(()) for step_dir in self.dirs))
 
     def records(self) -> dict[str, UnitRecord]:
         """By the unit's name here: the records that count, in order."""
@@ -105,10 +89,6 @@ class StepDirs:
     @property
     def num_units(self) -> int:
         return sum(len(step_dir.manifest.units) for step_dir in self.dirs)
-
-    @property
-    def num_items(self) -> int:
-        return sum(sum(step_dir.manifest.units.values()) for step_dir in self.dirs)
 
     def units(self) -> Iterator[CommittedUnit]:
         """Every committed unit that has rows, in order; nothing is read yet."""

@@ -22,10 +22,11 @@ def read_sidecar(folder: Folder, name: str) -> Any:
     """
     path = f"{folder.uri.rstrip('/')}/{name}"
     again = "run the same `mama-augment balance` again; it writes what is missing"
-    if not folder.exists(name):
+    found = folder.read_if_there(name)
+    if found is None:
         raise InputError(f"{path!r} is missing; {again}")
     try:
-        content = json.loads(folder.read_bytes(name))
+        content = json.loads(found)
         problem = "" if isinstance(content, KINDS[name]) else f"holds no {KINDS[name].__name__}"
     except ValueError as error:
         problem = f"no JSON: {error}"

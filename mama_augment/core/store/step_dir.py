@@ -61,12 +61,10 @@ class StepDir:
         Raises:
             InputError: there is none at `uri`, or it holds another step than `step`.
         """
-        folder = Folder(uri)
-        content = folder.read_if_there(MANIFEST_NAME)
-        if content is None:
+        opened = cls.begun(uri)
+        if opened is None:
             wanted = f"the output of `mama-augment {step}`" if step else "a step's output"
             raise InputError(f"{uri!r} is not {wanted}: it holds no {MANIFEST_NAME}")
-        opened = cls(folder, read_manifest(content, uri))
         if step is not None and opened.step != step:
             raise InputError(
                 f"{uri!r} holds the output of `mama-augment {opened.step}`; "
@@ -75,16 +73,15 @@ class StepDir:
         return opened
 
     @classmethod
-    def open_finished(cls, uri: str, *, step: str) -> StepDir:
-        """Open a step's output that nothing is pending in.
+    def begun(cls, uri: str) -> StepDir | None:
+        """A step directory, of whatever step; None where there is none.
 
         Raises:
-            InputError: as `open`; or units are pending, so that what is made of it now would
-                differ from what is made later.
+            InputError: its manifest is damaged, or of another version.
         """
-        step_dir = cls.open(uri, step=step)
-        step_dir.check_finished()
-        return step_dir
+        folder = Folder(uri)
+        content = folder.read_if_there(MANIFEST_NAME)
+        return None if content is None else cls(folder, read_manifest(content, uri))
 
     def check_finished(self) -> None:
         """Refuse to be read while units are pending.
