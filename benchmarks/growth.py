@@ -206,7 +206,7 @@ def steps(folder: Path, num_units: int | None) -> dict[str, Any]:
 
     frames = ClipFrames(
         width_px=8, height_px=8, fps=25.0, num_frames=50, strategy="none", frame_index=[0],
-        frame_seconds=[0.0], frames=[b"tiny"],
+        frame_seconds=[0.0], frames=[b"tiny"], transfer=None, frame_hashes=[0], flags=[],
     )  # fmt: skip
 
     class Nothing:

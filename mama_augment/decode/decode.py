@@ -1,16 +1,29 @@
-"""Feed packets to the decoder and take frames out, whatever the bytes hold."""
+"""Feed packets to the decoder and take frames out, whatever the bytes hold.
+
+A decoder that meets damage makes pictures up: it repeats what it has, and every frame that refers
+to such a picture inherits it. Those would be pictures of another time under this time's name. So
+after an error, or a loss that the decoder does not notice, all frames are left out until one that
+stands alone. (FFmpeg's strict mode would notice more, but it refuses sound streams too: H.264 that
+is entered at an open group may speak of references from before.)
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
 import av
 import av.error
+import numpy as np
+import numpy.typing as npt
 
+from mama_augment.decode.losses import HOLLOW_CODECS, FrameNumbers, is_hollow
 from mama_augment.decode.packets import PacketIndex, read_packets
 from mama_augment.decode.runs import Run
 from mama_augment.decode.source import OpenVideo, memory_error
+
+NumberedFrame = tuple[int, av.VideoFrame]
+"""The packet, by its place in decode order, that a frame comes from, and the frame."""
 
 
 class Decoder:
@@ -19,55 +32,139 @@ class Decoder:
     def __init__(self, video: OpenVideo) -> None:
         self._video = video
         self._context = video.stream.codec_context
+        self._context.copy_opaque = True
+        codec = self._context.codec.canonical_name
+        self._numbers = FrameNumbers(self._context.extradata) if codec == "h264" else None
+        self._may_be_hollow = codec in HOLLOW_CODECS
+        self._is_lossy: npt.NDArray[np.bool_] | None = None
         self.num_errors = 0
 
-    def frames(
-        self, packets: Iterable[av.Packet], wanted_pts: set[int] | None = None
-    ) -> Iterator[av.VideoFrame]:
-        """Decode packets in order, then flush.
+    def runs(
+        self, index: PacketIndex, runs: Iterable[Run], wanted: Sequence[int] | None = None
+    ) -> Iterator[NumberedFrame]:
+        """Decode runs of the stream, ascending, each from a clean state.
 
-        With `wanted_pts`, only those frames come out, and the decoder skips other frames that
-        nothing refers to.
+        With `wanted` (places of packets), only their frames come out, and the decoder skips other
+        frames that nothing refers to.
         """
+        position = 0
+        self._is_lossy = index.is_lossy
+        packets = read_packets(self._video, index)
+        chosen = None if wanted is None else set(wanted)
+        for run in runs:
+            for _ in islice(packets, run.first - position):
+                pass
+            trust = Trust(index, run)
+            some = enumerate(islice(packets, run.last + 1 - run.first), run.first)
+            for place, frame in self._frames(some, chosen, trust):
+                if trust.holds(place) and (chosen is None or place in chosen):
+                    yield place, frame
+            position = run.last + 1
+
+    def _frames(
+        self, packets: Iterable[tuple[int, av.Packet]], wanted: set[int] | None, trust: Trust
+    ) -> Iterator[NumberedFrame]:
+        """Decode packets in order, then flush."""
         skip = "DEFAULT"
         self._context.skip_frame = skip
-        for packet in packets:
-            if wanted_pts is not None:
-                now = "DEFAULT" if packet.pts in wanted_pts else "NONREF"
+        if self._numbers is not None:
+            self._numbers.restart()
+        last = 0
+        for last, packet in packets:
+            if wanted is not None:
+                now = "DEFAULT" if last in wanted else "NONREF"
                 if now != skip:
                     self._context.skip_frame = skip = now
-            yield from self._decode(packet, wanted_pts)
-        yield from self._decode(None, wanted_pts)
+            packet.opaque = last
+            if packet.is_corrupt or self._is_after_loss(packet, last):
+                self._damaged(last, trust)
+            yield from self._decode(packet, last, trust)
+        yield from self._decode(None, last, trust)
         self._context.flush_buffers()
         self._context.skip_frame = "DEFAULT"
 
+    def _is_after_loss(self, packet: av.Packet, place: int) -> bool:
+        """Whether something that the packet's frame may refer to is missing."""
+        if self._numbers is not None and self._numbers.is_after_gap(packet):
+            return True
+        if self._may_be_hollow and is_hollow(packet):
+            return True
+        return self._is_lossy is not None and bool(self._is_lossy[place])
+
     def _decode(
-        self, packet: av.Packet | None, wanted_pts: set[int] | None
-    ) -> Iterator[av.VideoFrame]:
+        self, packet: av.Packet | None, place: int, trust: Trust
+    ) -> Iterator[NumberedFrame]:
         try:
             frames = self._context.decode(packet)
         except MemoryError as error:
             verdict = memory_error(self._video.path)
             if verdict.reason == "out_of_memory":
                 raise verdict from error
-            self.num_errors += 1
+            self._damaged(place, trust)
             return
         except (av.error.FFmpegError, OSError, ValueError):
-            self.num_errors += 1
+            self._damaged(place, trust)
             return
         for frame in frames:
-            self.num_errors += frame.is_corrupt
-            if wanted_pts is None or frame.pts in wanted_pts:
-                yield frame
+            origin = place if frame.opaque is None else int(frame.opaque)
+            if frame.is_corrupt:
+                self._damaged(origin, trust)
+            yield origin, frame
 
-    def runs(
-        self, index: PacketIndex, runs: Iterable[Run], wanted_pts: set[int] | None
-    ) -> Iterator[av.VideoFrame]:
-        """Decode runs of the stream, ascending, each from a clean state."""
-        position = 0
-        packets = read_packets(self._video, index)
-        for run in runs:
-            for _ in islice(packets, run.first - position):
-                pass
-            yield from self.frames(islice(packets, run.last + 1 - run.first), wanted_pts)
-            position = run.last + 1
+    def _damaged(self, place: int, trust: Trust) -> None:
+        self.num_errors += 1
+        trust.lose(place)
+
+
+class Trust:
+    """Which frames of a run owe nothing to damaged ones.
+
+    From a damaged packet on, none is trusted until a key packet's frame has come out: frames that
+    come before it in display order may refer to what lies before the key packet (open groups).
+    Those leading frames are what is lost where a run begins at such a key packet; only they refer
+    to each other.
+    """
+
+    def __init__(self, index: PacketIndex, run: Run) -> None:
+        self._is_key = index.is_key
+        self._pts = index.pts if index.has_timeline else None
+        self._first_lost: int | None = None
+        self._key: int | None = None
+        """Where trust begins again."""
+        self._without_leading: int | None = None
+        """The last key packet whose leading frames are lost."""
+        self._keys = index.keys
+        has_key = bool(self._is_key[run.first : run.last + 1].any())
+        if has_key and not self._is_key[run.first]:
+            self.lose(run.first)
+
+    def lose(self, place: int) -> None:
+        """A packet was damaged; it may be a key packet."""
+        key = self._led_by(place)
+        if key is not None and (self._first_lost is None or key < self._first_lost):
+            self._without_leading = key
+            return
+        if self._first_lost is None:
+            self._first_lost = place
+        if self._key is None or place >= self._key:
+            after = int(np.searchsorted(self._keys, place, side="right"))
+            self._key = int(self._keys[after]) if after < len(self._keys) else len(self._is_key)
+
+    def holds(self, place: int) -> bool:
+        """Whether the frame of a packet, which has just come out, can be trusted."""
+        if self._without_leading is not None and self._led_by(place) == self._without_leading:
+            return False
+        if self._first_lost is None or place < self._first_lost:
+            return True
+        if place == self._key:
+            self._first_lost = self._key = None
+            return True
+        return False
+
+    def _led_by(self, place: int) -> int | None:
+        """The key packet before a packet, where that is shown later."""
+        if self._pts is None or self._is_key[place]:
+            return None
+        before = int(np.searchsorted(self._keys, place)) - 1
+        key = int(self._keys[before]) if before >= 0 else None
+        return key if key is not None and self._pts[place] < self._pts[key] else None

@@ -6,11 +6,14 @@ import os
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import av
 import numpy as np
 import numpy.typing as npt
 
+from mama_augment.decode.errors import ClipError
+from mama_augment.decode.losses import broken_at
 from mama_augment.decode.source import OpenVideo
 
 KEEP_BYTES = 24 * 2**20
@@ -18,6 +21,9 @@ KEEP_BYTES = 24 * 2**20
 PACKET_BYTES = 560
 """What a packet takes beside its content (measured on 60,000)."""
 
+AVI_CHUNK_HEADER = 8
+AVI_START, AVI_START_BYTES = b"movi", 2**20
+"""What stands before the first packet; sound may lie between."""
 NO_TIME = np.iinfo(np.int64).min
 
 
@@ -32,10 +38,22 @@ class PacketIndex:
     is_shown: npt.NDArray[np.bool_]
     """False where an edit list (or the codec) makes the decoder drop the frame."""
     kept: list[av.Packet] | None = field(repr=False)
+    is_lossy: npt.NDArray[np.bool_] | None
+    """Packets of which, or before which, something is missing by the container; None: none."""
+    number: npt.NDArray[np.int64]
+    """Place in decode order among all packets that the container promises, those included that
+    damage has made unfindable (an AVI file's index knows); -1: not promised. Else 0 to N - 1."""
+    promised_dts: npt.NDArray[np.int64]
+    """Decoding time of each of those."""
     is_whole: bool
     """Whether the demuxer came to the end without an error."""
     has_timeline: bool
     """Whether every shown frame has its own time stamp, so that frames can be addressed."""
+
+    @cached_property
+    def keys(self) -> npt.NDArray[np.int64]:
+        """Places of the packets from which decoding can start, ascending."""
+        return np.flatnonzero(self.is_key)
 
     def __len__(self) -> int:
         return len(self.pts)
@@ -45,9 +63,10 @@ class PacketIndex:
 
         Reordering delays all frames alike: the n-th frame shown has the n-th decoding time.
         """
-        if ordinal >= len(self.dts) or NO_TIME in (self.dts[ordinal], self.dts[0]):
+        dts = self.promised_dts
+        if ordinal >= len(dts) or NO_TIME in (dts[ordinal], dts[0]):
             return None
-        return int(self.dts[ordinal] - self.dts[0])
+        return int(dts[ordinal] - dts[0])
 
 
 _last: tuple[tuple[str | int, ...], PacketIndex] | None = None
@@ -73,10 +92,11 @@ def _read_index(video: OpenVideo) -> PacketIndex:
     """Demux the whole stream."""
     # Not lists: a day of video has millions of packets.
     pts, dts, sizes = array("q"), array("q"), array("q")
-    keys, shown = array("b"), array("b")
+    keys, shown, places = array("b"), array("b"), array("q")
     kept: list[av.Packet] | None = []
     kept_bytes = 0
     is_whole = True
+    promised_offsets, promised_dts = _promised(video)
     try:
         for packet in _demux(video.container, video.stream):
             size = packet.size
@@ -86,6 +106,7 @@ def _read_index(video: OpenVideo) -> PacketIndex:
             dts.append(NO_TIME if packet.dts is None else packet.dts)
             sizes.append(size)
             keys.append(packet.is_keyframe)
+            places.append(-1 if packet.pos is None else packet.pos)
             shown.append(not packet.is_discard)
             if kept is not None:
                 kept.append(packet)
@@ -94,17 +115,84 @@ def _read_index(video: OpenVideo) -> PacketIndex:
                     kept = None
     except (av.error.FFmpegError, OSError):
         is_whole = False  # a damaged end: what came before it counts
-    pts_N, shown_N = np.array(pts, np.int64), np.array(shown, bool)
+    pts_N, dts_N = np.array(pts, np.int64), np.array(dts, np.int64)
+    is_key_N = np.array(keys, bool)
+    shown_N, places_N = np.array(shown, bool), np.array(places, np.int64)
+    number_N = np.arange(len(pts_N))
+    if len(promised_dts) > len(pts_N):
+        # Where it lost its way, the demuxer counted on from the last packet before.
+        number_N = _numbers(places_N, promised_offsets)
+        pts_N = dts_N = np.where(number_N < 0, NO_TIME, promised_dts[number_N])
+    else:
+        promised_dts = dts_N
+        _check_start(video, places_N)
     return PacketIndex(
         pts=pts_N,
-        dts=np.array(dts, np.int64),
+        dts=dts_N,
         size_bytes=np.array(sizes, np.int64),
-        is_key=np.array(keys, bool),
+        is_key=is_key_N,
         is_shown=shown_N,
         kept=kept,
+        is_lossy=_is_lossy(places_N, number_N, is_key_N, video),
+        number=number_N,
+        promised_dts=promised_dts,
         is_whole=is_whole,
         has_timeline=_has_timeline(pts_N[shown_N], video),
     )
+
+
+def _check_start(video: OpenVideo, offset_N: npt.NDArray[np.int64]) -> None:
+    """An AVI file without an index is counted from its beginning, which must be there.
+
+    Raises:
+        ClipError: unreadable.
+    """
+    is_avi = video.container.format.name == "avi"
+    if not is_avi or not 0 < len(offset_N) < video.stream.frames:
+        return
+    with open(video.path, "rb") as file:
+        file.seek(max(0, int(offset_N[0]) - AVI_START_BYTES))
+        if AVI_START not in file.read(AVI_START_BYTES):
+            raise ClipError(
+                "unreadable",
+                f"{video.path}: its index and its beginning are damaged, and an AVI file has no "
+                "other times",
+            )
+
+
+def _promised(video: OpenVideo) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Offset in the file and decoding time of every packet, where an AVI file's index tells."""
+    is_avi = video.container.format.name == "avi"
+    entries = [e for e in video.stream.index_entries if e.size] if is_avi else []
+    offsets = np.array([entry.pos + AVI_CHUNK_HEADER for entry in entries], np.int64)
+    return offsets, np.array([entry.timestamp for entry in entries], np.int64)
+
+
+def _numbers(
+    offset_N: npt.NDArray[np.int64], promised: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    """Which of the promised packets (offsets, ascending) each packet is; -1: none."""
+    places = np.clip(np.searchsorted(promised, offset_N), 0, len(promised) - 1)
+    return np.where(promised[places] == offset_N, places, -1)
+
+
+def _is_lossy(
+    offset_N: npt.NDArray[np.int64],
+    number_N: npt.NDArray[np.int64],
+    is_key_N: npt.NDArray[np.bool_],
+    video: OpenVideo,
+) -> npt.NDArray[np.bool_] | None:
+    """Of packets by their offsets in the file (-1: not known) and their numbers."""
+    is_lossy = (np.diff(number_N, prepend=-1) != 1) | (number_N < 0)
+    if video.container.format.name == "mpegts" and len(offset_N):
+        broken = broken_at(video.path, video.stream.id)
+        # The last packet that begins before a break lacks its end; what follows lacks references,
+        # if it needs any.
+        places = np.searchsorted(np.maximum.accumulate(offset_N), broken)
+        is_lossy[places[places > 0] - 1] = True
+        after = places[places < len(offset_N)]
+        is_lossy[after[~is_key_N[after]]] = True
+    return is_lossy if is_lossy.any() else None
 
 
 def _has_timeline(shown_pts: npt.NDArray[np.int64], video: OpenVideo) -> bool:

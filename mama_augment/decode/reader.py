@@ -13,11 +13,14 @@ import numpy.typing as npt
 
 from mama_augment.decode.config import Span
 from mama_augment.decode.decode import Decoder
+from mama_augment.decode.order import display_places
 from mama_augment.decode.packets import index_packets
 from mama_augment.decode.runs import Run, needed_runs
 from mama_augment.decode.source import OpenVideo
 
 DEFAULT_FPS = 25.0
+SAME_FPS = 0.005
+"""The container's rate is exact (30000/1001) where it agrees with its time stamps to this share."""
 
 IndexedFrame = tuple[int, int, av.VideoFrame]
 """Index in the clip, time stamp in the stream's time base, picture."""
@@ -33,6 +36,25 @@ class ClipReader:
         self.num_damaged = 0
         self.packets = index_packets(video)
         self.positions = self._positions()
+        self.num_strangers = 0
+        """Decoded frames whose time the container does not know."""
+        self._number_K: Sequence[int] | None = None
+        """Without a timeline, of each frame that came out: the number of its packet."""
+        self._places: npt.NDArray[np.int64] | None = None
+        """Without a timeline, once frames were lost: place in display order by packet number."""
+
+    @property
+    def fps(self) -> float | None:
+        """Mean frames a second of the video by its time stamps; where it has none, as it states."""
+        stated, packets = self.info.fps, self.packets
+        if not packets.has_timeline:
+            return stated
+        shown = packets.pts[packets.is_shown]
+        seconds = float(shown.max() - shown.min()) * self.info.time_base_seconds
+        if len(shown) < 2 or not seconds:
+            return stated
+        measured = (len(shown) - 1) / seconds
+        return stated if stated and abs(stated / measured - 1) < SAME_FPS else measured
 
     @property
     def num_errors(self) -> int:
@@ -89,20 +111,46 @@ class ClipReader:
         # Ascending, so that no table of all frames is needed.
         shown_pts = array("q", self.packets.pts[self.positions].tobytes())
         last_index = -1
-        for frame in self._decoder.runs(self.packets, [run], None):
+        for _, frame in self._decoder.runs(self.packets, [run]):
             index = _index_of(frame.pts, shown_pts)
             if index > last_index:  # else before the span, or a damaged stream's repetition
                 yield index, frame.pts, frame
                 last_index = index
+            elif index < 0 and not self._is_known(frame.pts):
+                self.num_strangers += 1
+
+    def _is_known(self, pts: int | None) -> bool:
+        """Whether a packet of the video has this time stamp."""
+        return pts is not None and bool((self.packets.pts == pts).any())
 
     def _frames_by_order(self) -> Iterator[IndexedFrame]:
+        in_span = array("q", filter(self._holds_place, range(len(self.packets.promised_dts))))
+        number_K = array("q")
         run = Run(first=0, last=len(self.packets) - 1)
-        index = 0
-        for ordinal, frame in enumerate(self._decoder.runs(self.packets, [run], None)):
-            pts = self._pts_by_order(ordinal)
-            if self._span.holds(self.info.seconds(pts)):
-                yield index, pts, frame
-                index += 1
+        for packet, frame in self._decoder.runs(self.packets, [run]):
+            number = int(self.packets.number[packet])
+            if number < 0:
+                continue
+            place = len(number_K) if self._places is None else int(self._places[number])
+            number_K.append(number)
+            index = _index_of(place, in_span)
+            if index >= 0:
+                yield index, self._pts_by_order(place), frame
+        if self._places is None:
+            self._number_K = number_K
+
+    def settle(self) -> bool:
+        """After all frames were read by counting: whether some were lost, so that counting put
+        others at the times of those. Reading again then gives the frames whose place is certain.
+        """
+        if self._number_K is None or len(self._number_K) >= len(self.packets.promised_dts):
+            return False
+        self._places = display_places(self._number_K, len(self.packets.promised_dts))
+        self._number_K = None
+        return True
+
+    def _holds_place(self, place: int) -> bool:
+        return bool(self._span.holds(self.info.seconds(self._pts_by_order(place))))
 
     def _pts_by_order(self, ordinal: int) -> int:
         ticks = self.packets.ticks_without_timeline(ordinal)
@@ -119,11 +167,11 @@ class ClipReader:
             wanted = set(indices)
             yield from (item for item in self.frames() if item[0] in wanted)
             return
-        positions = [int(self.positions[index]) for index in indices]
-        index_of = {self.pts(index): index for index in indices}
-        runs = needed_runs(self.packets.pts, self.packets.is_key, positions)
-        for frame in self._decoder.runs(self.packets, runs, set(index_of)):
-            yield index_of[frame.pts], frame.pts, frame
+        index_of = {int(self.positions[index]): index for index in indices}
+        runs = needed_runs(self.packets.pts, self.packets.is_key, index_of)
+        for place, frame in self._decoder.runs(self.packets, runs, list(index_of)):
+            if frame.pts == self.packets.pts[place]:
+                yield index_of[place], frame.pts, frame
 
 
 def _index_of(pts: int | None, shown_pts: Sequence[int]) -> int:

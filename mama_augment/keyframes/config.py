@@ -97,12 +97,18 @@ class ClipFrames:
     height_px: int
     """Of the upright picture with square pixels, before scaling."""
     fps: float | None
+    transfer: str | None
+    """FFmpeg's name of the video's transfer characteristic; the pictures are SDR in any case."""
     num_frames: int
     strategy: str
     frame_index: list[int]
     frame_seconds: list[float]
     """On the video's own clock, as players show it."""
     frames: list[bytes]
+    frame_hashes: list[int]
+    """See `look.look_hash`."""
+    flags: list[str]
+    """See `look.FLAGS`."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ import numpy as np
 from mama_augment.decode.config import PictureConfig, Span
 from mama_augment.decode.errors import ClipError
 from mama_augment.decode.local_file import local_file
-from mama_augment.decode.picture import Scaler
+from mama_augment.decode.picture.scaler import Scaler
 from mama_augment.decode.reader import ClipReader
 from mama_augment.decode.source import open_video
 from mama_augment.keyframes.config import ClipConfig, CutConfig
@@ -56,7 +56,10 @@ def frame_times(reader: ClipReader) -> Sequence[float]:
     """Seconds of every frame of the clip, by the container; without a timeline, decoded."""
     if reader.has_timeline:
         return array("d", (reader.info.seconds(reader.pts(i)) for i in range(reader.num_indexed)))
-    return array("d", (reader.info.seconds(pts) for _, pts, _ in reader.frames()))
+    times = array("d", (reader.info.seconds(pts) for _, pts, _ in reader.frames()))
+    if reader.settle():
+        times = array("d", (reader.info.seconds(pts) for _, pts, _ in reader.frames()))
+    return times
 
 
 def even_cuts(times: Sequence[float], seconds: float) -> list[float]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -17,19 +18,34 @@ from mama_augment.decode.decord_reader import DecordReader
 from mama_augment.decode.errors import ClipError
 from mama_augment.decode.local_file import local_file
 from mama_augment.decode.packets import PacketIndex
-from mama_augment.decode.picture import Image, Scaler, jpeg_bytes
+from mama_augment.decode.picture.scaler import Image, Scaler, jpeg_bytes
 from mama_augment.decode.reader import DEFAULT_FPS, ClipReader
 from mama_augment.decode.source import OpenVideo, open_video
 from mama_augment.keyframes.config import ClipConfig, ClipFrames
+from mama_augment.keyframes.look import (
+    INTERLACED,
+    SIZE_CHANGES,
+    Grey,
+    grey_copy,
+    look_flags,
+    look_hash,
+)
 from mama_augment.keyframes.strategies import STRATEGIES
 from mama_augment.keyframes.strategies.base import Choice
 from mama_augment.keyframes.strategies.reservoir import Candidate
 from mama_augment.keyframes.strategies.scan import Scan, scan_clip
 
-Jpeg = Future[bytes]
-"""A picture that is being compressed."""
-Pictures = dict[int, tuple[int, Jpeg]]
-"""Clip index to time stamp and picture."""
+
+@dataclass(frozen=True, kw_only=True)
+class Stored:
+    """A picture as it is stored, and its small grey copy."""
+
+    jpeg: bytes
+    grey: Grey
+
+
+Pictures = dict[int, tuple[int, Future[Stored]]]
+"""Clip index to time stamp and a picture that is being compressed."""
 
 
 def extract_clip(uri: str, span: Span, config: ClipConfig) -> ClipFrames:
@@ -118,7 +134,7 @@ class OpenClip:
 
     @property
     def fps(self) -> float:
-        return self._reader.info.fps or DEFAULT_FPS
+        return self._reader.fps or DEFAULT_FPS
 
     @property
     def is_key(self) -> npt.NDArray[np.bool_]:
@@ -141,7 +157,8 @@ class OpenClip:
         """See ClipView."""
         reader, choice = self._reader, self.config.choice
         scan = scan_clip(reader, self._scaler, choice, num_wanted=choice.num_frames)
-        if not scan.pts and reader.has_timeline:
+        if not scan.pts and reader.has_timeline and reader.num_strangers:
+            # Frames there are, but none bears a time that the container knows.
             reader.distrust_timeline()
             scan = scan_clip(reader, self._scaler, choice, num_wanted=choice.num_frames)
         if not scan.pts:
@@ -168,15 +185,24 @@ class OpenClip:
         indices = sorted(pictures)
         width, height = self._scaler.display_size
         info = self._reader.info
+        stored = [pictures[i][1].result() for i in indices]
+        greys = [picture.grey for picture in stored]
+        marks = {
+            SIZE_CHANGES: self._scaler.has_other_shapes,
+            INTERLACED: self._scaler.has_interlaced,
+        }
         return ClipFrames(
             width_px=width,
             height_px=height,
-            fps=info.fps,
+            fps=self._reader.fps,
+            transfer=self._scaler.transfer,
             num_frames=self.num_frames,
             strategy=strategy,
             frame_index=indices,
             frame_seconds=[round(info.seconds(pictures[i][0]), 6) for i in indices],
-            frames=[pictures[i][1].result() for i in indices],
+            frames=[picture.jpeg for picture in stored],
+            frame_hashes=[look_hash(grey) for grey in greys],
+            flags=[*look_flags(greys), *(name for name, is_so in marks.items() if is_so)],
         )
 
     def _check_length(self) -> None:
@@ -193,16 +219,20 @@ class OpenClip:
         scan = self._scan
         return {scan.frame_index[i]: (scan.pts[i], c) for i, c in scan.candidates.items()}
 
-    def _candidate_jpegs(self, candidates: list[Candidate]) -> list[Jpeg]:
+    def _candidate_jpegs(self, candidates: list[Candidate]) -> list[Future[Stored]]:
         """Scaled and compressed in threads, but for the first: it sets the size of all."""
         first = [self._jpeg(self._image(candidate)) for candidate in candidates[:1]]
         return first + [self._pool.submit(self._candidate_bytes, c) for c in candidates[1:]]
 
-    def _candidate_bytes(self, candidate: Candidate) -> bytes:
-        return jpeg_bytes(self._image(candidate), self.config.picture.jpeg_quality)
+    def _candidate_bytes(self, candidate: Candidate) -> Stored:
+        return self._stored(self._image(candidate))
 
     def _image(self, candidate: Candidate) -> Image:
         return self._scaler.rgb(candidate.frame) if candidate.image is None else candidate.image
 
-    def _jpeg(self, image: Image) -> Jpeg:
-        return self._pool.submit(jpeg_bytes, image, self.config.picture.jpeg_quality)
+    def _jpeg(self, image: Image) -> Future[Stored]:
+        return self._pool.submit(self._stored, image)
+
+    def _stored(self, image: Image) -> Stored:
+        jpeg = jpeg_bytes(image, self.config.picture.jpeg_quality)
+        return Stored(jpeg=jpeg, grey=grey_copy(image))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from mama_augment.decode.picture import Frame, Image, Scaler
+from mama_augment.decode.picture.scaler import Frame, Image, Scaler
 
 RAW_BYTES = 52 * 2**20
 """Decoded pictures kept as they are; beyond it the oldest are scaled to output size. Most

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mama_augment.decode.luma import SAMPLE_SIZE, FlashFreeChange, sample_luma, sharpness
-from mama_augment.decode.picture import Frame, Scaler
+from mama_augment.decode.picture.luma import SAMPLE_SIZE, FlashFreeChange, sample_luma, sharpness
+from mama_augment.decode.picture.scaler import Frame, Scaler
 from mama_augment.decode.reader import DEFAULT_FPS, ClipReader, IndexedFrame
 from mama_augment.keyframes.strategies.choose import (
     allot,
@@ -82,10 +82,15 @@ def scan_clip(
 
     num_wanted: how many frames are to be chosen, which decides how many candidates are kept.
     """
-    sample = choose_scanned(reader.is_key, config, reader.info.fps or DEFAULT_FPS)
+    sample = choose_scanned(reader.is_key, config, reader.fps or DEFAULT_FPS)
     expected_frames = reader.num_indexed if sample is None else len(sample)
-    scanner = Scanner(scaler, expected_frames=expected_frames, num_wanted=num_wanted)
-    return scanner.run(reader.frames() if sample is None else reader.fetch(sample))
+
+    def scan() -> Scan:
+        scanner = Scanner(scaler, expected_frames=expected_frames, num_wanted=num_wanted)
+        return scanner.run(reader.frames() if sample is None else reader.fetch(sample))
+
+    found = scan()
+    return scan() if reader.settle() else found
 
 
 class Scanner:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mama_augment.decode import reader as reader_module
-from mama_augment.decode.luma import SAMPLE_SIZE, FlashFreeChange
+from mama_augment.decode.picture.luma import SAMPLE_SIZE, FlashFreeChange
 from tests.augment.numbered import extract, read_number, write_numbered
 
 SIZE = (160, 96)
@@ -70,11 +70,11 @@ def test_the_scan_decodes_once(
     fed = 0
     plain_runs = reader_module.Decoder.runs
 
-    def counting_runs(self, index, runs, wanted_pts):
+    def counting_runs(self, index, runs, wanted=None):
         nonlocal fed
         runs = list(runs)
         fed += sum(run.last + 1 - run.first for run in runs)
-        return plain_runs(self, index, runs, wanted_pts)
+        return plain_runs(self, index, runs, wanted)
 
     monkeypatch.setattr(reader_module.Decoder, "runs", counting_runs)
     extract(path, strategy=strategy, num_frames=12)

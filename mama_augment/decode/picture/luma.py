@@ -26,7 +26,15 @@ Samples = npt.NDArray[np.uint8]
 
 
 def luma(frame: av.VideoFrame) -> npt.NDArray[np.uint8]:
-    """The luma plane [height, width] in levels of 0 to 255, in place if it has 8 bits."""
+    """The luma plane [height, width] in levels of 0 to 255, in place if it has 8 bits.
+
+    Of an interlaced frame the lines of one moment: the combs of both would look like sharpness.
+    """
+    plane = _luma(frame)
+    return plane[::2] if frame.interlaced_frame else plane
+
+
+def _luma(frame: av.VideoFrame) -> npt.NDArray[np.uint8]:
     if frame.format.name in PLANAR_8_BIT:
         plane = frame.planes[0]
         line_bytes = plane.line_size

@@ -1,0 +1,183 @@
+"""Packets that never came: what their neighbours tell of them.
+
+A demuxer that loses its way in damaged bytes goes on with the next packet that it finds, and says
+nothing. A decoder that lacks a reference takes another picture for it, mostly as silently. Some
+traces are left: the continuity counters of a transport stream, the frame numbers of H.264, zeros
+where a file was never written, and the index of an AVI file (which `packets.py` reads).
+"""
+
+from __future__ import annotations
+
+import av
+import numpy as np
+import numpy.typing as npt
+
+TS_PACKET, TS_SYNC = 188, 0x47
+CHUNK_TS_PACKETS = 2**16
+HOLLOW_CODECS = frozenset(["vp8", "vp9", "av1"])
+"""They decode anything, and have no reason for long runs of zeros. (Others notice by themselves, or
+may be padded with zeros.)"""
+HOLE = bytes(64)
+HEAD_BYTES = 4096
+"""Of a packet: the slice header lies behind parameter sets and messages."""
+SLICE, IDR_SLICE, PARAMETERS = 1, 5, 7
+
+
+def broken_at(path: str, pid: int) -> npt.NDArray[np.int64]:
+    """File offsets at which a transport stream's packets of one PID do not continue, ascending.
+
+    None are found in files of other packet sizes (192 bytes, 204 bytes).
+    """
+    counters, offsets = [np.empty(0, np.uint8)], [np.empty(0, np.int64)]
+    breaks: list[npt.NDArray[np.int64]] = []
+    with open(path, "rb") as file:
+        start = 0
+        while content := file.read(CHUNK_TS_PACKETS * TS_PACKET):
+            whole = len(content) // TS_PACKET
+            rows = np.frombuffer(content, np.uint8, whole * TS_PACKET).reshape(whole, TS_PACKET)
+            at = start + np.arange(whole, dtype=np.int64) * TS_PACKET
+            is_sync = rows[:, 0] == TS_SYNC
+            breaks.append(at[~is_sync])
+            pids = (rows[:, 1].astype(np.int64) & 0x1F) << 8 | rows[:, 2]
+            # Packets without payload do not count.
+            is_ours = is_sync & (pids == pid) & ((rows[:, 3] & 0x10) != 0)
+            counters.append(rows[is_ours, 3] & 0x0F)
+            offsets.append(at[is_ours])
+            start += len(content)
+    counter, offset = np.concatenate(counters), np.concatenate(offsets)
+    step = (counter[1:] - counter[:-1]) & 0x0F
+    jumps = offset[1:][step > 1]  # 0: a packet that was sent twice
+    return np.unique(np.concatenate([*breaks, jumps]))
+
+
+def is_hollow(packet: av.Packet) -> bool:
+    """Whether a packet of a codec in HOLLOW_CODECS holds zeros where coded pictures have none."""
+    return HOLE in bytes(memoryview(packet))
+
+
+class FrameNumbers:
+    """Of H.264 packets in decode order: is a reference frame missing before this one?"""
+
+    def __init__(self, extradata: bytes | None) -> None:
+        self._length_bytes = 0
+        """Of the lengths before units; 0: start codes stand between them."""
+        self._bits: int | None = None
+        """Length of the field frame_num; None: not known, or gaps are allowed."""
+        self._last: int | None = None
+        """frame_num of the last reference frame."""
+        if extradata and extradata[0] == 1 and len(extradata) > 8:
+            self._length_bytes = (extradata[4] & 3) + 1
+            length = int.from_bytes(extradata[6:8], "big")
+            self._take_parameters(extradata[8 : 8 + length])
+        elif extradata:
+            for unit in _between_start_codes(extradata):
+                if unit and unit[0] & 31 == PARAMETERS:
+                    self._take_parameters(unit)
+
+    def restart(self) -> None:
+        """What follows does not continue what came before."""
+        self._last = None
+
+    def is_after_gap(self, packet: av.Packet) -> bool:
+        head = bytes(memoryview(packet)[:HEAD_BYTES])
+        for unit in self._units(head):
+            kind = unit[0] & 31 if unit else 0
+            if kind == PARAMETERS and not self._length_bytes:
+                self._take_parameters(unit)
+            if kind in (SLICE, IDR_SLICE):
+                try:
+                    return self._follows_gap(unit, is_idr=kind == IDR_SLICE)
+                except ValueError:
+                    return True  # no slice begins like that
+        return False
+
+    def _follows_gap(self, unit: bytes, *, is_idr: bool) -> bool:
+        if self._bits is None:
+            return False
+        number = 0
+        if not is_idr:
+            bits = Bits(unit[1:40])
+            for _ in range(3):  # first macroblock, slice type, parameter set
+                bits.golomb()
+            number = bits.take(self._bits)
+        last, is_reference = self._last, bool(unit[0] & 0x60)
+        if is_reference:
+            self._last = number
+        expected = (last, (last + 1) % (1 << self._bits)) if last is not None else (number,)
+        return not is_idr and number not in expected
+
+    def _take_parameters(self, unit: bytes) -> None:
+        """Of a sequence parameter set: how long frame_num is, and whether it may skip."""
+        try:
+            self._bits = frame_number_bits(unit)
+        except (IndexError, ValueError):
+            self._bits = None
+
+    def _units(self, head: bytes) -> list[bytes]:
+        if not self._length_bytes:
+            return _between_start_codes(head)
+        units, at, size = [], 0, self._length_bytes
+        while at + size < len(head):
+            length = int.from_bytes(head[at : at + size], "big")
+            units.append(head[at + size : at + size + length])
+            at += size + length
+        return units
+
+
+class Bits:
+    """Bits of a unit, from the highest of each byte on; emulation bytes are taken out."""
+
+    def __init__(self, content: bytes) -> None:
+        content = content.replace(b"\0\0\3", b"\0\0")
+        self._value = int.from_bytes(content, "big")
+        self._left = 8 * len(content)
+
+    def take(self, count: int) -> int:
+        """Raises: ValueError where there are no more."""
+        if count > self._left:
+            raise ValueError("no more bits")
+        self._left -= count
+        return (self._value >> self._left) & ((1 << count) - 1)
+
+    def golomb(self) -> int:
+        """An unsigned Exp-Golomb number."""
+        zeros = 0
+        while not self.take(1):
+            zeros += 1
+        return (1 << zeros) - 1 + self.take(zeros)
+
+
+HIGH_PROFILES = frozenset([100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135])
+
+
+def frame_number_bits(parameters: bytes) -> int | None:
+    """Length of frame_num by a sequence parameter set (ITU-T H.264, 7.3.2.1.1); None where gaps
+    are allowed, or scaling matrices make the set too long to follow."""
+    bits = Bits(parameters[1:200])
+    profile = bits.take(8)
+    bits.take(16)
+    bits.golomb()
+    if profile in HIGH_PROFILES:
+        if bits.golomb() == 3:
+            bits.take(1)
+        bits.golomb()
+        bits.golomb()
+        bits.take(1)
+        if bits.take(1):
+            return None
+    length = bits.golomb() + 4
+    order_type = bits.golomb()
+    if order_type == 0:
+        bits.golomb()
+    elif order_type == 1:
+        bits.take(1)
+        bits.golomb()
+        bits.golomb()
+        for _ in range(bits.golomb()):
+            bits.golomb()
+    bits.golomb()
+    return None if bits.take(1) else length
+
+
+def _between_start_codes(content: bytes) -> list[bytes]:
+    return content.split(b"\0\0\1")[1:]
