@@ -76,13 +76,16 @@ class TextTokenizer:
 
     def unknown_share(self, texts: Iterable[str]) -> float:
         """Share of the tokens of texts, without those that open and close a text, that stand for
-        words that the tokenizer does not know."""
-        ids, mask = self.encode(list(texts))
-        special = set(self.fast.all_special_ids) - {self.fast.unk_token_id}
-        is_word = (mask == 1) & ~torch.isin(ids, torch.tensor(sorted(special), dtype=ids.dtype))
-        if self.fast.unk_token_id is None or not is_word.any():
+        words that the tokenizer does not know. Pieces of words know them all: 0."""
+        unknown = self.fast.unk_token_id
+        others = {self.fast.bos_token_id, self.fast.eos_token_id, self.fast.pad_token_id} - {None}
+        if unknown is None or unknown in others:  # CLIP's is its end token, and never needed
             return 0.0
-        return float((ids[is_word] == self.fast.unk_token_id).double().mean())
+        ids, mask = self.encode(list(texts))
+        is_word = (mask == 1) & ~torch.isin(ids, torch.tensor(sorted(others), dtype=ids.dtype))
+        if not is_word.any():
+            return 0.0
+        return float((ids[is_word] == unknown).double().mean())
 
     def encode(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """(input_ids_BS, mask_BS), int64; mask 1 = token."""

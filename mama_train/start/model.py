@@ -176,7 +176,8 @@ def _trained_share(model: DualEncoder, config: ModelConfig) -> str:
     of = sum(p.numel() for p in model.parameters())
     what = " and ".join(config.frozen_towers)
     if config.lora is not None:
-        what += f"{' and ' if what else ''}all but adapters of rank {config.lora} in the others"
+        adapters = f"all but adapters of rank {config.lora}"
+        what = f"{what}, and {adapters} in the other tower" if what else adapters
     return f"frozen: {what}, {num:,} of {of:,} numbers of the model"
 
 

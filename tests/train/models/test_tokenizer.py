@@ -120,6 +120,14 @@ def test_a_folder_without_a_tokenizer_is_a_mistake(tmp_path: Path) -> None:
         TextTokenizer.load(tmp_path)
 
 
+def test_unknown_words_are_counted_where_there_can_be_any(tmp_path: Path) -> None:
+    words = TextTokenizer.of_words(["a red circle"], max_tokens=8)
+    assert words.unknown_share(["a blue circle", "a red"]) == pytest.approx(1 / 5)
+    assert words.unknown_share([]) == 0
+    # CLIP's unknown token is its end token, which stands in every text.
+    assert TextTokenizer.load(clip_folder(tmp_path)).unknown_share(["a red circle"]) == 0
+
+
 def test_a_siglip_of_sentencepiece_drops_punctuation_and_pads_to_its_length(tmp_path: Path) -> None:
     """As the published SigLIPs come: a file of SentencePiece, read by a tokenizer in Python."""
     spm = pytest.importorskip("sentencepiece")
