@@ -25,10 +25,12 @@ if TYPE_CHECKING:
     from mama_train.errors import NonFiniteLossError as NonFiniteLossError
     from mama_train.measure.evaluate import evaluate as evaluate
     from mama_train.models.base import DualEncoder as DualEncoder
+    from mama_train.models.base import FeatureSpec as FeatureSpec
     from mama_train.models.base import FrameSpec as FrameSpec
     from mama_train.models.build import build as build
     from mama_train.models.config import ModelConfig as ModelConfig
     from mama_train.models.tokenizer import TextTokenizer as TextTokenizer
+    from mama_train.models.towers import Tower as Tower
     from mama_train.objective.config import MarginLoss as MarginLoss
     from mama_train.objective.config import MetaConfig as MetaConfig
     from mama_train.objective.config import Weighting as Weighting
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from mama_train.run.config import WatchConfig as WatchConfig
     from mama_train.run.loop import TrainResult as TrainResult
     from mama_train.run.loop import train as train
+    from mama_train.start.own import OwnModel as OwnModel
 
 __version__ = "0.1.0"
 
@@ -57,10 +60,11 @@ _OWNERS = {
     "mama_train.data.loader": ("Loader", "open_split"),
     "mama_train.errors": ("NonFiniteLossError",),
     "mama_train.measure.evaluate": ("evaluate",),
-    "mama_train.models.base": ("DualEncoder", "FrameSpec"),
+    "mama_train.models.base": ("DualEncoder", "FeatureSpec", "FrameSpec"),
     "mama_train.models.build": ("build",),
     "mama_train.models.config": ("ModelConfig",),
     "mama_train.models.tokenizer": ("TextTokenizer",),
+    "mama_train.models.towers": ("Tower",),
     "mama_train.objective.config": ("MarginLoss", "MetaConfig", "Weighting"),
     "mama_train.objective.meta": ("VirtualStep", "adamw_step", "meta_gradient"),
     "mama_train.objective.objective": ("Objective",),
@@ -68,6 +72,7 @@ _OWNERS = {
     "mama_train.run.checkpoint": ("load_model",),
     "mama_train.run.config": ("ComputeConfig", "OptimConfig", "SaveConfig", "WatchConfig"),
     "mama_train.run.loop": ("TrainResult", "train"),
+    "mama_train.start.own": ("OwnModel",),
 }
 _get, __all__ = lazily(_OWNERS, globals())
 

@@ -9,8 +9,7 @@ from mama_augment.core.shared.options import Command, add_commands, make_app, ru
 from mama_train import __version__
 from mama_train.config import TrainConfig, parse_settings
 from mama_train.measure.config import Measured, Protocol
-
-CONFIGS = "mama_train.configs"
+from mama_train.recipes import CONFIGS, show_recipes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,10 +68,10 @@ class EmbedCommand:
 
 @dataclass(frozen=True, kw_only=True)
 class ExportCommand:
-    """Write a checkpoint's model alone, as a folder in Hugging Face layout."""
+    """Write a checkpoint's model alone, as a folder that transformers loads."""
 
     checkpoint: str = field(metadata=option(positional=True))
-    """A checkpoint, or a run (its best checkpoint is taken)."""
+    """A checkpoint, a run (its best checkpoint is taken), or any model that --model takes."""
     out: str
     """The folder to write."""
     overwrite: bool = False
@@ -101,12 +100,24 @@ class CompareCommand:
         return run_compare(self.file, out=self.out, jobs=self.jobs)
 
 
+@dataclass(frozen=True, kw_only=True)
+class ConfigsCommand:
+    """List the settings that --config NAME takes, or print one with the sources of its numbers."""
+
+    name: str | None = field(default=None, metadata=option(positional=True))
+    """Which one to print; by default all are listed."""
+
+    def __call__(self) -> int:
+        return show_recipes(self.name)
+
+
 COMMANDS: dict[str, type[Command]] = {
     "run": RunCommand,
     "eval": EvalCommand,
     "embed": EmbedCommand,
     "export": ExportCommand,
     "compare": CompareCommand,
+    "configs": ConfigsCommand,
 }
 
 app = make_app(

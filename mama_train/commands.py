@@ -15,12 +15,13 @@ from mama_train.compare.table import show_comparison, write_comparison
 from mama_train.config import TrainConfig
 from mama_train.data.index import read_concepts
 from mama_train.data.loader import BatchSource, open_split
+from mama_train.export.folder import write_export
 from mama_train.measure.config import Measured, Protocol
 from mama_train.measure.evaluate import embedding_table, evaluate
 from mama_train.models.base import DualEncoder
 from mama_train.models.config import ModelConfig
 from mama_train.report.page import write_report
-from mama_train.run.checkpoint import load_model, save_model
+from mama_train.run.checkpoint import checkpoint_of, load_model
 from mama_train.run.device import torch_device
 from mama_train.run.history import write_json
 from mama_train.run.loop import train
@@ -112,7 +113,10 @@ def open_checkpoint(where: Measured) -> tuple[DualEncoder, BatchSource]:
     """
     ModelConfig(num_frames=where.num_frames)  # checked as a run's
     device = torch_device(where.device)
-    model, tokenizer = load_model(where.checkpoint, num_frames=where.num_frames)
+    notes: list[str] = []
+    model, tokenizer = load_model(where.checkpoint, num_frames=where.num_frames, notes=notes)
+    for note in notes:
+        say.tell(note, "note")
     clips = open_split(where.shards, where.split, model.frame_spec, tokenizer)
     model.to(device).eval()
     return model, clips
@@ -163,13 +167,16 @@ def run_embed(where: Measured, out: str) -> int:
 
 
 def run_export(path: str, *, out: str, overwrite: bool) -> int:
-    """Write a checkpoint's model alone: weights, config, tokenizer."""
+    """Write a checkpoint's model alone, for others to load."""
     target = Path(out)
     _check_folders(target, out)
     if target.exists() and any(target.iterdir()) and not overwrite:
         raise InputError(f"{out!r} is not empty; give another --out or --overwrite")
-    model, tokenizer = load_model(path)
-    save_model(target, model, tokenizer, published=True)
+    notes: list[str] = []
+    model, tokenizer = load_model(path, notes=notes)
+    for note in notes:
+        say.tell(note, "note")
+    write_export(target, model, tokenizer, checkpoint=checkpoint_of(path))
     say.say(f"model  {out}")
     say.summary({"model": out})
     return 0

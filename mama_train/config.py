@@ -5,7 +5,6 @@ Each part is defined beside what it configures; every default is written there, 
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import field
 from functools import cache
 from pathlib import Path
@@ -82,10 +81,6 @@ class TrainConfig:
                 value = getattr(value, part)
             found[name] = value
         return found
-
-    def settled_optim(self) -> OptimConfig:
-        """`optim` with the learning rate that is used where none is given."""
-        return dataclasses.replace(self.optim, lr=self.optim.lr or self.model.usual_lr)
 
     def changed_since(self, earlier: TrainConfig) -> list[str]:
         """Settings that differ, in words, but for those that may."""

@@ -15,7 +15,8 @@ class Measured:
     """A checkpoint and what it is measured on."""
 
     checkpoint: str = field(metadata=option(positional=True))
-    """A checkpoint, or a run (its best checkpoint is taken)."""
+    """A checkpoint, a run (its best checkpoint is taken), or any model that --model takes: it is
+    measured as it is."""
     shards: str = field(metadata=option(positional=True))
     """The output of `mama-augment balance`."""
     split: str = "test"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal, Self
 
 import torch
@@ -31,6 +31,10 @@ class FrameSpec:
     mean: tuple[float, float, float] = CLIP_MEAN
     std: tuple[float, float, float] = CLIP_STD
 
+    def to_json(self) -> dict[str, Any]:
+        """What a checkpoint keeps of it; the size is the model's own."""
+        return {k: v for k, v in asdict(self).items() if k != "size_px"}
+
     def random_clips(self, num: int, generator: torch.Generator) -> Tensor:
         """uint8 [num,T,H,W,3] of noise, of the shape that the model takes."""
         shape = (num, self.num_frames, self.size_px, self.size_px, 3)
@@ -45,6 +49,10 @@ class FeatureSpec:
     num_frames: int
     width: int
     column: str = "features"
+
+    def to_json(self) -> dict[str, Any]:
+        """What a checkpoint keeps of it beside the model's sizes."""
+        return {"num_frames": self.num_frames}
 
     def random_clips(self, num: int, generator: torch.Generator) -> Tensor:
         """float32 [num,T,width] of noise, of the shape that the model takes."""
@@ -66,15 +74,20 @@ class DualEncoder(nn.Module, ABC):
     frame_spec: ClipSpec
     embed_dim: int
     logit_scale: nn.Parameter
+    from_nothing: bool = False
+    """Whether such a model is usually trained from nothing, with a large learning rate."""
 
     def __init__(self, frame_spec: ClipSpec) -> None:
         super().__init__()
-        self.frame_spec = frame_spec
         self._frozen: tuple[Tower, ...] = ()
-        if isinstance(frame_spec, FeatureSpec):
-            return
-        self.register_buffer("_mean", torch.tensor(frame_spec.mean), persistent=False)
-        self.register_buffer("_std", torch.tensor(frame_spec.std), persistent=False)
+        self.see(frame_spec)
+
+    def see(self, frame_spec: ClipSpec) -> None:
+        """Take clips of this kind from now on: another number of frames, other statistics."""
+        self.frame_spec = frame_spec
+        if isinstance(frame_spec, FrameSpec):
+            self.register_buffer("_mean", torch.tensor(frame_spec.mean), persistent=False)
+            self.register_buffer("_std", torch.tensor(frame_spec.std), persistent=False)
 
     def forward(
         self, video: Tensor, input_ids_BS: Tensor, mask_BS: Tensor

@@ -1,4 +1,8 @@
-"""Models by name: `small`, `heads`, a folder or alias of weights, or a checkpoint."""
+"""Models by name: `small`, `heads`, a folder or alias of weights, or a checkpoint.
+
+What a folder is, its `config.json` says: `mama_train` (written by this program) or the model type
+of transformers. A CLIP folder can be taken in two ways, CLIP-ViP or the mean of its frames.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +15,20 @@ import torch
 
 from mama_augment.core.errors import InputError
 from mama_augment.core.shared.hub import MODEL_FILES, hub_folder
-from mama_train.models.base import DualEncoder
+from mama_train.models import small
+from mama_train.models.base import DualEncoder, FrameSpec
 from mama_train.models.clip_mean import ClipMean
-from mama_train.models.clip_vip import ClipVip, ClipVipConfig, TowerConfig
+from mama_train.models.clip_vip import ClipVip, ClipVipConfig
 from mama_train.models.config import FROM_NOTHING, HEADS, SMALL
 from mama_train.models.heads import MAX_TOKENS, Heads, HeadsConfig
-from mama_train.models.initial import initialise_from_nothing
 from mama_train.models.tokenizer import TextTokenizer
-from mama_train.models.weights import find_weights, load_weights, read_config, read_weights
+from mama_train.models.weights import (
+    find_weights,
+    load_weights,
+    read_config,
+    read_frames,
+    read_weights,
+)
 
 ALIASES = {
     "clip-vip-b32": "openai/clip-vit-base-patch32",
@@ -26,31 +36,16 @@ ALIASES = {
     "clip-mean-b32": "openai/clip-vit-base-patch32",
     "clip-mean-b16": "openai/clip-vit-base-patch16",
     "siglip-b16": "google/siglip-base-patch16-224",
+    "siglip2-b16": "google/siglip2-base-patch16-224",
 }
-SMALL_MAX_TOKENS = 24
+CLIP_VIP, CLIP_MEAN = "clip-vip", "clip-mean"
+PREFIXES = (f"{CLIP_VIP}:", f"{CLIP_MEAN}:")
+KINDS = {"clip": CLIP_VIP, "clip-vip": CLIP_VIP, "siglip": CLIP_MEAN, "siglip2": CLIP_MEAN}
+"""How a folder is taken, by its model type."""
 
 
-def small_config(vocab_size: int) -> ClipVipConfig:
-    """CLIP-ViP for a CPU and training from nothing: six 32 px frames of 4x4 patches each, after
-    two convolutions."""
-    vision = TowerConfig(
-        hidden_size=96, intermediate_size=192, num_hidden_layers=2, num_attention_heads=4
-    )
-    text = TowerConfig(
-        hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4
-    )
-    return ClipVipConfig(
-        text=text,
-        vision=vision,
-        projection_dim=64,
-        vocab_size=vocab_size,
-        max_text_tokens=SMALL_MAX_TOKENS,
-        image_size=32,
-        patch_size=8,
-        temporal_size=6,
-        logit_scale_init=2.66,
-        stem_channels=(32, 64),
-    )
+Built = tuple[DualEncoder, TextTokenizer, list[str]]
+"""A model, its tokenizer, and the names of parameters that start anew beside given weights."""
 
 
 def build(
@@ -60,13 +55,13 @@ def build(
     seed: int,
     num_frames: int | None = None,
     heads: Callable[[], HeadsConfig] | None = None,
-) -> tuple[DualEncoder, TextTokenizer, list[str]]:
-    """(model, tokenizer, names of parameters that start anew although weights were given).
+) -> Built:
+    """A model to train.
 
     Args:
-        name: `small`; `heads`; an alias; or a folder of CLIP-ViP, CLIP or SigLIP weights. The
-            prefix `clip-mean:` or `clip-vip:` chooses how a CLIP folder treats frames (the
-            default is clip-vip).
+        name: `small`; `heads`; an alias; or a folder of CLIP-ViP, CLIP or SigLIP weights, or one
+            of `mama-train export`. The prefix `clip-mean:` or `clip-vip:` chooses how a CLIP folder
+            treats frames (the default is clip-vip).
         texts: training texts; models from nothing make their words of them.
         heads: the sizes of `heads`, which depend on the features.
 
@@ -75,23 +70,39 @@ def build(
     """
     torch.manual_seed(seed)
     if name == SMALL:
-        tokenizer = TextTokenizer.of_words(texts, max_tokens=SMALL_MAX_TOKENS)
-        model = ClipVip(small_config(tokenizer.vocab_size), num_frames=num_frames)
-        initialise_from_nothing(model)
-        return model, tokenizer, []
+        tokenizer = TextTokenizer.of_words(texts, max_tokens=small.MAX_TOKENS)
+        vip = ClipVip(small.small_config(tokenizer.vocab_size), num_frames=num_frames)
+        small.initialise_from_nothing(vip)
+        return vip, tokenizer, []
     if name == HEADS:
         assert heads is not None
         tokenizer = TextTokenizer.of_words(texts, max_tokens=MAX_TOKENS)
         sizes = dataclasses.replace(heads(), vocab_size=tokenizer.vocab_size)
         return Heads(sizes), tokenizer, []
     kind, folder = locate(name)
-    frames = {} if num_frames is None else {"num_frames": num_frames}
-    tokenizer = TextTokenizer.load(folder)
-    if kind == "clip-mean":
-        return ClipMean.from_folder(folder, **frames), tokenizer, []
-    vip = ClipVip(ClipVipConfig.from_json(read_config(folder)), **frames)
-    path = find_weights(folder)
-    return vip, tokenizer, load_weights(vip, read_weights(path), source=str(path))
+    config = read_config(folder)
+    if "mama_train_frames" in config and kind in ("", _kind_of(config, folder)):
+        return (*build_from_checkpoint(folder, num_frames=num_frames), [])
+    return _from_published(folder, kind or _kind_of(config, folder), num_frames)
+
+
+def build_to_measure(
+    name: str, *, num_frames: int | None = None
+) -> tuple[DualEncoder, TextTokenizer, list[str]]:
+    """(model, tokenizer, notes) of a model as it is, before any training: for zero-shot retrieval.
+
+    CLIP weights without CLIP-ViP's own parts are taken as the mean of frames, since CLIP-ViP would
+    begin with parts that nobody has trained; `clip-vip:` in front takes it nevertheless.
+    """
+    kind, folder = locate(name)
+    model, tokenizer, new = build(name, [], seed=0, num_frames=num_frames)
+    if not new:
+        return model, tokenizer, []
+    lacks = f"the weights in {str(folder)!r} lack {', '.join(new)}"
+    if kind == CLIP_VIP:
+        return model, tokenizer, [f"{lacks}; these are measured as a run would start them"]
+    model, tokenizer, _ = build(f"{CLIP_MEAN}:{folder}", [], seed=0, num_frames=num_frames)
+    return model, tokenizer, [f"{lacks}: CLIP is measured as the mean of its frames (clip-mean:)"]
 
 
 def build_from_checkpoint(
@@ -104,50 +115,93 @@ def build_from_checkpoint(
     """
     config = read_config(folder)
     own: dict[str, Any] = config.pop("mama_train_frames", {})
+    own = {k: tuple(v) if isinstance(v, list) else v for k, v in own.items()}
     frames = {"num_frames": num_frames or own.get("num_frames", 12)}
     path = find_weights(folder)
     weights = read_weights(path)
     model: DualEncoder
-    if config.get("mama_train") == "clip-mean":
-        if not any(name.startswith("inner.") for name in weights):  # exported
-            return ClipMean.from_folder(folder, **frames), TextTokenizer.load(folder)
-        model = ClipMean.from_json(config, **frames)
-    elif config.get("mama_train") == HEADS:
-        model = Heads(HeadsConfig.from_json(config, **frames))
+    kind = _kind_of(config, folder)
+    if kind == CLIP_MEAN and not any(name.startswith("inner.") for name in weights):  # exported
+        model = ClipMean.from_folder(folder, **frames)
     else:
-        model = ClipVip(ClipVipConfig.from_json(config), **frames)
-    new = load_weights(model, weights, source=str(path))
-    if new:
-        raise InputError(f"{path} lacks {', '.join(new)}")
+        model = _of_json(kind, config, **frames)
+        if new := load_weights(model, weights, source=str(path)):
+            raise InputError(f"{path} lacks {', '.join(new)}")
+    if isinstance(model.frame_spec, FrameSpec):
+        model.see(dataclasses.replace(model.frame_spec, **own | frames))
     return model, TextTokenizer.load(folder)
 
 
+def _of_json(kind: str, config: dict[str, Any], *, num_frames: int) -> DualEncoder:
+    if kind == HEADS:
+        return Heads(HeadsConfig.from_json(config, num_frames=num_frames))
+    if kind == CLIP_MEAN:
+        return ClipMean.from_json(config, num_frames=num_frames)
+    return ClipVip(ClipVipConfig.from_json(config), num_frames=num_frames)
+
+
+def _from_published(folder: Path, kind: str, num_frames: int | None) -> Built:
+    """Of a folder in Hugging Face layout, with the pictures that its processor makes."""
+    tokenizer = TextTokenizer.load(folder)
+    new: list[str] = []
+    model: DualEncoder
+    if kind == CLIP_MEAN:
+        frames = {} if num_frames is None else {"num_frames": num_frames}
+        model = ClipMean.from_folder(folder, **frames)
+    else:
+        model = ClipVip(ClipVipConfig.from_json(read_config(folder)), num_frames=num_frames)
+        path = find_weights(folder)
+        new = load_weights(model, read_weights(path), source=str(path))
+        _check_end(tokenizer, folder)
+    assert isinstance(model.frame_spec, FrameSpec)
+    model.see(read_frames(folder, model.frame_spec))
+    return model, tokenizer, new
+
+
+def _check_end(tokenizer: TextTokenizer, folder: Path) -> None:
+    """CLIP-ViP reads a text at its largest token id, which has to be the end."""
+    end = tokenizer.fast.eos_token_id
+    if end is None or end < tokenizer.vocab_size - 1:
+        raise InputError(
+            f"{str(folder)!r}: the end token has the id {end}, and there are ids up to "
+            f"{tokenizer.vocab_size - 1}; CLIP-ViP reads a text at its largest id. Give the folder "
+            "as `clip-mean:FOLDER`, or a tokenizer without added tokens"
+        )
+
+
+def _kind_of(config: dict[str, Any], folder: Path) -> str:
+    """How a folder with this config is taken.
+
+    Raises:
+        InputError: it is of another kind of model.
+    """
+    model_type = str(config.get("model_type", "clip"))
+    if (kind := config.get("mama_train")) in (CLIP_MEAN, HEADS):
+        return str(kind)
+    if model_type not in KINDS:
+        raise InputError(
+            f"{str(folder)!r} holds a model of the type {model_type!r}; allowed: {', '.join(KINDS)}"
+        )
+    return KINDS[model_type]
+
+
 def locate(name: str) -> tuple[str, Path]:
-    """(clip-vip or clip-mean, local folder) of a model name.
+    """(clip-vip, clip-mean or empty where the name does not choose, local folder) of a name.
 
     Raises:
         InputError: no such folder, here or in the Hugging Face cache.
     """
-    kind, _, rest = (
-        name.rpartition(":")
-        if name.startswith(("clip-mean:", "clip-vip:"))
-        else (
-            "",
-            "",
-            name,
-        )
-    )
+    prefix = next((p for p in PREFIXES if name.startswith(p)), "")
+    kind, rest = prefix.removesuffix(":"), name.removeprefix(prefix)
     if Path(rest).is_dir():
         folder = Path(rest)
         model_type = str(read_config(folder).get("model_type", "clip"))
-        if "siglip" in model_type:
-            return "clip-mean", folder
-        return kind or "clip-vip", folder
+        return (CLIP_MEAN if "siglip" in model_type else kind), folder
     if rest not in ALIASES:
         raise InputError(
             f"model {name!r} is neither a folder nor an alias; aliases: "
             f"{', '.join((*FROM_NOTHING, *ALIASES))}; or give a local folder with config.json, "
             "weights, tokenizer"
         )
-    kind = "clip-vip" if rest.startswith("clip-vip") else "clip-mean"
-    return kind, hub_folder(ALIASES[rest], (*MODEL_FILES, "*.bin"))
+    chosen = CLIP_MEAN if rest.startswith("siglip") else rest.rpartition("-")[0]
+    return kind or chosen, hub_folder(ALIASES[rest], (*MODEL_FILES, "*.bin"))

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mama_train.models.base import CLIP_MEAN, CLIP_STD, DualEncoder, FrameSpec, unit
-from mama_train.models.layers import Activation, Encoder, text_mask
+from mama_train.models.layers import Activation, Encoder, check_tower, text_mask
 from mama_train.models.towers import Tower, TowerKind
 
 
@@ -83,10 +83,16 @@ class ClipVipConfig:
 
     @classmethod
     def from_json(cls, config: dict[str, Any]) -> ClipVipConfig:
-        """From `to_json`, an official CLIP-ViP config, or a plain Hugging Face CLIP config."""
+        """From `to_json`, an official CLIP-ViP config, or a plain Hugging Face CLIP config.
+
+        Raises:
+            InputError: it has what these towers do not compute.
+        """
         text = {**_TEXT_DEFAULTS, **config.get("text_config", {})}
         vision = {**_VISION_DEFAULTS, **config.get("vision_config", {})}
         added = config.get("vision_additional_config", {})
+        for of_tower in (text, vision):
+            check_tower(of_tower)
         towers = [
             {f.name: c[f.name] for f in dataclasses.fields(TowerConfig)} for c in (text, vision)
         ]
@@ -236,6 +242,7 @@ class ClipVip(DualEncoder):
             )
         )
         self.config = config
+        self.from_nothing = bool(config.stem_channels)
         self.text_model = TextTransformer(config)
         self.vision_model = VisionTransformer(config)
         self.embed_dim = dim = config.projection_dim

@@ -14,6 +14,8 @@ SMALL = "small"
 HEADS = "heads"
 FROM_NOTHING = (SMALL, HEADS)
 """The models that are trained from nothing; every other one has weights to start from."""
+ATTENTION = "q_proj,v_proj"
+"""What LoRA adapts by default, as its paper does: the queries and values of attention."""
 
 
 @checked
@@ -22,8 +24,12 @@ class ModelConfig:
 
     name: Annotated[str, Named("model")] = SMALL
     """`small`, trained from nothing; `heads`, the same on the shards' features in place of frames;
-    an alias such as clip-vip-b32; or a folder of CLIP-ViP, CLIP or SigLIP weights. `clip-mean:` in
-    front averages the frames of a CLIP."""
+    an alias such as clip-vip-b32; or a folder of CLIP-ViP, CLIP, SigLIP or SigLIP 2 weights, or of
+    `mama-train export`. `clip-mean:` in front averages the frames of a CLIP."""
+    init: str | None = None
+    """A run, a checkpoint or an exported folder to start from. Alone, it brings its whole model,
+    with its words; with a --model that has weights, what fits that one by name and shape is taken
+    over, and the rest is named."""
     num_frames: Annotated[int, Gt(0)] | None = None
     """Frames per clip; by default, as many as the model is made for, and with `heads` as many as
     the first clip has vectors."""
@@ -40,16 +46,26 @@ class ModelConfig:
     """Freeze the vision tower, as LiT does: the text tower learns to fit its vectors."""
     freeze_logit_scale: bool = False
     """Leave the inverse temperature as it is at the start."""
+    lora: Annotated[int, Gt(0)] | None = None
+    """Train adapters of this rank (LoRA) in the towers in place of their weights. Checkpoints and
+    exports hold the sums, so that they are models as any other."""
+    lora_alpha: Annotated[int, Gt(0)] | None = None
+    """Adapters count by this number divided by their rank; by default, by 1."""
+    lora_vision: str = ATTENTION
+    """Linear layers of the vision tower that have adapters, by the last part of their names,
+    separated by commas; with none, that tower is trained as a whole."""
+    lora_text: str = ATTENTION
+    """The same of the text tower."""
 
     def __post_init__(self) -> None:
         parse_towers(self.freeze)
+
+    def lora_targets(self, kind: TowerKind) -> tuple[str, ...]:
+        """The names of a tower's layers that have adapters."""
+        text = self.lora_vision if kind == "vision" else self.lora_text
+        return tuple(name.strip() for name in text.split(",") if name.strip())
 
     @property
     def frozen_towers(self) -> tuple[TowerKind, ...]:
         """What `freeze` and `lock_image` say together."""
         return parse_towers(self.freeze + (",vision" if self.lock_image else ""))
-
-    @property
-    def usual_lr(self) -> float:
-        """The peak learning rate where none is given: from nothing large, from weights small."""
-        return 1e-3 if self.name in FROM_NOTHING else 1e-5

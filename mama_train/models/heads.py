@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from mama_train.models.base import DualEncoder, FeatureSpec, unit
+from mama_train.models.towers import Tower, TowerKind
 
 MAX_TOKENS = 64
 FIRST_SCALE = math.exp(2.66)
@@ -44,6 +45,8 @@ class HeadsConfig:
 class Heads(DualEncoder):
     """The model."""
 
+    from_nothing = True
+
     def __init__(self, config: HeadsConfig) -> None:
         super().__init__(
             FeatureSpec(num_frames=config.num_frames, width=config.width, column=config.column)
@@ -63,9 +66,13 @@ class Heads(DualEncoder):
         share_BS = mask_BS.to(words_BSE.dtype) / mask_BS.sum(dim=1, keepdim=True)
         return unit(self.text_head((words_BSE * share_BS[..., None]).sum(dim=1)))
 
-    def upper_names(self, num_layers: int) -> list[str]:
+    def towers(self) -> dict[TowerKind, Tower]:
         """A head counts as one block, below which are only the words."""
-        return [n for n, p in self.named_parameters() if p.requires_grad and "embedding" not in n]
+        words = ("word_embedding.",)
+        return {
+            "vision": Tower(parts=("video_head.",), num_blocks=1),
+            "text": Tower(parts=(*words, "text_head."), below=words, num_blocks=1),
+        }
 
     def config_json(self) -> dict[str, Any]:
         return {"mama_train": "heads", "model_type": "mama-heads", "heads": asdict(self.config)}

@@ -6,14 +6,33 @@ tokens of a clip, S text tokens, H heads, E width of a head, D = H·E.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from mama_augment.core.errors import InputError
+
 Activation = Literal["quick_gelu", "gelu"]
+LAYER_NORM_EPS = 1e-5
+"""torch's default, and CLIP's."""
+
+
+def check_tower(tower: dict[str, Any]) -> None:
+    """Nothing that is computed otherwise may pass as if it were CLIP's.
+
+    Raises:
+        InputError: a tower of a `config.json` has other layers than these.
+    """
+    allowed = {"hidden_act": get_args(Activation), "layer_norm_eps": (LAYER_NORM_EPS,)}
+    for name, values in allowed.items():
+        if (value := tower.get(name, values[0])) not in values:
+            raise InputError(
+                f"config.json says {name} = {value!r}; CLIP-ViP's towers have "
+                f"{' or '.join(map(repr, values))}: give the folder as `clip-mean:FOLDER`"
+            )
 
 
 def activate(x: Tensor, kind: Activation) -> Tensor:

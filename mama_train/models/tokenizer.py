@@ -28,9 +28,8 @@ class TextTokenizer:
     a batch.
     """
 
-    def __init__(
-        self, fast: PreTrainedTokenizerFast, *, max_tokens: int, pad_to_max: bool = False
-    ) -> None:
+    def __init__(self, fast: Any, *, max_tokens: int, pad_to_max: bool = False) -> None:
+        """`fast`: a tokenizer of transformers that pads by itself; SigLIP's is of SentencePiece."""
         self.fast = fast
         self.max_tokens = max_tokens
         self.pad_to_max = pad_to_max
@@ -71,12 +70,30 @@ class TextTokenizer:
         """Token ids are below this."""
         return len(self.fast)
 
+    def vocabulary(self) -> dict[str, int]:
+        """Every token and its id."""
+        return self.fast.get_vocab()
+
+    def unknown_share(self, texts: Iterable[str]) -> float:
+        """Share of the tokens of texts, without those that open and close a text, that stand for
+        words that the tokenizer does not know. Pieces of words know them all: 0."""
+        unknown = self.fast.unk_token_id
+        others = {self.fast.bos_token_id, self.fast.eos_token_id, self.fast.pad_token_id} - {None}
+        if unknown is None or unknown in others:  # CLIP's is its end token, and never needed
+            return 0.0
+        ids, mask = self.encode(list(texts))
+        is_word = (mask == 1) & ~torch.isin(ids, torch.tensor(sorted(others), dtype=ids.dtype))
+        if not is_word.any():
+            return 0.0
+        return float((ids[is_word] == unknown).double().mean())
+
     def encode(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """(input_ids_BS, mask_BS), int64; mask 1 = token."""
         if not texts:
             return torch.zeros(0, 1, dtype=torch.int64), torch.zeros(0, 1, dtype=torch.int64)
         found = self.fast(
             list(texts),
+            return_attention_mask=True,
             padding="max_length" if self.pad_to_max else "longest",
             # Truncation keeps the closing token, at which the text tower reads its output.
             truncation=True,
@@ -86,7 +103,11 @@ class TextTokenizer:
         return found["input_ids"], found["attention_mask"]
 
     def save(self, folder: Path) -> None:
-        """Into a model folder, for `load` and for transformers' AutoTokenizer."""
+        """Into a model folder, for `load` and for transformers' AutoTokenizer. SigLIP takes no
+        mask, so that its tokenizer must not give one by itself."""
+        if self.pad_to_max:
+            self.fast.model_input_names = ["input_ids"]
+            self.fast.init_kwargs["model_input_names"] = ["input_ids"]
         self.fast.save_pretrained(folder)
 
     @classmethod
@@ -98,10 +119,10 @@ class TextTokenizer:
         """
         try:
             fast = _read(folder)
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, ImportError) as error:
             raise InputError(
-                f"{str(folder)!r} holds no tokenizer that can be read (tokenizer.json, or "
-                f"vocab.json with merges.txt): {error}"
+                f"{str(folder)!r} holds no tokenizer that can be read (tokenizer.json, vocab.json "
+                f"with merges.txt, or spiece.model by pip install 'mama-video[siglip]'): {error}"
             ) from error
         if fast.pad_token is None:
             raise InputError(
@@ -116,16 +137,20 @@ class TextTokenizer:
         return cls(fast, max_tokens=min(longest, fast.model_max_length), pad_to_max=is_siglip)
 
 
-def _read(folder: Path) -> PreTrainedTokenizerFast:
-    """Whatever class it is of, as one that pads by itself and is saved in one file."""
+def _read(folder: Path) -> Any:
+    """Whatever class it is of, as one that pads by itself and is saved in one file; SentencePiece
+    (SigLIP 1, which drops punctuation in Python) as it is."""
     settings = _json(folder / "tokenizer_config.json")
     if settings.get("tokenizer_class") == PreTrainedTokenizerFast.__name__:  # as `save` leaves it
         return PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
     loaded: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    if not hasattr(loaded, "backend_tokenizer"):
+        return loaded
     names = {"pad_token": loaded.eos_token, **loaded.special_tokens_map}
     return PreTrainedTokenizerFast(
         tokenizer_object=Tokenizer.from_str(loaded.backend_tokenizer.to_str()),
         model_max_length=loaded.model_max_length,
+        padding_side=loaded.padding_side,
         **names,
     )
 

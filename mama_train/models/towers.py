@@ -5,7 +5,7 @@ Freezing, layer-wise learning rates and the virtual step of the upper blocks alo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from mama_augment.core.errors import InputError, did_you_mean
@@ -19,13 +19,23 @@ class Tower:
     """One side of a model by the names of what is in it.
 
     parts: prefixes of all of it, its projection too. below: prefixes of what is below its blocks.
-    blocks: prefix of the blocks, which `0.`, `1.`, … follows, the lowest first.
+    blocks: prefix of the blocks, which `0.`, `1.`, … follows, the lowest first; empty where what is
+    above `below` counts as one block.
     """
 
     parts: tuple[str, ...]
-    below: tuple[str, ...]
-    blocks: str
+    below: tuple[str, ...] = ()
+    blocks: str = ""
     num_blocks: int
+
+    def below_prefix(self, prefix: str) -> Tower:
+        """The same of a model that is a part of another one."""
+
+        def put(names: tuple[str, ...]) -> tuple[str, ...]:
+            return tuple(prefix + name for name in names)
+
+        blocks = self.blocks and prefix + self.blocks
+        return replace(self, parts=put(self.parts), below=put(self.below), blocks=blocks)
 
     def holds(self, name: str) -> bool:
         """Whether a parameter or module is of this side."""
@@ -36,6 +46,8 @@ class Tower:
         `num_blocks` + 1 below them all."""
         if name.startswith(self.below):
             return self.num_blocks + 1
+        if not self.blocks:
+            return self.num_blocks
         if name.startswith(self.blocks):
             return self.num_blocks - int(name.removeprefix(self.blocks).split(".")[0])
         return 0

@@ -1,7 +1,9 @@
-"""Loading weights strictly: whatever does not fit is an error that names it."""
+"""What a model folder holds: its config, how its pictures are made, and its weights, which are
+loaded strictly: whatever does not fit is an error that names it."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from mama_augment.core.errors import InputError
+from mama_train.models.base import Fit, FrameSpec
 
 MAY_BE_NEW = (
     "vision_model.embeddings.added_cls",
@@ -84,3 +87,36 @@ def read_config(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f"{str(folder)!r} is not a model folder: it has no config.json")
     return json.loads(path.read_text())
+
+
+def read_frames(folder: Path, usual: FrameSpec) -> FrameSpec:
+    """How a folder's image processor makes a picture: cropped or stretched, and with which pixel
+    statistics; `usual` where the folder has no processor.
+
+    Raises:
+        InputError: the processor makes pictures of another size than the model takes.
+    """
+    found: dict[str, Any] = {}
+    for name in ("processor_config.json", "preprocessor_config.json"):
+        path = folder / name
+        content = json.loads(path.read_text()) if path.is_file() else {}
+        found |= content.get("image_processor", content if "image_mean" in content else {})
+    if not found:
+        return usual
+    sizes = found.get("size") or {}
+    has_sides = isinstance(sizes, dict) and "height" in sizes
+    crops = bool(found.get("do_center_crop"))
+    made = found.get("crop_size") if crops else sizes
+    side = made.get("height") if isinstance(made, dict) else made
+    if side is not None and side != usual.size_px:
+        raise InputError(
+            f"{str(folder)!r}: its image processor makes pictures of {side} px, its model takes "
+            f"{usual.size_px}; mend preprocessor_config.json, or give the model's own"
+        )
+    fit: Fit = "stretch" if has_sides and not crops else "crop"
+    return dataclasses.replace(
+        usual,
+        fit=fit,
+        mean=tuple(found.get("image_mean", usual.mean)),
+        std=tuple(found.get("image_std", usual.std)),
+    )

@@ -26,7 +26,7 @@ from mama_train.models.base import DualEncoder
 from mama_train.objective.config import MarginLoss
 from mama_train.objective.losses import same_pairs_BB
 from mama_train.objective.margins import MarginNow, angles_B, margins_B
-from mama_train.objective.replay import Draws, call_with_copies
+from mama_train.objective.replay import Draws, buffers_kept, call_with_copies
 from mama_train.objective.tape import Tape
 
 Named = dict[str, Tensor]
@@ -63,8 +63,10 @@ class Objective:
         *,
         chunk: int | None = None,
         autocast: torch.dtype | None = None,
+        compile: bool = False,
     ) -> None:
         """`chunk`: rows per encoder call; None encodes a batch at once and keeps its graph.
+        `compile`: offer `encode` a compiled pass.
 
         `margin_now` may be set from step to step; within a step it stays.
         """
@@ -74,23 +76,25 @@ class Objective:
         self.autocast = autocast
         self.margin_now = MarginNow()
         self._inside = _Inside(model)
+        self._compiled = torch.compile(model) if compile else None
 
     def parameters(self) -> Named:
         """The trained parameters by name; frozen ones are constants of the objective."""
         return {n: p for n, p in self.model.named_parameters() if p.requires_grad}
 
-    def encode(self, batch: Batch, *, for_jvp: bool = False) -> Encoded:
+    def encode(self, batch: Batch, *, for_jvp: bool = False, compiled: bool = False) -> Encoded:
         """Forward pass at the model's own parameters.
 
         `for_jvp`: keep the products of all layers, which makes a `loss_jvp` cheaper; without
-        chunks only, since those are there to save memory.
+        chunks only, since those are there to save memory. `compiled`: by the compiled pass where
+        there is one, whose random numbers are its own, so that none of its passes can be replayed.
         """
         tape = Tape() if for_jvp and self.chunk is None else None
         draws: list[Draws] = []
         if self.chunk is None:
             draws.append(Draws.now(batch.input_ids_BS.device))
             with tape.record() if tape is not None else contextlib.nullcontext():
-                video_bD, text_bD = self._embed(batch)
+                video_bD, text_bD = self._embed(batch, compiled=compiled)
             local = (video_bD, text_bD)
         else:
             parts = []
@@ -210,9 +214,10 @@ class Objective:
         margin_B = margins_B(self.loss, self.margin_now, angle_B, log_scale, batch.agreement_B)
         return self.loss(video_BD, text_BD, log_scale, margin_B=margin_B, same_BB=same_BB)
 
-    def _embed(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def _embed(self, batch: Batch, *, compiled: bool = False) -> tuple[Tensor, Tensor]:
+        encoders = self._compiled if compiled and self._compiled is not None else self.model
         with self._autocast(batch):
-            return self.model(*batch.model_input())
+            return encoders(*batch.model_input())
 
     def _pull(self, encoded: Encoded, weight_B: Tensor, wanted: Named, last: bool) -> Named:
         leaves = (encoded.video_BD, encoded.text_BD, encoded.log_scale)
@@ -224,7 +229,9 @@ class Objective:
         names = [n for n in wanted if n != SCALE]
         tensors = [wanted[n] for n in names]
         if encoded.local is not None:
-            grads = _vjp(encoded.local, tensors, (video_bar, text_bar), retain=not last)
+            # Checkpointed blocks run again on the way back, and must not move averages again.
+            with buffers_kept(self.model):
+                grads = _vjp(encoded.local, tensors, (video_bar, text_bar), retain=not last)
         else:
             grads = [torch.zeros_like(t) for t in tensors]
             start = 0
@@ -235,14 +242,14 @@ class Objective:
                 with self._autocast(part), draws.again():
                     embeds = call_with_copies(self.model, {}, part.model_input())
                 bars = (video_bar[piece], text_bar[piece])
-                for grad, more in zip(
-                    grads, _vjp(embeds, tensors, bars, retain=False), strict=True
-                ):
+                with buffers_kept(self.model):
+                    found = _vjp(embeds, tensors, bars, retain=False)
+                for grad, more in zip(grads, found, strict=True):
                     grad += more
         ranks.sum_in_place(grads)
-        found = dict(zip(names, grads, strict=True))
+        by_name = dict(zip(names, grads, strict=True))
         # The loss is computed from all rows on every rank, so this one is complete already.
-        return {n: found[n] if n != SCALE else scale_bar for n in wanted}
+        return {n: by_name[n] if n != SCALE else scale_bar for n in wanted}
 
     def _autocast(self, batch: Batch) -> contextlib.AbstractContextManager[object]:
         if self.autocast is None:

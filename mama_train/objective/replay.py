@@ -45,6 +45,17 @@ class Draws:
             yield
 
 
+@contextlib.contextmanager
+def buffers_kept(model: nn.Module) -> Iterator[None]:
+    """Inside, buffers may move; afterwards they are as before."""
+    before = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    yield
+    with torch.no_grad():
+        for buffer, value in before:
+            if not torch.equal(buffer, value):
+                buffer.copy_(value)
+
+
 def call_with_copies(model: nn.Module, parameters: Mapping[str, Tensor], inputs: Any) -> Any:
     """model(*inputs) with some parameters replaced, which leaves its buffers as they are."""
     copies = {name: buffer.clone() for name, buffer in model.named_buffers()}

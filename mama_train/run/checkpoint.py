@@ -28,32 +28,30 @@ from mama_augment.core.store.files import whole
 from mama_train.config import TrainConfig
 from mama_train.data.loader import Position
 from mama_train.models.base import DualEncoder
-from mama_train.models.build import build_from_checkpoint
+from mama_train.models.build import build_from_checkpoint, build_to_measure
 from mama_train.models.tokenizer import TextTokenizer
+from mama_train.models.weights import load_weights, read_config
 from mama_train.objective.weighting import WeightNet
 from mama_train.run.disk import disk_errors
 from mama_train.run.state import Progress, Trainee
+from mama_train.start import lora
+from mama_train.start.own import OWN, OwnModel
 
 NET_NAME = "weight_net.safetensors"
 NEEDED = ("run.json", "training_state.pt", "model.safetensors", NET_NAME)
 """What a checkpoint must hold to be resumed from."""
 
 
-def save_model(
-    folder: Path, model: DualEncoder, tokenizer: TextTokenizer, *, published: bool = False
-) -> None:
-    """Weights, config and tokenizer, as `models.build.build_from_checkpoint` reads them.
-
-    `published`: under the names that Hugging Face's classes know, for others to load.
-    """
+def save_model(folder: Path, model: DualEncoder, tokenizer: TextTokenizer) -> None:
+    """Weights (adapters added), config and tokenizer, as `models.build.build_from_checkpoint` reads
+    them."""
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = model.published_tensors() if published else model.state_dict()
+    tensors = lora.merged_tensors(model)
     weights = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
     with disk_errors(folder):
         save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
         tokenizer.save(folder)
-    frames = {"num_frames": model.frame_spec.num_frames}
-    config = {**model.config_json(), "mama_train_frames": frames}
+    config = {**model.config_json(), "mama_train_frames": model.frame_spec.to_json()}
     (folder / "config.json").write_text(json.dumps(config, indent=1, default=str))
 
 
@@ -109,10 +107,12 @@ def _write(folder: Path, trainee: Trainee, progress: Progress, config: TrainConf
         "optimizer": trainee.optimizer.state_dict(),
         "net_optimizer": trainee.net_optimizer.state_dict(),
     }
-    if trainee.average is not None:
-        # The average is the model that people use; the live values are for resuming.
+    if trainee.average is not None or lora.has_adapters(trainee.model):
+        # People use the average, and adapters added to their weights; these are for resuming.
         live = trainee.model.named_parameters()
         state["live"] = {n: p.detach().clone() for n, p in live}
+    if trainee.average is not None and lora.has_adapters(trainee.model):
+        state["average"] = trainee.average.values
     trainee.with_average(lambda: save_model(folder, trainee.model, trainee.tokenizer))
     net = {k: v.detach().cpu() for k, v in trainee.net.state_dict().items()}
     with disk_errors(folder):
@@ -149,31 +149,73 @@ def restore(folder: Path, trainee: Trainee) -> None:
     device = trainee.model.logit_scale.device
     state = torch.load(folder / "training_state.pt", map_location=device, weights_only=True)
     saved = load_file(folder / "model.safetensors", device=str(device))
+    lora.load_merged(trainee.model, saved)
     if trainee.average is not None:
-        names = set(trainee.average.values)
-        trainee.average.values = {n: saved[n].clone() for n in names}
-        saved = {**saved, **state["live"]}
-    trainee.model.load_state_dict(saved)
+        values = state.get("average", saved)
+        trainee.average.values = {n: values[n].clone() for n in trainee.average.values}
+    trainee.model.load_state_dict(state.get("live", {}), strict=False)
     trainee.optimizer.load_state_dict(state["optimizer"])
     trainee.net_optimizer.load_state_dict(state["net_optimizer"])
     trainee.net.load_state_dict(load_file(folder / NET_NAME, device=str(device)))
 
 
-def load_model(path: str, *, num_frames: int | None = None) -> tuple[DualEncoder, TextTokenizer]:
-    """The model and tokenizer of a checkpoint, of a run's best one, or of an exported folder.
+def load_model(
+    path: str,
+    *,
+    num_frames: int | None = None,
+    notes: list[str] | None = None,
+    model: OwnModel | None = None,
+) -> tuple[DualEncoder, TextTokenizer]:
+    """The model and tokenizer of a checkpoint, of a run's best one, of an exported folder, or of
+    any other model that `--model` takes, which nobody has trained here.
 
-    `num_frames`: frames per clip; as in training when None.
+    `num_frames`: frames per clip; as in training when None. `notes` gets what is to be told.
+    `model`: the model of one's own that the checkpoint is of; its weights are put into place.
 
     Raises:
-        InputError: there is no checkpoint, or its files do not fit each other.
+        InputError: there is no such model, or its files do not fit each other.
     """
-    return build_from_checkpoint(find_checkpoint(path), num_frames=num_frames)
+    found = checkpoint_of(path)
+    if found is None:
+        loaded, tokenizer, told = build_to_measure(path, num_frames=num_frames)
+        if notes is not None:
+            notes += told
+        return loaded, tokenizer
+    if read_config(found).get("mama_train") != OWN:
+        return build_from_checkpoint(found, num_frames=num_frames)
+    if model is None:
+        raise InputError(
+            f"{path!r} holds {read_config(found)['class']}, a model of somebody's own: load it "
+            "from Python, by mama_train.load_model(path, model=OwnModel(...))"
+        )
+    encoder = model.encoder()
+    load_weights(encoder, load_file(found / "model.safetensors"), source=str(found))
+    return encoder, model.text_tokenizer()
+
+
+def checkpoint_of(path: str) -> Path | None:
+    """The folder that this program wrote, if `path` is one or a run that holds one; None where it
+    is another model, or a name.
+
+    Raises:
+        InputError: it is a folder without any model.
+    """
+    folder = Path(path)
+    known = folder / "config.json"
+    if not folder.is_dir() or (known.is_file() and _is_published(json.loads(known.read_text()))):
+        return None
+    return find_checkpoint(path)
+
+
+def _is_published(config: dict[str, Any]) -> bool:
+    """Whether a `config.json` is one of transformers, and not a run's or a checkpoint's."""
+    return "model_type" in config and "mama_train_frames" not in config
 
 
 def load_model_into(folder: Path, model: DualEncoder) -> None:
     """Only the model's tensors (the average where the run keeps one)."""
     device = model.logit_scale.device
-    model.load_state_dict(load_file(folder / "model.safetensors", device=str(device)))
+    lora.load_merged(model, load_file(folder / "model.safetensors", device=str(device)))
 
 
 def find_checkpoint(path: str, *, which: str = "best") -> Path:

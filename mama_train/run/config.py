@@ -19,10 +19,11 @@ class OptimConfig:
     """AdamW, its schedule, and the bounds on what a step may do."""
 
     lr: Annotated[float, Gt(0)] | None = None
-    """Peak learning rate; by default, 1e-3 for `small` and 1e-5 for a model with weights."""
+    """Peak learning rate; by default, 1e-3 for models that are made to be trained from nothing
+    (`small`, `heads`, also when --init continues them), and 1e-5 for CLIP-ViP, CLIP and SigLIP."""
     lr_new: Annotated[float, Gt(0)] = 1.0
-    """Factor on the learning rate of parts that start anew beside given weights, such as the
-    proxies and the temporal table of CLIP-ViP when the weights are those of a plain CLIP."""
+    """Factor on the learning rate of parts that start anew beside given weights: the adapters of
+    --lora, or the proxies and the temporal table of CLIP-ViP on the weights of a plain CLIP."""
     layer_decay: Annotated[float, Gt(0), Le(1)] = 1.0
     """Factor on the learning rate for each block further from the top of a tower: 1 trains all
     alike, 0.9 the lower blocks more slowly. What is above the blocks, and what starts anew, has the
@@ -69,6 +70,9 @@ class ComputeConfig:
     default, the whole batch at once."""
     gradient_checkpointing: bool = False
     """Compute activations again in the backward pass instead of keeping them."""
+    compile: bool = False
+    """Compile the encoders' passes of training (torch.compile) in steps without a meta step, whose
+    forward-mode pass cannot be; the results differ by rounding. Not with --rows-per-pass."""
 
 
 @checked

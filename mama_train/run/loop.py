@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import time
 from contextlib import nullcontext
@@ -24,6 +25,7 @@ from mama_train.run.history import History, Row, read_history, write_json
 from mama_train.run.setup import Setup, prepare
 from mama_train.run.step import Stepper
 from mama_train.run.watch import Watch
+from mama_train.start.own import OwnModel
 
 __all__ = ["NonFiniteLossError", "TrainResult", "train"]
 
@@ -44,11 +46,15 @@ class TrainResult:
 def train(
     config: TrainConfig,
     *,
+    model: OwnModel | None = None,
     resume: bool = False,
     overwrite: bool = False,
     watch: Watch | None = None,
 ) -> TrainResult:
     """Train as `config` says and evaluate the best checkpoint on the test split.
+
+    `model`: one of your own, in place of the one that `config.model` names; its weights are trained
+    in place, and to continue the run, give one of the same kind again.
 
     A run of the same settings in the folder continues; a finished one is left as it is, or
     lengthened where `steps` or `epochs` ask for more. `resume` only wins over `overwrite`.
@@ -61,13 +67,17 @@ def train(
         KeyboardInterrupt: after Ctrl-C, at the end of the step and with a checkpoint saved; after
             a second Ctrl-C, at once and without.
     """
+    if model is not None:
+        config = dataclasses.replace(
+            config, model=dataclasses.replace(config.model, name=model.name)
+        )
     ranks.start(torch_device(config.compute.device))
     with locked(config.run_folder()) if ranks.is_first() else nullcontext():
-        return _train(config, overwrite and not resume, watch or Watch())
+        return _train(config, model, overwrite and not resume, watch or Watch())
 
 
-def _train(config: TrainConfig, overwrite: bool, watch: Watch) -> TrainResult:
-    setup = prepare(config, overwrite=overwrite)
+def _train(config: TrainConfig, own: OwnModel | None, overwrite: bool, watch: Watch) -> TrainResult:
+    setup = prepare(config, own=own, overwrite=overwrite)
     for note in setup.notes:
         watch.note(note)
     progress = setup.progress

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Collection, Iterable, Mapping
 
@@ -12,6 +13,14 @@ from mama_train.models.base import DualEncoder
 from mama_train.objective.config import Weighting
 from mama_train.objective.objective import SCALE, Named
 from mama_train.run.config import OptimConfig
+
+USUAL_LR = {True: 1e-3, False: 1e-5}
+"""Peak learning rate where none is given, of models that are trained from nothing or are not."""
+
+
+def settled(optim: OptimConfig, model: DualEncoder) -> OptimConfig:
+    """`optim` with the learning rate that is used where none is given."""
+    return dataclasses.replace(optim, lr=optim.lr or USUAL_LR[model.from_nothing])
 
 
 def make_optimizer(

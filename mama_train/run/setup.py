@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
@@ -14,14 +12,10 @@ from mama_augment.core.errors import InputError
 from mama_train import ranks
 from mama_train.config import TrainConfig
 from mama_train.data.config import DataConfig
-from mama_train.data.features import heads_config
 from mama_train.data.index import SplitIndex, read_concepts, read_splits
 from mama_train.data.loader import BatchSource, Floats, Loader, concept_frequency, open_others
-from mama_train.data.rows import all_agreements, all_texts, check_aligned
+from mama_train.data.rows import all_agreements, check_aligned
 from mama_train.models.base import DualEncoder
-from mama_train.models.build import build
-from mama_train.models.config import ModelConfig
-from mama_train.models.layers import Encoder
 from mama_train.models.tokenizer import TextTokenizer
 from mama_train.objective.config import Weighting
 from mama_train.objective.guard import check_passes
@@ -30,8 +24,16 @@ from mama_train.run import checkpoint
 from mama_train.run.config import ComputeConfig, OptimConfig
 from mama_train.run.device import autocast_dtype, torch_device
 from mama_train.run.folder import Found, check_longer, find_run, start_run
-from mama_train.run.optim import MovingAverage, lr_scales, make_net_optimizer, make_optimizer
+from mama_train.run.optim import (
+    MovingAverage,
+    lr_scales,
+    make_net_optimizer,
+    make_optimizer,
+    settled,
+)
 from mama_train.run.state import Progress, Trainee
+from mama_train.start.model import start_model
+from mama_train.start.own import OwnModel
 
 
 @dataclass
@@ -71,8 +73,8 @@ class Setup:
         return step % (every or self.steps_per_epoch) == 0 or step == self.num_steps
 
 
-def prepare(config: TrainConfig, *, overwrite: bool = False) -> Setup:
-    """Read the shards' index, build the model, and find or start the run folder.
+def prepare(config: TrainConfig, *, own: OwnModel | None = None, overwrite: bool = False) -> Setup:
+    """Read the shards' index, build the model or take `own`, and find or start the run folder.
 
     Raises:
         InputError: shards, model or settings do not fit; or the run folder is in use.
@@ -89,10 +91,14 @@ def prepare(config: TrainConfig, *, overwrite: bool = False) -> Setup:
     notes: list[str] = []
     found = find_run(config, notes, overwrite=overwrite)
     weighting = _weighting_in_use(config.weighting, index["meta"], notes)
-    optim = config.settled_optim()
-    model, tokenizer, new = _model(config, index["train"], notes)
-    scales = _lr_scales(model, optim, new, notes)
+    name = config.model.init
+    init = None if name is None else checkpoint.find_checkpoint(name)
+    start = start_model(config, index["train"], notes, init=init, own=own)
+    model, tokenizer = start.model, start.tokenizer
+    optim = settled(config.optim, model)
+    scales = _lr_scales(model, optim, start.new, notes)
     is_meta = weighting.kind == "mlp-meta"
+    _check_compile(config, is_meta=is_meta, notes=notes)
     _check_passes(config.compute, model.to(device).train(), tokenizer, is_meta=is_meta)
     others = open_others(config.save.eval_shards, model.frame_spec, tokenizer)
     concepts = read_concepts(config.shards)
@@ -161,23 +167,22 @@ class _Loaders:
         return self.of(index, data).clips
 
 
-def _model(
-    config: TrainConfig, train: SplitIndex, notes: list[str]
-) -> tuple[DualEncoder, TextTokenizer, list[str]]:
-    model, tokenizer, new = build(
-        config.model.name,
-        all_texts(train),
-        seed=config.seed,
-        num_frames=config.model.num_frames,
-        heads=partial(heads_config, train, config.model),
-    )
-    if new:
-        notes.append(f"the given weights lack {', '.join(new)}; these start anew")
-    _check_limits(model, config.optim.max_logit_scale)
-    _freeze(model, config.model, new, notes)
-    if config.compute.gradient_checkpointing:
-        _enable_checkpointing(model)
-    return model, tokenizer, new
+def _check_compile(config: TrainConfig, *, is_meta: bool, notes: list[str]) -> None:
+    """Say in which steps the encoders are compiled, or why not in any."""
+    if not config.compute.compile:
+        return
+    if config.compute.rows_per_pass is not None:
+        raise InputError(
+            "compile is not for rows_per_pass, whose passes replay what was drawn; leave one out"
+        )
+    if is_meta and config.meta.every == 1:
+        raise InputError(
+            "compile finds nothing to do: with meta_every=1 every step has a forward-mode pass, "
+            "which cannot be compiled; give --meta-every 2 or more, or other --weights"
+        )
+    if is_meta:
+        every = config.meta.every
+        notes.append(f"compiled: {every - 1} of {every} steps; meta steps and evaluation are not")
 
 
 def _check_passes(
@@ -185,22 +190,6 @@ def _check_passes(
 ) -> None:
     if is_meta or compute.rows_per_pass is not None:
         check_passes(model, tokenizer, autocast_dtype(compute.precision), forward_mode=is_meta)
-
-
-def _freeze(model: DualEncoder, config: ModelConfig, new: list[str], notes: list[str]) -> None:
-    kinds = config.frozen_towers
-    model.freeze(kinds, logit_scale=config.freeze_logit_scale)
-    if not kinds:
-        return
-    parts = {name: p for name, p in model.named_parameters() if not p.requires_grad}
-    num = sum(p.numel() for p in parts.values())
-    of = sum(p.numel() for p in model.parameters())
-    notes.append(f"frozen: {' and '.join(kinds)}, {num:,} of {of:,} numbers of the model")
-    if untaught := [name for name in new if name in parts]:
-        notes.append(
-            f"{', '.join(untaught)} start anew and are frozen, so that they stay as drawn: prefer "
-            "`clip-mean:` or weights that have them"
-        )
 
 
 def _lr_scales(
@@ -297,21 +286,3 @@ def _trainee(
         net_optimizer=make_net_optimizer(net, weighting),
         average=None if ema_decay is None else MovingAverage(model, ema_decay),
     )
-
-
-def _enable_checkpointing(model: DualEncoder) -> None:
-    inner: Any = getattr(model, "inner", None)
-    if inner is not None:
-        inner.gradient_checkpointing_enable({"use_reentrant": False})
-    for module in model.modules():
-        if isinstance(module, Encoder):
-            module.gradient_checkpointing = True
-
-
-def _check_limits(model: DualEncoder, max_logit_scale: float) -> None:
-    start = float(model.logit_scale.detach())
-    if start > math.log(max_logit_scale) + 1e-6:
-        raise InputError(
-            f"the model's inverse temperature {math.exp(start):.1f} is above max_logit_scale "
-            f"{max_logit_scale:g}; give --set max_logit_scale={math.ceil(math.exp(start))}"
-        )

@@ -37,6 +37,7 @@ class Stepper:
             setup.config.loss,
             chunk=setup.config.compute.rows_per_pass,
             autocast=setup.autocast,
+            compile=setup.config.compute.compile,
         )
         layers = setup.config.meta.layers
         self.meta_names = None if layers is None else setup.trainee.model.upper_names(layers)
@@ -58,8 +59,9 @@ class Stepper:
         share = share_at(step, self.setup.num_steps, self.config.loss)
         self.objective.margin_now = MarginNow(share, progress.running_angle)
         # Whoever recomputes activations to save memory would not want products kept.
-        tape = self._is_meta_step(step) and not self.config.compute.gradient_checkpointing
-        encoded = self.objective.encode(batch, for_jvp=tape)
+        is_meta = self._is_meta_step(step)
+        tape = is_meta and not self.config.compute.gradient_checkpointing
+        encoded = self.objective.encode(batch, for_jvp=tape, compiled=not is_meta)
         loss_B = encoded.loss_B.detach()
         bad = [batch.clip_ids[i] for i in torch.nonzero(~torch.isfinite(loss_B))[:, 0].tolist()]
         if bad:

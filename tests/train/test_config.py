@@ -105,12 +105,6 @@ def test_later_tables_win_whatever_form_their_names_have() -> None:
     assert flat(common, settings()) | flat(arm, settings()) == {"lr": 1e-4, "margin": 0.2}
 
 
-def test_the_usual_learning_rate_depends_on_the_model() -> None:
-    assert TrainConfig.of(shards="s").settled_optim().lr == 1e-3
-    assert TrainConfig.of(shards="s", model="folder").settled_optim().lr == 1e-5
-    assert TrainConfig.of(shards="s", model="folder", lr=0.5).settled_optim().lr == 0.5
-
-
 def parts() -> list[type]:
     hints = typing.get_type_hints(TrainConfig)
     return [TrainConfig, *(typing.cast(type, h) for h in hints.values() if is_dataclass(h))]

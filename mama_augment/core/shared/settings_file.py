@@ -23,7 +23,7 @@ def read_config(
         InputError: there is no such file, it cannot be read as TOML, or names something unknown.
     """
     try:
-        content = tomllib.loads(_text(value, configs))
+        content = tomllib.loads(config_text(value, configs))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"--config {value!r} is not a TOML file: {error}") from error
     except OSError as error:
@@ -47,8 +47,12 @@ def read_config(
     return found
 
 
-def _text(value: str, configs: str) -> str:
-    """What the file holds."""
+def config_text(value: str, configs: str) -> str:
+    """What a file holds, or one that ships with the package.
+
+    Raises:
+        InputError: there is neither.
+    """
     path = Path(value)
     if path.is_file():
         return path.read_text(encoding="utf-8")

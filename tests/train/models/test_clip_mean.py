@@ -1,10 +1,9 @@
-"""CLIP and SigLIP folders as frame-averaging dual encoders, and the same folder as CLIP-ViP."""
+"""CLIP and SigLIP (1, 2) folders as frame-averaging dual encoders, and a CLIP as CLIP-ViP."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -18,51 +17,13 @@ from mama_train.objective.objective import Objective
 from mama_train.objective.unrolled import unrolled_meta_gradient
 from mama_train.objective.weighting import Weigher, WeightNet
 from mama_train.run.checkpoint import save_model
-
-TEXTS = ["a red square moves left", "a blue square moves up", "a white square"]
-SIZES = {
-    "hidden_size": 16,
-    "intermediate_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-}
+from tests.train.published_helper import KINDS, TEXTS, write_published
 
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Tiny CLIP and SigLIP as transformers saves them, with a tokenizer."""
-    from transformers import (
-        CLIPConfig,
-        CLIPModel,
-        PreTrainedTokenizerFast,
-        SiglipConfig,
-        SiglipModel,
-    )
-
-    torch.manual_seed(0)
-    words = TextTokenizer.of_words(TEXTS, max_tokens=10)
-    text = {**SIZES, "vocab_size": words.vocab_size, "max_position_embeddings": 10}
-    vision = {**SIZES, "image_size": 16, "patch_size": 8}
-    end = words.vocab_size - 1
-    ids = {"bos_token_id": end - 1, "eos_token_id": end, "pad_token_id": end}
-    models: dict[str, Any] = {
-        "clip": CLIPModel(
-            CLIPConfig(text_config={**text, **ids}, vision_config=vision, projection_dim=12)
-        ),
-        "siglip": SiglipModel(SiglipConfig(text_config={**text, **ids}, vision_config=vision)),
-    }
-    found = {}
-    for name, model in models.items():
-        found[name] = tmp_path_factory.mktemp(name)
-        model.save_pretrained(found[name])
-        PreTrainedTokenizerFast(
-            tokenizer_object=words.fast.backend_tokenizer,
-            bos_token="<|startoftext|>",
-            eos_token="<|endoftext|>",
-            pad_token="<|endoftext|>",
-            model_max_length=10,
-        ).save_pretrained(found[name])
-    return found
+    """Tiny CLIP, SigLIP and SigLIP 2 as transformers saves them."""
+    return {kind: write_published(tmp_path_factory.mktemp(kind), kind) for kind in KINDS}
 
 
 def batch(tokenizer: TextTokenizer, seed: int = 0) -> Batch:
@@ -78,7 +39,7 @@ def batch(tokenizer: TextTokenizer, seed: int = 0) -> Batch:
     )
 
 
-@pytest.mark.parametrize("kind", ["clip", "siglip"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_frames_are_averaged_and_reload_is_the_same(
     folders: dict[str, Path], kind: str, tmp_path: Path
 ) -> None:
@@ -98,29 +59,7 @@ def test_frames_are_averaged_and_reload_is_the_same(
         assert torch.equal(again.embed_video(rows.video), video)
 
 
-@pytest.mark.parametrize("kind", ["clip", "siglip"])
-def test_an_export_is_a_model_that_transformers_and_we_load(
-    folders: dict[str, Path], kind: str, tmp_path: Path
-) -> None:
-    from transformers import AutoModel
-
-    model, tokenizer, _ = build(f"clip-mean:{folders[kind]}", [], seed=0, num_frames=2)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(0.01)
-    save_model(tmp_path, model, tokenizer, published=True)
-    _, info = AutoModel.from_pretrained(tmp_path, output_loading_info=True)
-    assert not any(info.values()), info
-    ids, mask = tokenizer.encode(TEXTS)
-    for again in (
-        build_from_checkpoint(tmp_path)[0],
-        build(f"clip-mean:{tmp_path}", [], seed=0)[0],
-    ):
-        assert torch.equal(again.embed_text(ids, mask), model.embed_text(ids, mask))
-        torch.testing.assert_close(again.logit_scale, model.logit_scale)
-
-
-@pytest.mark.parametrize("kind", ["clip", "siglip"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_meta_step_is_exact_through_transformers(folders: dict[str, Path], kind: str) -> None:
     model, tokenizer, _ = build(f"clip-mean:{folders[kind]}", [], seed=0, num_frames=2)
     model.double()

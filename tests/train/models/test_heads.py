@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from mama_augment.core.errors import InputError
 from mama_train import commands
 from mama_train.config import TrainConfig
 from mama_train.data.batch import Batch
@@ -25,6 +26,7 @@ from mama_train.objective.objective import Objective
 from mama_train.run import checkpoint
 from mama_train.run.history import read_history
 from mama_train.run.loop import train
+from mama_train.run.setup import prepare
 from mama_train.run.watch import Watch
 from tests.train.features_helper import write_feature_shards
 
@@ -147,3 +149,38 @@ def test_padding_and_the_order_of_words_do_not_matter() -> None:
     padded = torch.cat([ids.flip(1), torch.zeros(6, 2, dtype=torch.int64)], 1)
     mask_padded = torch.cat([mask.flip(1), torch.zeros(6, 2, dtype=torch.int64)], 1)
     torch.testing.assert_close(model.embed_text(padded, mask_padded), model.embed_text(ids, mask))
+
+
+def test_a_head_and_its_words_are_a_tower_of_one_block() -> None:
+    model, batch = model_and_batch()
+    towers = model.towers()
+    for name, _ in model.named_parameters():
+        assert sum(t.holds(name) for t in towers.values()) == (name != "logit_scale"), name
+    assert model.depth_of("word_embedding.weight") == 2
+    assert {model.depth_of(n) for n, _ in model.named_parameters() if "_head." in n} == {1}
+    assert "word_embedding.weight" not in model.upper_names(1)
+    assert len(model.upper_names(1)) == 9
+    model.freeze(["vision"])
+    video, text = model(*batch.model_input())
+    assert (video.requires_grad, text.requires_grad) == (False, True)
+
+
+def test_a_frozen_head_stays_as_it_is_in_a_run(shards: Path, tmp_path: Path) -> None:
+    models = []
+    for name, changes in (("a", {}), ("b", {"freeze": "text"})):
+        train(config(shards, tmp_path / name, steps=4, **changes))
+        models.append(build_from_checkpoint(checkpoint.find_checkpoint(str(tmp_path / name)))[0])
+    torch.manual_seed(0)
+    moved = [
+        n for n, p in models[0].named_parameters() if not torch.equal(p, models[1].get_parameter(n))
+    ]
+    assert {"text_head.0.weight", "video_head.0.weight"} <= set(moved)
+    start = prepare(config(shards, tmp_path / "c", freeze="text")).trainee.model
+    for name, parameter in start.named_parameters():
+        is_text = name.startswith(("text_head.", "word_embedding."))
+        assert torch.equal(parameter, models[1].get_parameter(name)) == is_text, name
+
+
+def test_what_cannot_be_computed_again_says_so(shards: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="gradient_checkpointing is not for Heads"):
+        prepare(config(shards, tmp_path / "run", gradient_checkpointing=True))

@@ -44,7 +44,7 @@ def as_transformers_loads_it(folder: Path) -> tuple[torch.Tensor, torch.Tensor]:
 
 def test_an_exported_small_model_pads_by_itself(tmp_path: Path) -> None:
     model, tokenizer, _ = build("small", TEXTS, seed=0)
-    save_model(tmp_path, model, tokenizer, published=True)
+    save_model(tmp_path, model, tokenizer)
     ids, mask = as_transformers_loads_it(tmp_path)
     expected_ids, expected_mask = tokenizer.encode(TEXTS)
     assert torch.equal(ids, expected_ids)
@@ -118,3 +118,44 @@ def test_a_tokenizer_that_cannot_pad_is_a_mistake(tmp_path: Path) -> None:
 def test_a_folder_without_a_tokenizer_is_a_mistake(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"holds no tokenizer .*tokenizer\.json"):
         TextTokenizer.load(tmp_path)
+
+
+def test_unknown_words_are_counted_where_there_can_be_any(tmp_path: Path) -> None:
+    words = TextTokenizer.of_words(["a red circle"], max_tokens=8)
+    assert words.unknown_share(["a blue circle", "a red"]) == pytest.approx(1 / 5)
+    assert words.unknown_share([]) == 0
+    # CLIP's unknown token is its end token, which stands in every text.
+    assert TextTokenizer.load(clip_folder(tmp_path)).unknown_share(["a red circle"]) == 0
+
+
+def test_a_siglip_of_sentencepiece_drops_punctuation_and_pads_to_its_length(tmp_path: Path) -> None:
+    """As the published SigLIPs come: a file of SentencePiece, read by a tokenizer in Python."""
+    spm = pytest.importorskip("sentencepiece")
+    from transformers import SiglipTokenizer
+
+    (tmp_path / "texts").write_text("a red circle\na blue circle rises\na white square sinks\n" * 9)
+    spm.SentencePieceTrainer.train(
+        input=str(tmp_path / "texts"),
+        model_prefix=str(tmp_path / "spiece"),
+        vocab_size=40,
+        hard_vocab_limit=False,
+        eos_id=1,
+        bos_id=-1,
+        pad_id=-1,
+        unk_id=2,
+        eos_piece="</s>",
+        minloglevel=2,
+    )
+    theirs = SiglipTokenizer(str(tmp_path / "spiece.model"), model_max_length=64)
+    theirs.save_pretrained(tmp_path / "model")
+    (tmp_path / "model" / "config.json").write_text(json.dumps({"model_type": "siglip"}))
+    texts = ["A red, circle!", "a red circle", "a blue circle rises"]
+    expected = theirs(texts, padding="max_length", max_length=64, return_tensors="pt")["input_ids"]
+    tokenizer = TextTokenizer.load(tmp_path / "model")
+    ids, _ = tokenizer.encode(texts)
+    assert torch.equal(ids, expected)
+    assert ids.shape == (3, 64)
+    assert torch.equal(ids[0], ids[1])
+    tokenizer.save(tmp_path / "again")
+    (tmp_path / "again" / "config.json").write_text(json.dumps({"model_type": "siglip"}))
+    assert torch.equal(TextTokenizer.load(tmp_path / "again").encode(texts)[0], expected)

@@ -10,19 +10,20 @@ from torch import nn
 
 from mama_augment.core.errors import InputError
 from mama_train.models.base import DualEncoder
-from mama_train.models.build import build, small_config
+from mama_train.models.build import build
 from mama_train.models.clip_vip import ClipVip
 from mama_train.models.config import ModelConfig
+from mama_train.models.small import small_config
 from mama_train.models.towers import TOWERS, TowerKind, parse_towers
 from tests.train.conftest import random_batch, tiny_model
-from tests.train.models.test_clip_mean import TEXTS, folders
+from tests.train.models.test_clip_mean import folders
+from tests.train.published_helper import KINDS, TEXTS
 
 __all__ = ["folders"]
 
 
 def all_models(folders: dict[str, Path]) -> list[DualEncoder]:
-    names = ("clip", "siglip")
-    given = [build(f"clip-mean:{folders[n]}", TEXTS, seed=0)[0] for n in names]
+    given = [build(f"clip-mean:{folders[n]}", TEXTS, seed=0)[0] for n in KINDS]
     return [tiny_model(), ClipVip(small_config(30)), *given]
 
 

@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 
 from mama_train.data.batch import Batch
-from mama_train.models.build import small_config
 from mama_train.models.clip_vip import ClipVip
-from mama_train.models.initial import initialise_from_nothing
+from mama_train.models.small import initialise_from_nothing, small_config
 from mama_train.models.towers import TowerKind
 from mama_train.models.weights import MAY_BE_NEW
 from mama_train.objective.config import MarginLoss, Weighting, WeightOutput

@@ -8,6 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from mama_train.models.base import DualEncoder, FrameSpec, unit
 from mama_train.models.tokenizer import TextTokenizer
@@ -118,6 +119,32 @@ def test_only_the_training_pass_moves_the_averages_of_batch_norm() -> None:
         assert any(not torch.equal(before[n], after[n]) for n in before)
         meta_gradient(objective, encoded, random_batch(2), weigher(), VirtualStep(lr=0.05))
         assert all(torch.equal(after[n], b) for n, b in model.named_buffers())
+
+
+class Again(Noisy):
+    """Computes its video tower again on the way back."""
+
+    def embed_video(self, video: Tensor) -> Tensor:
+        return checkpoint(super().embed_video, video, use_reentrant=False)
+
+
+@pytest.mark.parametrize("chunk", [None, 3])
+def test_batch_norm_moves_once_where_blocks_are_computed_again(chunk: int | None) -> None:
+    found = []
+    for kind in (Noisy, Again):
+        model = kind().double().train()
+        objective = Objective(model, MarginLoss(), chunk=chunk)
+        torch.manual_seed(4)
+        for seed in (1, 2):
+            encoded = objective.encode(random_batch(seed))
+            weight_B = torch.full((6,), 1 / 6, dtype=torch.float64)
+            objective.gradient(encoded, weight_B)
+            gradient = objective.gradient(encoded, weight_B, last=True)
+        found.append((dict(model.named_buffers()), gradient))
+    for before, after in zip(*found, strict=True):
+        for name, tensor in before.items():
+            torch.testing.assert_close(after[name], tensor, rtol=1e-12, atol=1e-12)
+    assert int(found[1][0]["video.1.num_batches_tracked"]) == (2 if chunk is None else 4)
 
 
 def test_draws_are_repeated_and_then_go_on() -> None:

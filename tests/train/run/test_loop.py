@@ -26,13 +26,13 @@ from mama_train.measure.evaluate import evaluate
 from mama_train.models.build import build, build_from_checkpoint
 from mama_train.report.page import training_sections, write_report
 from mama_train.run import checkpoint, step
-from mama_train.run import setup as run_setup
 from mama_train.run.history import read_history
 from mama_train.run.loop import NonFiniteLossError, train
 from mama_train.run.optim import clip_gradient
 from mama_train.run.setup import prepare
 from mama_train.run.step import Stepper
 from mama_train.run.watch import Watch
+from mama_train.start import model as start_model
 from tests.train.shards_helper import write_shards
 
 SIZES = {"train": 32, "meta": 16, "val": 16, "test": 16}
@@ -171,7 +171,7 @@ def test_a_run_with_dropout_resumes_to_the_same_draws(
         return model, *others
 
     train(config(shards, tmp_path / "without", meta_every=2))
-    monkeypatch.setattr(run_setup, "build", with_dropout)
+    monkeypatch.setattr(start_model, "build", with_dropout)
     train(config(shards, tmp_path / "whole", meta_every=2))
     parts = config(shards, tmp_path / "parts", meta_every=2)
     press_ctrl_c(monkeypatch, at=5)

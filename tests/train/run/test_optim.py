@@ -9,9 +9,19 @@ import pytest
 import torch
 
 from mama_augment.core.errors import InputError
+from mama_train.models.clip_vip import ClipVip
+from mama_train.models.heads import Heads, HeadsConfig
+from mama_train.models.small import small_config
 from mama_train.models.weights import MAY_BE_NEW
 from mama_train.run.config import OptimConfig
-from mama_train.run.optim import lr_at, lr_scales, make_optimizer, num_warmup_steps, set_lr
+from mama_train.run.optim import (
+    lr_at,
+    lr_scales,
+    make_optimizer,
+    num_warmup_steps,
+    set_lr,
+    settled,
+)
 from tests.train.conftest import tiny_model
 
 
@@ -120,3 +130,10 @@ def test_adamw_moves_each_parameter_by_its_own_rate() -> None:
     for name, parameter in model.named_parameters():
         moved = float((before[name] - parameter.detach()).mean())
         assert moved == pytest.approx(1e-3 * 0.5 ** model.depth_of(name), rel=1e-4), name
+
+
+def test_the_usual_learning_rate_is_that_of_the_model() -> None:
+    heads = Heads(HeadsConfig(width=3, vocab_size=9))
+    for model, lr in ((ClipVip(small_config(9)), 1e-3), (heads, 1e-3), (tiny_model(), 1e-5)):
+        assert settled(OptimConfig(), model).lr == lr
+        assert settled(OptimConfig(lr=0.5), model).lr == 0.5

@@ -1,4 +1,4 @@
-"""Initial values for training CLIP-ViP from nothing on little data.
+"""`small`: CLIP-ViP for a CPU and training from nothing on little data, and its initial values.
 
 The published initialisation assumes pretrained CLIP: position tables near zero, an empty temporal
 table. From nothing, on some hundred clips, such a model learns colours long before it learns
@@ -10,10 +10,35 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from mama_train.models.clip_vip import ClipVip
+from mama_train.models.clip_vip import ClipVip, ClipVipConfig, TowerConfig
+
+MAX_TOKENS = 24
 
 TABLE_SIZE = 0.5
 """Amplitude of the tables, patches having a standard deviation of about one."""
+
+
+def small_config(vocab_size: int) -> ClipVipConfig:
+    """CLIP-ViP for a CPU and training from nothing: six 32 px frames of 4x4 patches each, after
+    two convolutions."""
+    vision = TowerConfig(
+        hidden_size=96, intermediate_size=192, num_hidden_layers=2, num_attention_heads=4
+    )
+    text = TowerConfig(
+        hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4
+    )
+    return ClipVipConfig(
+        text=text,
+        vision=vision,
+        projection_dim=64,
+        vocab_size=vocab_size,
+        max_text_tokens=MAX_TOKENS,
+        image_size=32,
+        patch_size=8,
+        temporal_size=6,
+        logit_scale_init=2.66,
+        stem_channels=(32, 64),
+    )
 
 
 @torch.no_grad()

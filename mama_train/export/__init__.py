@@ -1,0 +1,1 @@
+"""A checkpoint's model as a folder that others load."""
