@@ -56,7 +56,7 @@ def spread(values: Sequence[float]) -> float | None:
 def paired_p(differences: Sequence[float]) -> float | None:
     """Of the two-sided paired t-test; None where there is one difference, or all are equal, which
     leaves the test without a spread."""
-    if len(differences) < 2 or np.ptp(differences) == 0:
+    if len(differences) < 2 or np.ptp(differences) < 1e-9:  # but for rounding
         return None
     from scipy import stats
 
