@@ -1,25 +1,30 @@
-"""The loader: clips per second against webdataset tars of the same JPEGs, and the cost of resuming.
+"""The loader: frames per second against webdataset on the same JPEGs, and the cost of resuming.
 
     pip install 'mama-video[bench]'
     python benchmarks/loader.py [--num-clips 512 --workers 2]
 
-Both sides hand over the same clips, decoded by the same function, in batches of the same size,
-through the same number of workers; the shards' order is a full shuffle inside a window, that of
-webdataset its own shuffle buffer of as many clips. Rounds alternate, so that a busy machine
-disturbs both alike; the ratio is the median over rounds. Resuming: time from nothing to the first
-batch in the middle of an epoch of a million clips (of one tiny frame each).
+All hand over the same clips, 12 frames of 224 px from JPEGs of 341x256, in batches of the same
+size, through the same number of workers. webdataset decodes once by its own means (decode("rgb8"),
+and Pillow to size), and once by this project's function, which tells decoding from the rest. The
+shards' order is a full shuffle inside a window, that of webdataset its own shuffle buffer of as
+many clips. Rounds alternate, so that a busy machine disturbs all alike; ratios are medians over
+rounds. CPU time is that of all processes, whoever else is at work. Resuming: time from nothing to
+the first batch in the middle of an epoch of a million clips (of one tiny frame each).
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import io
 import json
+import resource
 import statistics
 import tarfile
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -29,6 +34,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
+from PIL import Image, ImageOps
 
 from mama_augment.core.schema import SHARDS
 from mama_train.data.config import DataConfig
@@ -105,34 +111,56 @@ def from_shards(folder: Path, workers: int, tokenizer: TextTokenizer) -> Iterato
     return (batch for _, batch in islice(loader.batches(), len(loader.epoch(0))))
 
 
-def from_tars(folder: Path, workers: int, tokenizer: TextTokenizer) -> Iterator[Any]:
-    import webdataset as wds
+def ours(sample: dict[str, Any]) -> tuple[np.ndarray[Any, Any], str]:
+    files = [sample[f"{i:02d}.jpg"] for i in range(12)]
+    video = decode_frames(files, choose_frames(12, 12), SPEC, clip_id=sample["__key__"])
+    return video, json.loads(sample["json"])["text"]
 
-    def decode(sample: dict[str, Any]) -> tuple[np.ndarray[Any, Any], str]:
-        files = [sample[f"{i:02d}.jpg"] for i in range(12)]
-        which = choose_frames(12, SPEC.num_frames)
-        video = decode_frames(files, which, SPEC, clip_id=sample["__key__"])
-        return video, json.loads(sample["json"])["text"]
+
+def its_own(sample: dict[str, Any]) -> tuple[np.ndarray[Any, Any], str]:
+    """Of a sample that webdataset decoded: the middle square of each frame, by Pillow."""
+    frames = [Image.fromarray(sample[f"{i:02d}.jpg"]) for i in range(12)]
+    squares = [
+        ImageOps.fit(f, (SPEC.size_px, SPEC.size_px), Image.Resampling.BILINEAR) for f in frames
+    ]
+    return np.stack([np.asarray(s) for s in squares]), sample["json"]["text"]
+
+
+def from_tars(
+    folder: Path, workers: int, tokenizer: TextTokenizer, *, by_ours: bool
+) -> Iterator[Any]:
+    import webdataset as wds
 
     def collate(samples: list[tuple[np.ndarray[Any, Any], str]]) -> Any:
         video = torch.from_numpy(np.stack([s[0] for s in samples]))
         return video, *tokenizer.encode([s[1] for s in samples])
 
     tars = sorted(str(p) for p in (folder / "tars").glob("*.tar"))
-    dataset = (
-        wds.WebDataset(tars, shardshuffle=len(tars), seed=0)
-        .shuffle(4 * CLIPS_PER_FILE // max(1, workers))
-        .map(decode)
-        .batched(BATCH, collation_fn=collate)
+    samples = wds.WebDataset(tars, shardshuffle=len(tars), seed=0).shuffle(
+        4 * CLIPS_PER_FILE // max(1, workers)
     )
+    decoded = samples.map(ours) if by_ours else samples.decode("rgb8").map(its_own)
+    dataset = decoded.batched(BATCH, collation_fn=collate)
     return iter(wds.WebLoader(dataset, batch_size=None, num_workers=workers))
 
 
-def clips_per_second(batches: Iterator[Any]) -> float:
-    started, num = time.perf_counter(), 0
+def frames_per_second(batches: Iterator[Any]) -> tuple[float, float]:
+    """(frames per second, CPU milliseconds per frame of all processes)."""
+    started, cpu, num = time.perf_counter(), cpu_seconds(), 0
     for batch in batches:
         num += len(batch[0]) if isinstance(batch, (tuple, list)) else len(batch)
-    return num / (time.perf_counter() - started)
+    num *= SPEC.num_frames
+    seconds = time.perf_counter() - started
+    del batches  # its processes end, and their CPU time is known
+    gc.collect()
+    return num / seconds, 1000 * (cpu_seconds() - cpu) / num
+
+
+def cpu_seconds() -> float:
+    """Of this process and of those of its children that are over."""
+    kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    used = [resource.getrusage(kind) for kind in kinds]
+    return sum(u.ru_utime + u.ru_stime for u in used)
 
 
 def resume_seconds(folder: Path, num_rows: int, tokenizer: TextTokenizer) -> dict[str, float]:
@@ -169,14 +197,28 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_data(folder, arguments.num_clips)
-        rates: dict[str, list[float]] = {"shards": [], "webdataset": []}
+        makers: dict[str, Callable[[Path, int, TextTokenizer], Iterator[Any]]] = {
+            "shards": from_shards,
+            "webdataset": partial(from_tars, by_ours=False),
+            "webdataset, our decoder": partial(from_tars, by_ours=True),
+        }
+        rates: dict[str, list[tuple[float, float]]] = {kind: [] for kind in makers}
         for _ in range(arguments.rounds):
-            for kind, make in (("shards", from_shards), ("webdataset", from_tars)):
-                rates[kind].append(clips_per_second(make(folder, arguments.workers, tokenizer)))
+            for kind, make in makers.items():
+                batches = make(folder, arguments.workers, tokenizer)
+                rates[kind].append(frames_per_second(batches))
         for kind, values in rates.items():
-            print(f"{kind:12} {statistics.median(values):8.1f} clips/s")
-        pairs = zip(rates["shards"], rates["webdataset"], strict=True)
-        print(f"shards / webdataset: {statistics.median(a / b for a, b in pairs):.2f}")
+            rate, cpu = (statistics.median(v[i] for v in values) for i in (0, 1))
+            ratios = [
+                (ours[0] / its[0], its[1] / ours[1])
+                for ours, its in zip(rates["shards"], values, strict=True)
+            ]
+            by_rate, by_cpu = (statistics.median(r[i] for r in ratios) for i in (0, 1))
+            print(
+                f"{kind:24} {rate:8.0f} frames/s {cpu:6.2f} CPU ms/frame; "
+                f"shards are {by_rate:.2f}x as fast, {by_cpu:.2f}x by CPU",
+                flush=True,
+            )
         found = resume_seconds(folder, arguments.resume_rows, tokenizer)
         parts = ", ".join(f"{part} {seconds:.2f} s" for part, seconds in found.items())
         total = sum(found.values())

@@ -42,14 +42,27 @@ SIZES = {
     # width, layers, heads, image, patch, frames, batch of vision; width, layers of text
     "small": (256, 6, 8, 64, 16, 6, 16, 256, 4),
     "base": (768, 12, 12, 224, 16, 12, 32, 512, 12),
+    "b32": (768, 12, 12, 224, 32, 12, 128, 512, 12),
 }
+PUBLISHED = ("b32",)
+"""Sizes with the vocabulary and the embedding of the published CLIP."""
 
 
 class Bench:
     """One model and one pair of batches; each method takes whole training steps on them."""
 
-    def __init__(self, size: str, device: str, precision: str) -> None:
-        width, layers, heads, image, patch, frames, batch, text_width, text_layers = SIZES[size]
+    def __init__(
+        self,
+        size: str,
+        device: str,
+        precision: str,
+        *,
+        batch: int | None = None,
+        chunk: int | None = None,
+    ) -> None:
+        width, layers, heads, image, patch, frames, usual, text_width, text_layers = SIZES[size]
+        batch = batch or usual
+        is_published = size in PUBLISHED
         torch.manual_seed(0)
         config = ClipVipConfig(
             text=TowerConfig(
@@ -64,9 +77,9 @@ class Bench:
                 num_hidden_layers=layers,
                 num_attention_heads=heads,
             ),
-            projection_dim=256,
-            vocab_size=1000,
-            max_text_tokens=32,
+            projection_dim=512 if is_published else 256,
+            vocab_size=49408 if is_published else 1000,
+            max_text_tokens=77 if is_published else 32,
             image_size=image,
             patch_size=patch,
             temporal_size=frames,
@@ -74,7 +87,7 @@ class Bench:
         self.device = torch.device(device)
         self.model = ClipVip(config).to(self.device)
         autocast = torch.bfloat16 if precision == "bf16" else None
-        self.objective = Objective(self.model, MarginLoss(), autocast=autocast)
+        self.objective = Objective(self.model, MarginLoss(), chunk=chunk, autocast=autocast)
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-5)
         self.weigh = Weigher(weighting=Weighting(), net=WeightNet().to(self.device))
         self.batches = [random_batch(config, batch, seed, self.device) for seed in (1, 2)]
@@ -104,30 +117,35 @@ class Bench:
         return VirtualStep(lr=1e-5, update=update, names=names)
 
     def step(self, method: str) -> None:
-        batch, meta_batch = self.batches
+        """A step with eager attention, which all methods can take."""
         with exact_attention():
             if method == "double-backward":
                 self.step_double_backward()
-                return
-            is_meta = method in ("exact", "lagged") or (
-                method == "amortised" and self.count % AMORTISED_EVERY == 0
-            )
-            encoded = self.objective.encode(batch, for_jvp=is_meta)
-            equal_B = torch.full_like(encoded.loss_B, 1 / len(batch))
-            if method == "plain":
-                self.apply(self.objective.gradient(encoded, equal_B, last=True))
-            elif method == "exact":
-                self.meta(encoded, meta_batch, keep=False)
-                weight_B = self.weigh(encoded.loss_B).detach()
-                self.apply(self.objective.gradient(encoded, weight_B, last=True))
-            elif method == "lagged":
-                self.apply(self.meta(encoded, meta_batch).gradient)
-            elif self.count % AMORTISED_EVERY == 0:
-                self.apply(self.meta(encoded, self.small_meta, self.upper).gradient)
             else:
-                weight_B = self.weigh(encoded.loss_B).detach()
-                self.apply(self.objective.gradient(encoded, weight_B, last=True))
-            self.count += method == "amortised"
+                self.take(method)
+
+    def take(self, method: str) -> None:
+        """A step as a run takes it."""
+        batch, meta_batch = self.batches
+        is_meta = method in ("exact", "lagged") or (
+            method == "amortised" and self.count % AMORTISED_EVERY == 0
+        )
+        encoded = self.objective.encode(batch, for_jvp=is_meta)
+        equal_B = torch.full_like(encoded.loss_B, 1 / len(batch))
+        if method == "plain":
+            self.apply(self.objective.gradient(encoded, equal_B, last=True))
+        elif method == "exact":
+            self.meta(encoded, meta_batch, keep=False)
+            weight_B = self.weigh(encoded.loss_B).detach()
+            self.apply(self.objective.gradient(encoded, weight_B, last=True))
+        elif method == "lagged":
+            self.apply(self.meta(encoded, meta_batch).gradient)
+        elif self.count % AMORTISED_EVERY == 0:
+            self.apply(self.meta(encoded, self.small_meta, self.upper).gradient)
+        else:
+            weight_B = self.weigh(encoded.loss_B).detach()
+            self.apply(self.objective.gradient(encoded, weight_B, last=True))
+        self.count += method == "amortised"
 
     def step_double_backward(self) -> None:
         batch, meta_batch = self.batches

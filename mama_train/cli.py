@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from mama_augment.core.errors import InputError
 from mama_augment.core.fields import option
 from mama_augment.core.shared.options import Command, add_commands, make_app, run_program
 from mama_train import __version__
@@ -25,12 +26,20 @@ class RunCommand:
     --overwrite."""
     overwrite: bool = False
     """Replace the run in --out."""
+    seeds: int = 1
+    """Runs, each with a seed of its own, from --seed on; with more than one they lie side by side
+    below --out, with a table of them all."""
 
     def __call__(self) -> int:
         config = self.train
         if self.settings:
             config = TrainConfig.of(**config.to_json() | parse_settings(list(self.settings)))
-        from mama_train.commands import run_training
+        if self.seeds < 1:
+            raise InputError(f"--seeds is {self.seeds}: give at least 1, the number of runs")
+        from mama_train.commands import run_seeds, run_training
+
+        if self.seeds > 1:
+            return run_seeds(config, self.seeds, overwrite=self.overwrite and not self.resume)
 
         return run_training(config, resume=self.resume, overwrite=self.overwrite)
 
@@ -88,7 +97,7 @@ class CompareCommand:
     """Train several configurations x seeds and compare them on the test split."""
 
     file: str = field(metadata=option(positional=True))
-    """A TOML or JSON file with shards, seeds, baseline and arms."""
+    """A TOML or JSON file with shards, seeds, baseline and arms; a list of values makes arms."""
     out: str = "comparison"
     """Folder of the runs and the result."""
     jobs: int = 1

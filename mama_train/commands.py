@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,10 @@ from mama_augment.core.errors import InputError
 from mama_augment.core.shared import say
 from mama_augment.core.store.files import whole
 from mama_train import ranks
-from mama_train.compare.arms import net_states, read_comparison, run_comparison, summarise
-from mama_train.compare.table import show_comparison, write_comparison
+from mama_train.compare.arms import Comparison, read_comparison
+from mama_train.compare.runs import run_comparison
+from mama_train.compare.table import Compared, show_comparison, write_comparison
+from mama_train.compare.table import Terminal as ComparedTerminal
 from mama_train.config import TrainConfig
 from mama_train.data.index import read_concepts
 from mama_train.data.loader import BatchSource, open_split
@@ -183,33 +185,48 @@ def run_export(path: str, *, out: str, overwrite: bool) -> int:
 
 
 def run_compare(file: str, *, out: str, jobs: int) -> int:
-    """Run every arm with every seed; print and write the table."""
+    """Run every arm with every seed; print and write the tables."""
     comparison = read_comparison(file)
+    return _compare(comparison, out, jobs=jobs)
+
+
+def run_seeds(config: TrainConfig, num: int, *, overwrite: bool) -> int:
+    """One run for each of `num` seeds, from the config's own on, and a table of them all."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise InputError(
+            f"--seeds {num}: several processes train one run together; start one run per seed"
+        )
+    given = {k: v for k, v in config.to_json().items() if k not in ("shards", "out", "seed")}
+    comparison = Comparison(
+        shards=config.shards,
+        seeds=tuple(range(config.seed, config.seed + num)),
+        baseline=RUN,
+        arms={RUN: {}},
+        common=given,
+    )
+    return _compare(comparison, config.out, overwrite=overwrite, with_report=True)
+
+
+RUN = "run"
+"""The one arm of `--seeds`."""
+
+
+def _compare(comparison: Comparison, out: str, *, jobs: int = 1, **how: bool) -> int:
     folder = Path(out)
-
-    def on_run(arm: str, seed: int, metrics: dict[str, Any]) -> None:
-        found = (metrics["test"] or {}).get("text_to_video", {}).get("R@1")
-        shown = "no test split" if found is None else f"t→v R@1 {found:.1f} %"
-        say.say(f"{arm}, seed {seed}: {shown}, {metrics['seconds']:.0f} s")
-
+    _check_folders(folder, out)
     with say.keeping("runs", out):
-        results = run_comparison(comparison, folder, jobs=jobs, on_run=on_run)
-        summary = summarise(results, comparison.baseline)
-        if not all(summary.values()):
+        with ComparedTerminal(len(comparison.arms) * len(comparison.seeds)) as shown:
+            results = run_comparison(comparison, folder, jobs=jobs, shown=shown, **how)
+        compared = Compared.of(comparison, results)
+        if all(
+            run.diverged is None and not run.metrics["test"] for run in results[comparison.baseline]
+        ):
             raise InputError(f"{comparison.shards!r} holds no test split to compare on")
-        words: dict[str, Any] = {
-            "num_seeds": len(comparison.seeds),
-            "baseline": comparison.baseline,
-        }
-        states = net_states(results)
-        show_comparison(summary, states, **words)
-        write_comparison(folder / "comparison.html", summary, states, **words)
-        found: dict[str, dict[str, Any]] = {
-            a: {m: asdict(e) for m, e in of_arm.items()} for a, of_arm in summary.items()
-        }
-        for arm, state in states.items():
-            found[arm]["weight nets"] = state
+        show_comparison(compared)
+        report = write_comparison(folder, compared)
+        found = compared.to_json()
         write_json(folder / "comparison.json", found)
-    say.say(f"report  {folder / 'comparison.html'}")
-    say.summary({"arms": found, "report": str(folder / "comparison.html")})
+    say.say(f"report  {report}")
+    say.say(f"tables  {folder}/comparison.md, .tex, .csv; runs.csv")
+    say.summary({"arms": found, "report": str(report)})
     return 0

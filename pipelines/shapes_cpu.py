@@ -142,7 +142,7 @@ def write_report(out: Path, results: dict[str, list[dict[str, Any]]]) -> None:
 def comparison_rows(results: dict[str, list[dict[str, Any]]]) -> list[list[str]]:
     """One row per test metric: mean ± standard deviation over the seeds, arm by arm; and one of
     what became of the weight nets."""
-    from mama_train.compare.arms import net_states
+    from mama_train.compare.measures import Run, states
 
     rows = []
     for direction in ("text_to_video", "video_to_text"):
@@ -150,10 +150,12 @@ def comparison_rows(results: dict[str, list[dict[str, Any]]]) -> list[list[str]]
             row = [f"{direction.replace('_', ' ')} {metric}{' %' if metric[0] == 'R' else ''}"]
             for metrics in results.values():
                 values = [float(m["test"][direction][metric]) for m in metrics]
-                row.append(f"{statistics.mean(values):.1f} ± {statistics.pstdev(values):.1f}")
+                spread = statistics.stdev(values) if len(values) > 1 else 0.0
+                row.append(f"{statistics.mean(values):.1f} ± {spread:.1f}")
             rows.append(row)
-    if states := net_states(results):
-        rows.append(["weight nets", *(states[arm] for arm in results)])
+    runs = {arm: [Run(metrics=m) for m in of_arm] for arm, of_arm in results.items()}
+    if told := states(runs):
+        rows.append(["weight nets", *(told[arm] for arm in results)])
     return rows
 
 

@@ -48,20 +48,17 @@ class ShardWorker:
 
 
 def shard_table(clips: Sequence[ClipTexts], frames: pa.Table) -> pa.Table:
-    """Rows of one shard, in the order of `clips`, as those of `frames` are; they stay byte for byte
-    as they were."""
-    return pa.table(
-        {
-            "split": pa.array([clip.split for clip in clips], pa.string()),
-            "clip_id": frames["clip_id"],
-            "frames": frames["frames"].cast(pa.list_(pa.binary())),
-            "frame_seconds": frames["frame_seconds"].cast(pa.list_(pa.float64())),
-            "captions": pa.array(
-                [_captions(clip) for clip in clips], schema.SHARDS.field("captions").type
-            ),
-        },
-        schema=schema.SHARDS,
-    )
+    """Rows of one shard, in the order of `clips`, as those of `frames` are; what `frames` has of a
+    clip stays byte for byte as it was."""
+    columns = {
+        "split": pa.array([clip.split for clip in clips], pa.string()),
+        **{name: frames[name] for name in frames.column_names},
+        "captions": pa.array(
+            [_captions(clip) for clip in clips], schema.SHARDS.field("captions").type
+        ),
+    }
+    like = schema.shards_like(pa.schema([(name, column.type) for name, column in columns.items()]))
+    return pa.table([columns[field.name].cast(field.type) for field in like], schema=like)
 
 
 def _captions(clip: ClipTexts) -> list[Mapping[str, Any]]:

@@ -11,22 +11,25 @@ from mama_augment.core.schema import SPLITS
 from mama_augment.core.shared import say
 from mama_augment.runtime import RuntimeConfig
 from mama_augment.shapes.features.config import FeaturesConfig
+from mama_augment.shapes.plain.config import PlainConfig
 from mama_augment.shapes.world.config import WorldConfig
 
-KINDS = ("videos", "features")
+KINDS = ("videos", "plain", "features")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ShapesCommand:
     """Make a world that knows the truth: H.264 videos of moving shapes with a manifest, or training
-    shards of features."""
+    shards of frames or features."""
 
     out: str = field(metadata=option(positional=True))
     """Folder to make the world in."""
     kind: str = field(default="videos", metadata=option(choices=KINDS))
-    """What is made: videos of shapes with a manifest (videos), or training shards with vectors in
-    place of videos, for the model `heads` of `mama-train run` (features)."""
+    """What is made: videos of shapes with a manifest (videos); training shards with the frames of
+    few shapes, filmed plainly (plain); or training shards with vectors in place of frames, for the
+    model `heads` of `mama-train run` (features)."""
     world: WorldConfig
+    plain: PlainConfig = field(metadata=option(panel="--kind plain and features"))
     features: FeaturesConfig = field(metadata=option(panel="--kind features"))
     workers: int = 2
     """Processes that make videos, or shards that are written side by side."""
@@ -35,13 +38,17 @@ class ShapesCommand:
         check_choice("--kind", self.kind, KINDS)
         if self.workers < 1:
             raise InputError(f"--workers is {self.workers}; at least 1 is needed")
-        return self._make_features() if self.kind == "features" else self._make_videos()
+        return self._make_videos() if self.kind == "videos" else self._make_shards()
 
-    def _make_features(self) -> int:
-        from mama_augment.shapes.features.step import FeaturesWorld
+    def _make_shards(self) -> int:
+        from mama_augment.shapes.features.scenes import FeaturesWorld
+        from mama_augment.shapes.plain.scenes import PlainWorld
+        from mama_augment.shapes.shards.step import MadeShards
 
+        is_plain = self.kind == "plain"
+        world = PlainWorld(config=self.plain) if is_plain else FeaturesWorld(config=self.features)
         runtime = RuntimeConfig(num_workers=self.workers)
-        outcome = run_step(FeaturesWorld(self.features), self.out, runtime)
+        outcome = run_step(MadeShards(world), self.out, runtime)
         return finish(outcome, self.out)
 
     def _make_videos(self) -> int:

@@ -5,7 +5,7 @@ Imports pyarrow only, so that a trainer can read shards without the pipeline's d
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -57,6 +57,28 @@ CLIPS = pa.schema(
 )
 """One row per clip. Columns of the input manifest that are not named here follow unchanged."""
 
+QUESTION = pa.struct(
+    [
+        pa.field("question_id", pa.string(), nullable=False),
+        pa.field("question", pa.string(), nullable=False),
+        pa.field("options", pa.list_(pa.string())),
+        pa.field("answer", pa.string()),
+        pa.field("answer_index", pa.int32()),
+        pa.field("type", pa.string()),
+        pa.field("question_group", pa.string()),
+    ]
+)
+
+CLIP_EXTRAS = pa.schema(
+    [
+        pa.field("train_frame_seconds", pa.list_(pa.float64())),
+        pa.field("train_frames", pa.list_(pa.binary())),
+        pa.field("questions", pa.list_(QUESTION)),
+    ]
+)
+"""Columns that a clips table may have besides, and shards then have, too: a second, evenly spaced
+list of frames to train on, and questions about the clip. Null where a clip has none."""
+
 CAPTIONS = pa.schema(
     [
         pa.field("clip_id", pa.string(), nullable=False),
@@ -90,6 +112,15 @@ CAPTION = pa.struct(
     ]
 )
 
+CAPTION_EXTRAS = pa.struct(
+    [
+        pa.field("agreement", pa.float32()),
+        pa.field("is_aligned", pa.bool_(), nullable=False),
+    ]
+)
+"""What a caption may have besides: how well it agrees with its clip, as a scoring model sees it
+(null: not scored); and, in a made world, whether it is of its clip."""
+
 SHARDS = pa.schema(
     [
         pa.field("split", pa.string(), nullable=False),
@@ -99,31 +130,52 @@ SHARDS = pa.schema(
         pa.field("captions", pa.list_(CAPTION), nullable=False),
     ]
 )
-"""One row per clip with at least one kept caption; one folder per split."""
+"""One row per clip with at least one kept caption; one folder per split. What of `CLIP_EXTRAS` the
+clips have stands before the captions."""
+
+
+def frame_shards() -> pa.Schema:
+    """Shards of a made world: whether each caption is of its clip is known."""
+    captions = pa.field("captions", pa.list_(_caption(["is_aligned"])), nullable=False)
+    return SHARDS.set(SHARDS.get_field_index("captions"), captions)
 
 
 def feature_shards(width: int) -> pa.Schema:
-    """Shards of a made world: a vector of `width` numbers per frame, or one per clip, in place of
-    frames, and whether each caption is of its clip."""
-    caption = pa.struct([*CAPTION, pa.field("is_aligned", pa.bool_(), nullable=False)])
+    """The same with a vector of `width` numbers per frame, or one per clip, in place of frames."""
     vector = pa.list_(pa.float32(), width)
     return pa.schema(
         [
             SHARDS.field("split"),
             SHARDS.field("clip_id"),
             pa.field("features", pa.list_(vector), nullable=False),
-            pa.field("captions", pa.list_(caption), nullable=False),
+            frame_shards().field("captions"),
         ]
     )
 
 
 def shards_like(schema: pa.Schema) -> pa.Schema:
     """The kind of shards that a table's columns are nearest to."""
-    place = schema.get_field_index("features")
-    if place < 0:
-        return SHARDS
-    vector = getattr(schema.field(place).type, "value_type", None)
-    return feature_shards(getattr(vector, "list_size", 1))
+    names = set(schema.names)
+    told = (
+        getattr(getattr(schema.field("captions"), "type", None), "value_type", None)
+        if ("captions" in names)
+        else None
+    )
+    extras = [field.name for field in told] if told is not None and pa.types.is_struct(told) else []
+    fields = [SHARDS.field("split"), SHARDS.field("clip_id")]
+    if "features" not in names or "frames" in names:
+        fields += [SHARDS.field("frames"), SHARDS.field("frame_seconds")]
+    fields += [field for field in CLIP_EXTRAS if field.name in names]
+    if "features" in names:
+        vector = getattr(schema.field("features").type, "value_type", None)
+        fields.append(feature_shards(getattr(vector, "list_size", 1)).field("features"))
+    fields.append(pa.field("captions", pa.list_(_caption(extras)), nullable=False))
+    return pa.schema(fields)
+
+
+def _caption(extras: Collection[str]) -> pa.StructType:
+    """A caption with some of what it may have besides."""
+    return pa.struct([*CAPTION, *(field for field in CAPTION_EXTRAS if field.name in extras)])
 
 
 PLAN = pa.schema(

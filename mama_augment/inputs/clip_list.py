@@ -63,7 +63,8 @@ def list_clips(rows: pa.Table, where: str, locate: Locate) -> pa.Table:
         InputError: a value that cannot be right, or rows that contradict each other.
     """
     extra = [name for name in rows.column_names if name not in KNOWN_COLUMNS]
-    if taken := [name for name in extra if name in CLIPS.names]:
+    own = (*CLIPS.names, "train_frames", "train_frame_seconds")
+    if taken := [name for name in extra if name in own]:
         raise InputError(
             f"{where}: the column {taken[0]!r} is one that the clips table makes itself; rename it"
         )

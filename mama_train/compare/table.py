@@ -1,89 +1,180 @@
-"""A comparison on a terminal and as one HTML file."""
+"""What a comparison leaves: a table on the terminal, one HTML file, and tables to use elsewhere."""
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from pathlib import Path
-
-from matplotlib.figure import Figure
+from typing import Any
 
 from mama_augment.core.shared import say
-from mama_augment.core.shared.charts import BLUE, GREY, svg
 from mama_augment.core.shared.page import Section, note, page, table
 from mama_augment.core.store.files import write_whole
-from mama_train.compare.arms import Estimate
+from mama_train.compare import charts, texts
+from mama_train.compare.arms import Comparison
+from mama_train.compare.measures import SHOWN, Run, chance, states
+from mama_train.compare.runs import Shown, Step
+from mama_train.compare.summary import Summary, summarise
 
-Summary = dict[str, dict[str, Estimate]]
-
-
-def cell(estimate: Estimate) -> str:
-    """Mean ± half width, and the paired difference from the baseline with its p-value."""
-    text = f"{estimate.mean:.1f}"
-    if estimate.half_width is not None:
-        text += f" ± {estimate.half_width:.1f}"
-    if estimate.p_value is not None:
-        text += f" (Δ {estimate.difference:+.1f}, p {estimate.p_value:.2f})"
-    return text
+DSL_WORDS = (
+    "Dual softmax weighs every similarity by how much its item likes the query among all test "
+    "queries. A search engine never has these at once, so such numbers stand apart."
+)
 
 
-def columns(summary: Summary, states: dict[str, str]) -> list[str]:
-    """Names of the columns after the arm's; the last one is of the weight nets, if any."""
-    return [*next(iter(summary.values())), *(["weight nets"] if states else [])]
+@dataclass(frozen=True, kw_only=True)
+class Compared:
+    """A comparison with its runs and what they add up to."""
 
+    comparison: Comparison
+    results: dict[str, list[Run]]
+    summary: Summary
+    chance: dict[str, float]
+    states: dict[str, str]
 
-def table_rows(summary: Summary, states: dict[str, str]) -> list[list[str]]:
-    """One row per arm. `states`: what became of each arm's weight nets (`arms.net_states`)."""
-    return [
-        [arm, *(cell(e) for e in of_arm.values()), *([states[arm]] if states else [])]
-        for arm, of_arm in summary.items()
-    ]
-
-
-def show_comparison(
-    summary: Summary, states: dict[str, str], *, num_seeds: int, baseline: str
-) -> None:
-    """The table on the terminal."""
-    measures = columns(summary, states)
-    say.table(
-        f"{num_seeds} seeds; mean ± 95 % interval; Δ and paired t-test against {baseline}",
-        ["arm", *measures],
-        table_rows(summary, states),
-        right=measures,
-    )
-
-
-def write_comparison(
-    path: Path, summary: Summary, states: dict[str, str], *, num_seeds: int, baseline: str
-) -> None:
-    """One self-contained HTML file: the table and a chart per measure."""
-    measures = list(next(iter(summary.values())))
-    words = (
-        f"{num_seeds} seeds each; mean ± 95 % t interval; Δ: mean difference from {baseline}, "
-        "paired by seed, with the p-value of a paired t-test, not corrected for the number of "
-        "comparisons. Test split."
-    )
-    if states:
-        words += (
-            " A weight net is dead when its weights are equal in the end (it is saturated, or has "
-            "not learned), and collapsed when the effective sample is below 10 % of the batch."
+    @classmethod
+    def of(cls, comparison: Comparison, results: dict[str, list[Run]]) -> Compared:
+        return cls(
+            comparison=comparison,
+            results=results,
+            summary=summarise(results, comparison.baseline),
+            chance=chance(results),
+            states=states(results),
         )
-    rows = table(["arm", *columns(summary, states)], table_rows(summary, states))
-    sections = [Section(title="All measures", html=note(words) + rows)]
-    sections += [Section(title=m, html=chart(summary, m)) for m in measures]
-    write_whole(path, page("Comparison", sections, made_by="mama-train"))
+
+    @property
+    def words(self) -> str:
+        """What stands in the cells."""
+        num = len(self.comparison.seeds)
+        seeds = "1 seed" if num == 1 else f"{num} seeds"
+        if len(self.results) == 1:
+            return f"{seeds}; mean ± standard deviation [95 % interval]"
+        return (
+            f"{seeds}; mean ± standard deviation [95 % interval]; Δ against "
+            f"{self.comparison.baseline}, p by Holm"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """By arm: its estimates by measure, what became of its runs, and why any diverged."""
+        found: dict[str, dict[str, Any]] = {
+            arm: {name: asdict(e) for name, e in of_arm.items()}
+            for arm, of_arm in self.summary.items()
+        }
+        for arm, runs in self.results.items():
+            if self.states:
+                found[arm]["runs"] = self.states[arm]
+            why = {
+                seed: run.diverged
+                for seed, run in zip(self.comparison.seeds, runs, strict=True)
+                if run.diverged
+            }
+            if why:
+                found[arm]["diverged"] = why
+        return found
 
 
-def chart(summary: Summary, measure: str) -> str:
-    """Each seed as a dot, mean and interval as a bar, one line per arm."""
+def show_comparison(compared: Compared) -> None:
+    """The table on the terminal: what fits."""
+    measures = texts.measures_of(compared.summary, SHOWN)
+    head, rows = texts.rows_of(
+        compared.summary,
+        measures,
+        chance=compared.chance,
+        states=compared.states,
+        with_intervals=False,
+    )
+    say.table(
+        compared.words.replace(" [95 % interval]", ""), head, rows, right=[m.name for m in measures]
+    )
 
-    def draw(figure: Figure) -> None:
-        axes = figure.add_subplot()
-        for place, of_arm in enumerate(summary.values()):
-            found = of_arm[measure]
-            axes.scatter(found.values, [place] * len(found.values), s=14, color=GREY)
-            axes.errorbar(found.mean, place, xerr=found.half_width, fmt="o", color=BLUE, capsize=4)
-        axes.set_yticks(range(len(summary)), list(summary))
-        axes.margins(y=0.2)
-        axes.invert_yaxis()
-        axes.set_xlabel(measure)
 
-    return svg(draw, alt=f"{measure} of each arm", height=1.2 + 0.35 * len(summary))
+def write_comparison(folder: Path, compared: Compared) -> Path:
+    """comparison.html (returned), .md, .tex, .csv, and runs.csv."""
+    head = f"{compared.words}. Test split."
+    tables = {
+        title: texts.rows_of(compared.summary, measures, chance=compared.chance)
+        for title, measures in texts.groups_of(compared.summary).items()
+    }
+    marked = "".join(f"**{title}**\n\n{texts.markdown(*t)}\n" for title, t in tables.items())
+    write_whole(folder / "comparison.md", f"{head}\n\n{marked}{DSL_WORDS}\n")
+    in_latex = "".join(f"% {title}\n{texts.latex(*t)}\n" for title, t in tables.items())
+    write_whole(folder / "comparison.tex", f"% {head}\n{in_latex}")
+    write_whole(folder / "comparison.csv", texts.csv_text(compared.summary))
+    seeds = compared.comparison.seeds
+    write_whole(folder / "runs.csv", texts.runs_csv_text(compared.results, seeds))
+    path = folder / "comparison.html"
+    write_whole(path, page("Comparison", _sections(compared, tables), made_by="mama-train"))
+    return path
+
+
+def _sections(
+    compared: Compared, tables: dict[str, tuple[list[str], list[list[str]]]]
+) -> list[Section]:
+    words = (
+        f"{compared.words}. Test split. Standard deviations are those of a sample. Intervals are "
+        "percentile bootstraps over queries and seeds. Δ is the mean difference, seed by seed, "
+        "with the p of a paired t-test, corrected by Holm for the number of arms."
+    )
+    sections = [Section(title="Retrieval", html=note(words))]
+    if compared.states:
+        rows = [[arm, state] for arm, state in compared.states.items() if state]
+        told = note(
+            "A weight net V is dead when its weights are equal in the end (it is saturated, or has "
+            "not learned), and collapsed when the effective sample is below 10 % of the batch. "
+            "Means are of the runs that did not diverge."
+        )
+        html = told + table(["arm", "runs"], rows, num_left=2)
+        sections.append(Section(title="What became of the runs", html=html))
+    for title, of_group in tables.items():
+        more = note(DSL_WORDS) if title.startswith("Dual") else ""
+        sections.append(Section(title=title, html=more + table(*of_group)))
+    for measure in texts.measures_of(compared.summary, SHOWN):
+        drawn = [charts.by_arm(compared.summary, measure.name, compared.chance)]
+        drawn += charts.by_setting(compared.comparison, compared.summary, measure.name)
+        sections.append(Section(title=measure.name, html="".join(drawn)))
+    return sections
+
+
+class Terminal(Shown):
+    """A bar over all runs, with the step of the last one heard of, and a line for each that is
+    over."""
+
+    def __init__(self, num_runs: int) -> None:
+        from rich import progress
+
+        self.bar = say.bar(
+            progress.TextColumn("[bold]{task.description}"),
+            progress.BarColumn(),
+            progress.TextColumn("{task.fields[over]}"),
+            progress.TextColumn("{task.fields[place]}", markup=False),
+            progress.TimeElapsedColumn(),
+            progress.TimeRemainingColumn(elapsed_when_finished=True),
+        )
+        self.num_runs, self.num_over = num_runs, 0
+        self.parts: dict[tuple[str, int], float] = {}
+        self.task = self.bar.add_task("runs", total=num_runs, over=f"0/{num_runs}", place="")
+
+    def __enter__(self) -> Terminal:
+        self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.stop()
+
+    def step(self, step: Step) -> None:
+        self.parts[step.arm, step.seed] = step.step / max(1, step.num_steps)
+        place = f"{step.arm}, seed {step.seed}: step {step.step:,} of {step.num_steps:,}"
+        self._update(place=place)
+
+    def done(self, arm: str, seed: int, run: Run) -> None:
+        self.parts[arm, seed] = 1.0
+        self.num_over += 1
+        self._update(over=f"{self.num_over}/{self.num_runs}")
+        if run.diverged:
+            say.tell(f"{arm}, seed {seed}: diverged ({run.diverged})", "warning")
+            return
+        found = (run.metrics["test"] or {}).get("text_to_video", {}).get("R@1")
+        recall = "no test split" if found is None else f"t→v R@1 {found:.1f} %"
+        say.say(f"{arm}, seed {seed}: {recall}, {run.metrics['seconds']:.0f} s")
+
+    def _update(self, **fields: Any) -> None:
+        self.bar.update(self.task, completed=sum(self.parts.values()), **fields)

@@ -13,6 +13,7 @@ Sources = Literal["all", "human", "generated"]
 VisitKind = Literal["caption", "clip"]
 RemainderKind = Literal["carry", "drop"]
 BatchKind = Literal["shuffled", "by-concept"]
+FrameChoice = Literal["auto", "drawn", "even"]
 
 
 @checked
@@ -39,7 +40,11 @@ class DataConfig:
     concept_share: Annotated[float, Gt(0), Le(1)] = 0.25
     """The share of a batch that has a concept in common, by-concept."""
     augment: Annotated[float, Ge(0), Le(0.5)] = 0.1
-    """Strength of zoom, shift, brightness and the random choice of frames, from 0 (none) to 0.5."""
+    """Strength of zoom, shift and brightness, from 0 (none) to 0.5."""
+    frame_choice: FrameChoice = "auto"
+    """Which of a clip's frames a visit sees: drawn anew, one from each of as many even stretches as
+    the model takes frames (drawn), or always the same, evenly spaced ones (even). By default they
+    are drawn where --augment is above 0 or shards have frames to train on (train_frames)."""
     num_workers: Annotated[int, Ge(0)] = 0
     """Decoding processes per training process. None are started where the decoded split fits into
     memory."""
@@ -58,6 +63,7 @@ class DataConfig:
             visit="caption",
             batches="shuffled",
             augment=0.0,
+            frame_choice="even",
             human_share=None,
             batch_size=batch_size or self.batch_size,
         )

@@ -49,6 +49,10 @@ class SplitIndex:
             if column not in columns:
                 raise InputError(f"{self.uri}/{name} lacks the column {column}; {advice}")
 
+    def has_column(self, column: str) -> bool:
+        """Whether every file has it."""
+        return bool(self.columns) and all(column in held for held in self.columns.values())
+
     @property
     def num_clips(self) -> int:
         return len(self.group_R)

@@ -20,12 +20,12 @@ from mama_train.data.ahead import load_ahead
 from mama_train.data.batch import Batch, keys, same_text
 from mama_train.data.config import DataConfig
 from mama_train.data.features import FeatureReader
-from mama_train.data.frames import FrameReader, choose_frames
+from mama_train.data.frames import KEY_FRAMES, TRAIN_FRAMES, FrameReader, choose_frames
 from mama_train.data.grouping import drawn_concepts
 from mama_train.data.index import SplitIndex, read_index
 from mama_train.data.rows import Caption, ClipRows, concept_lists
 from mama_train.data.visits import EpochOrder, ToVisit, Visit, keep_share, order_epoch
-from mama_train.models.base import ClipSpec, FeatureSpec
+from mama_train.models.base import ClipSpec, FeatureSpec, FrameSpec
 from mama_train.models.tokenizer import TextTokenizer
 
 Floats = NDArray[np.float64]
@@ -65,17 +65,19 @@ class BatchSource(Dataset[Batch]):
         *,
         cache: bool,
         augment: float = 0.0,
+        draw_frames: bool = True,
         agreements: Floats | None = None,
     ) -> None:
-        """`frequency`: training captions per concept id. `augment`: strength of it. `agreements`:
+        """`frequency`: training captions per concept id. `augment`: strength of it. `draw_frames`:
+        whether a visit that has draws draws its frames, too. `agreements`:
         ascending scores of the training captions, where batches should say where theirs are."""
         self.rows = rows
         self.spec = spec
-        self.reader = reader_of(spec)
+        self.reader = reader_of(spec, rows.index)
         self.tokenizer = tokenizer
         self.frequency = frequency
         self._rank, self._num_ranks = ranks.rank(), ranks.world()
-        self.augment = augment
+        self.augment, self.draw_frames = augment, draw_frames
         self.agreements = agreements
         self._cache: dict[int, Clip] | None = {} if cache else None
         self._captions: dict[int, tuple[str, list[Caption]]] | None = {} if cache else None
@@ -105,7 +107,8 @@ class BatchSource(Dataset[Batch]):
             clip_ids.append(clip_id)
             captions.append(of_clip[caption])
         mine = ranks.rows_of(len(visits), self._rank, self._num_ranks)
-        draws = None if salt is None else mix(visits[:, 0] << 20 | visits[:, 1], salt)
+        clip_key_B = keys(clip_ids)
+        draws = None if salt is None else mix(clip_key_B.numpy() ^ visits[:, 1], salt)
         texts = [c.text for c in captions]
         ids, mask = self.tokenizer.encode(texts[mine])
         video = self.reader.empty(mine.stop - mine.start)
@@ -115,12 +118,14 @@ class BatchSource(Dataset[Batch]):
                 video[i] = self.video(row)
             else:
                 draw = int(draws[place]) >> 2
-                video[i] = self.reader.augmented(self.video(row, draw), self.augment, draw)
+                clip = self.video(row, draw if self.draw_frames else None)
+                strength = self.augment
+                video[i] = self.reader.augmented(clip, strength, draw) if strength else clip
         return Batch(
             video=torch.from_numpy(video),
             input_ids_BS=ids,
             mask_BS=mask,
-            clip_key_B=keys(clip_ids),
+            clip_key_B=clip_key_B,
             text_key_B=keys([same_text(t) for t in texts]),
             frequency_B=torch.tensor([self._rarest(c) for c in captions]),
             agreement_B=self._agreement_B(captions),
@@ -148,9 +153,15 @@ def _aligned_B(captions: Sequence[Caption]) -> Tensor | None:
     return None if None in told else torch.tensor(told, dtype=torch.bool)
 
 
-def reader_of(spec: ClipSpec) -> FrameReader | FeatureReader:
-    """Who makes of a row what a model takes."""
-    return FeatureReader(spec) if isinstance(spec, FeatureSpec) else FrameReader(spec)
+def reader_of(spec: ClipSpec, index: SplitIndex) -> FrameReader | FeatureReader:
+    """Who makes of a row what a model takes: of frames, those to train on where all files have
+    such."""
+    if isinstance(spec, FeatureSpec):
+        return FeatureReader(spec)
+    if not index.has_column(TRAIN_FRAMES):
+        return FrameReader(spec)
+    first = index.num_clips and ClipRows(index, column=TRAIN_FRAMES).clip(TRAIN_FRAMES, 0)
+    return FrameReader(spec, TRAIN_FRAMES, len(first.values or ()) if first else 0)
 
 
 def open_rows(index: SplitIndex, spec: ClipSpec, *, num_groups_kept: int = 4) -> ClipRows:
@@ -159,11 +170,11 @@ def open_rows(index: SplitIndex, spec: ClipSpec, *, num_groups_kept: int = 4) ->
     Raises:
         InputError: a file does not have it.
     """
-    column = reader_of(spec).column
+    column = reader_of(spec, index).column
     index.check_column(
         column,
         "training shards are what `mama-augment balance` writes (docs/data-format.md)"
-        if column == "frames"
+        if column == KEY_FRAMES
         else "the model was made for vectors in it (docs/data-format.md)",
     )
     return ClipRows(index, num_groups_kept=num_groups_kept, column=column)
@@ -223,6 +234,10 @@ class Loader:
         self.seed = seed
         self.in_memory = decoded_bytes(index, spec) <= data.cache_bytes
         self.concepts = concept_lists(index) if data.batches == "by-concept" else None
+        has_more = isinstance(spec, FrameSpec) and index.has_column(TRAIN_FRAMES)
+        self.draws_frames = data.frame_choice == "drawn" or (
+            data.frame_choice == "auto" and (data.augment > 0 or has_more)
+        )
         num_groups = groups_in_window(index, data.window_clips) + 2
         self.clips = BatchSource(
             open_rows(index, spec, num_groups_kept=num_groups),
@@ -231,6 +246,7 @@ class Loader:
             frequency,
             cache=self.in_memory,
             augment=data.augment,
+            draw_frames=self.draws_frames,
             agreements=agreements,
         )
 
@@ -278,7 +294,8 @@ class Loader:
                     f"{self.index.uri!r} has no {self.index.split} captions to visit (human_share "
                     f"{self.data.human_share})"
                 )
-            salt = hash_salt(self.seed, number, "draws") if self.data.augment else None
+            draws = self.data.augment > 0 or self.draws_frames
+            salt = hash_salt(self.seed, number, "draws") if draws else None
             following = Position(epoch=number + 1, carried=order.left)
             for i in range(first, len(order)):
                 here = Position(epoch=number, batch=i + 1, carried=carried)
@@ -288,7 +305,7 @@ class Loader:
 
 def decoded_bytes(index: SplitIndex, spec: ClipSpec) -> int:
     """Memory for all clips of a split as the model takes them, about."""
-    return index.num_clips * reader_of(spec).bytes_per_clip
+    return index.num_clips * reader_of(spec, index).bytes_per_clip
 
 
 def groups_in_window(index: SplitIndex, window_clips: int) -> int:

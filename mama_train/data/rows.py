@@ -41,14 +41,15 @@ class ClipRows:
         self.columns = ["clip_id", column, "captions"]
         self.num_groups_kept = num_groups_kept
         self._folder = Folder(index.uri)
-        self._kept: OrderedDict[int, pa.Table] = OrderedDict()
+        self._kept: OrderedDict[tuple[int, str], pa.Table] = OrderedDict()
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_kept": OrderedDict()}
 
     def clip(self, column: str, row: int) -> Any:
-        """What a clip has in the column that is read, as an Arrow scalar: the JPEG files of its
-        frames, in time order, or its vectors."""
+        """What a clip has in a column, as an Arrow scalar: the JPEG files of its frames, in time
+        order, or its vectors. Another column than the one that is read with the captions is read
+        when it is asked for."""
         return self._row(column, row)
 
     def place(self, row: int) -> str:
@@ -77,17 +78,21 @@ class ClipRows:
         ]
 
     def _row(self, column: str, row: int) -> Any:
-        table = self._group(int(self.index.group_R[row]))
+        other = "" if column in self.columns else column
+        table = self._group(int(self.index.group_R[row]), other)
         return table[column][int(self.index.row_in_group_R[row])]
 
-    def _group(self, group: int) -> pa.Table:
-        if group in self._kept:
-            self._kept.move_to_end(group)
-            return self._kept[group]
+    def _group(self, group: int, other: str) -> pa.Table:
+        """A row group's columns, or one other column of it."""
+        key = (group, other)
+        if key in self._kept:
+            self._kept.move_to_end(key)
+            return self._kept[key]
         name, number, _ = self.index.groups[group]
+        columns = [other] if other else self.columns
         with self._folder.open_input(name) as stream:
-            table = pq.ParquetFile(stream).read_row_group(number, columns=self.columns)
-        self._kept[group] = table
+            table = pq.ParquetFile(stream).read_row_group(number, columns=columns)
+        self._kept[key] = table
         while len(self._kept) > self.num_groups_kept:
             self._kept.popitem(last=False)
         return table

@@ -19,8 +19,10 @@ from mama_train.data.batch import same_text
 from mama_train.data.index import SplitIndex
 from mama_train.data.loader import BatchSource
 from mama_train.measure.metrics import (
+    bucket_of_query,
     by_bucket,
     by_concept,
+    chance,
     dual_softmax,
     published,
     ranks_of,
@@ -90,9 +92,13 @@ def evaluate(
     concepts: Sequence[dict[str, Any]] = (),
     *,
     autocast: torch.dtype | None = None,
+    with_queries: bool = False,
 ) -> dict[str, Any]:
     """Text-to-video and video-to-text metrics of a split, dual-softmax ones apart, and R@1
-    (text to video) by concept and, with `concepts` (see `read_concepts`), by their frequency."""
+    (text to video) by concept and, with `concepts` (see `read_concepts`), by their frequency.
+
+    with_queries: also, under `queries`, the rank of every query (see `measure`).
+    """
     index = clips.rows.index
     was_training = model.training
     model.eval()
@@ -101,7 +107,7 @@ def evaluate(
     text_CD = embed_texts(model, clips, texts.texts, autocast)
     model.train(was_training)
     similarity_TV = (text_CD @ video_RD.T).numpy()
-    return measure(similarity_TV, texts, concepts)
+    return measure(similarity_TV, texts, concepts, with_queries=with_queries)
 
 
 def embedding_table(model: DualEncoder, clips: BatchSource) -> pa.Table:
@@ -126,31 +132,53 @@ def embedding_table(model: DualEncoder, clips: BatchSource) -> pa.Table:
 
 
 def measure(
-    similarity_TV: Any, texts: SplitTexts, concepts: Sequence[dict[str, Any]]
+    similarity_TV: Any,
+    texts: SplitTexts,
+    concepts: Sequence[dict[str, Any]],
+    *,
+    with_queries: bool = False,
 ) -> dict[str, Any]:
-    """The metrics of a similarity matrix [texts, videos]; under `published`, those of papers."""
+    """The metrics of a similarity matrix [texts, videos]; under `published`, those of papers; under
+    `chance`, what a random order would give.
+
+    with_queries: also, under `queries`, the rank of every query by direction, in the order of the
+    split, and the bucket of each text (head, middle, tail, or empty).
+    """
     names = [same_text(t) for t in texts.texts]
     relevant = relevance(texts.rows, names, num_videos=len(texts.clip_ids))
     # A video without a caption of the wanted source is an item to be found, but no query.
     has_text = relevant.any(axis=0)
     video_sim, video_relevant = similarity_TV.T[has_text], relevant.T[has_text]
-    rank_T, _ = ranks_of(similarity_TV, relevant)
+    directions = {
+        "text_to_video": (similarity_TV, relevant),
+        "video_to_text": (video_sim, video_relevant),
+        "text_to_video_dual_softmax": (dual_softmax(similarity_TV), relevant),
+        "video_to_text_dual_softmax": (dual_softmax(video_sim), video_relevant),
+    }
+    ranks = {name: ranks_of(*of_direction)[0] for name, of_direction in directions.items()}
     num_before = {int(c["id"]): int(c["num_before"]) for c in concepts}
     name_of = {int(c["id"]): str(c["name"]) for c in concepts}
-    per_concept = by_concept(rank_T, texts.concepts)
+    per_concept = by_concept(ranks["text_to_video"], texts.concepts)
+    queries = {name: rank_Q.tolist() for name, rank_Q in ranks.items()} | {
+        "bucket": bucket_of_query(texts.concepts, num_before) if num_before else []
+    }
     return {
         "num_clips": len(texts.clip_ids),
         "num_texts": len(texts.texts),
-        "text_to_video": retrieval(similarity_TV, relevant).to_json(),
-        "video_to_text": retrieval(video_sim, video_relevant).to_json(),
-        "text_to_video_dual_softmax": retrieval(dual_softmax(similarity_TV), relevant).to_json(),
-        "video_to_text_dual_softmax": retrieval(dual_softmax(video_sim), video_relevant).to_json(),
+        **{name: retrieval(*of_direction).to_json() for name, of_direction in directions.items()},
+        "chance": {
+            "text_to_video": chance(relevant),
+            "video_to_text": chance(video_relevant),
+        },
         "published": _published(similarity_TV, texts.rows),
-        "by_frequency": by_bucket(rank_T, texts.concepts, num_before) if num_before else {},
+        "by_frequency": (
+            by_bucket(ranks["text_to_video"], texts.concepts, num_before) if num_before else {}
+        ),
         "by_concept": [
             {"id": c, "name": name_of.get(c, str(c)), "num_before": num_before.get(c, 0), **row}
             for c, row in per_concept.items()
         ],
+        **({"queries": queries} if with_queries else {}),
     }
 
 

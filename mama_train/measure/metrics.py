@@ -74,6 +74,25 @@ def retrieval(similarity_QI: Floats, relevant_QI: Bools) -> Retrieval:
     )
 
 
+def chance(relevant_QI: Bools) -> dict[str, float]:
+    """What a random order of the items would give on average: R@k in percent, and MnR.
+
+    With r of n items relevant to a query, none of them is among the first k of a random order with
+    probability C(n−r, k)/C(n, k), and the best of them has the mean rank (n+1)/(r+1). Ties do not
+    count, as there are none.
+    """
+    num = relevant_QI.shape[1]
+    relevant_Q = relevant_QI.sum(axis=1)
+    found = {}
+    for k in (1, 5, 10):
+        others_Q = (num - relevant_Q).astype(np.float64)
+        missed_Q = np.ones(len(relevant_Q))
+        for i in range(min(k, num)):
+            missed_Q *= np.clip(others_Q - i, 0, None) / (num - i)
+        found[f"R@{k}"] = 100 * float((1 - missed_Q).mean())
+    return found | {"MnR": float(((num + 1) / (relevant_Q + 1)).mean())}
+
+
 def dual_softmax(similarity_QI: Floats, *, inverse_temperature: float = 100.0) -> Floats:
     """s · softmax over the queries of s: an item that every query likes counts for less.
 
@@ -128,13 +147,11 @@ def by_bucket(
     num_before: Mapping[int, int],
 ) -> dict[str, dict[str, float]]:
     """R@1 of the queries by the bucket of their rarest concept."""
-    bucket_of = bucket_of_concept(num_before)
     found: dict[str, list[int]] = {b: [] for b in BUCKETS}
-    for rank, concepts in zip(rank_Q.tolist(), concepts_of_query, strict=True):
-        known = [c for c in concepts if c in num_before]
-        if known:
-            rarest = min(known, key=lambda c: (num_before[c], -c))
-            found[bucket_of[rarest]].append(rank)
+    buckets = bucket_of_query(concepts_of_query, num_before)
+    for rank, bucket in zip(rank_Q.tolist(), buckets, strict=True):
+        if bucket:
+            found[bucket].append(rank)
     return {b: _r1(ranks) for b, ranks in found.items() if ranks}
 
 
@@ -148,6 +165,19 @@ def by_concept(
         for concept in concepts:
             found.setdefault(concept, []).append(rank)
     return {c: _r1(found[c]) for c in sorted(found)}
+
+
+def bucket_of_query(
+    concepts_of_query: Sequence[Sequence[int]], num_before: Mapping[int, int]
+) -> list[str]:
+    """The bucket of each query's rarest concept; empty where it has none that is known."""
+    bucket_of = bucket_of_concept(num_before)
+    found = []
+    for concepts in concepts_of_query:
+        known = [c for c in concepts if c in num_before]
+        rarest = min(known, key=lambda c: (num_before[c], -c)) if known else None
+        found.append("" if rarest is None else bucket_of[rarest])
+    return found
 
 
 def _r1(ranks: Sequence[int]) -> dict[str, float]:

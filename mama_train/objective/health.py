@@ -39,6 +39,8 @@ class NetHealth:
     weight_ratio: the largest over the smallest weight there, in the record where they differ most.
     effective_share: 1 / Σω² as a share of the batch, mean. saturated_share: of samples.
     logit_min, logit_max: V's logits over the losses that were seen.
+    wrong_ratio: the mean weight of pairs whose caption is of another clip over that of right ones,
+        where a made world's shards tell which these are; else None.
     """
 
     state: State
@@ -48,6 +50,7 @@ class NetHealth:
     saturated_share: float
     logit_min: float
     logit_max: float
+    wrong_ratio: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -74,6 +77,26 @@ def net_row(net: WeightNet, loss_B: Tensor, *, with_curve: bool) -> Row:
         grid = torch.as_tensor(LOSS_GRID, dtype=loss_B.dtype, device=loss_B.device)
         row["curve"] = [round(x, 4) for x in net.log_weight(grid).tolist()]
     return row
+
+
+def truth_row(weight_B: Tensor, aligned_B: Tensor | None) -> Row:
+    """What a step records where it is known which captions are of their clips: the mean weight
+    (1 = average) of those that are and of those that are not; nothing where one kind is missing."""
+    if aligned_B is None or bool(aligned_B.all()) or not bool(aligned_B.any()):
+        return {}
+    scaled_B = weight_B * len(weight_B)
+    return {
+        "right_weight": float(scaled_B[aligned_B].mean()),
+        "wrong_weight": float(scaled_B[~aligned_B].mean()),
+    }
+
+
+def wrong_ratio(steps: Sequence[Row]) -> float | None:
+    """The mean weight of wrong pairs over that of right ones in some rows; None where no row
+    knows, or right ones weigh nothing."""
+    told = [row for row in steps if "wrong_weight" in row]
+    right = sum(row["right_weight"] for row in told)
+    return sum(row["wrong_weight"] for row in told) / right if right > 0 else None
 
 
 def curve_every(num_steps: int) -> int:
@@ -112,6 +135,7 @@ def net_health(steps: Sequence[Row]) -> NetHealth | None:
         saturated_share=saturated,
         logit_min=min(row["logit_min"] for row in recent),
         logit_max=max(row["logit_max"] for row in recent),
+        wrong_ratio=wrong_ratio(recent),
     )
 
 

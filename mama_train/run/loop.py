@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
+from mama_augment.core.store.files import write_whole
 from mama_augment.core.store.lock import locked
 from mama_train import ranks
 from mama_train.config import TrainConfig
@@ -29,12 +30,15 @@ from mama_train.start.own import OwnModel
 
 __all__ = ["NonFiniteLossError", "TrainResult", "train"]
 
+QUERIES_NAME = "test_queries.json"
+"""The rank of every query of the test split, by direction."""
 STOPPING = "stopping after this step; Ctrl-C again stops at once, without saving"
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainResult:
-    """`metrics` is what `metrics.json` holds: best_step, num_steps, seconds, samples_per_second,
+    """`metrics` is what `metrics.json` holds: best_step, logit_scale (its inverse temperature),
+    num_steps, seconds, samples_per_second,
     val and test (as `evaluate` gives them, or None where skipped), val_at_start (val before the
     first step), eval_shards (further test splits by name), weights, weight_net (a `NetHealth`, or
     None without a weight net), notes."""
@@ -99,12 +103,15 @@ def _train(config: TrainConfig, own: OwnModel | None, overwrite: bool, watch: Wa
         raise
     finally:
         watch.end()
-    metrics = _final_metrics(setup) | {
+    metrics, queries = _final_metrics(setup)
+    metrics |= {
         "num_steps": progress.step,
         "seconds": round(progress.seconds, 2),
         "samples_per_second": round(progress.num_samples / max(progress.seconds, 1e-9), 1),
     }
     if ranks.is_first():
+        if queries is not None:
+            write_whole(config.run_folder() / QUERIES_NAME, json.dumps(queries))
         write_json(config.run_folder() / "metrics.json", metrics)
     setup.trainee.model.eval()
     return TrainResult(out=config.out, metrics=metrics)
@@ -184,16 +191,21 @@ class _Run:
         self.pending.clear()
 
 
-def _final_metrics(setup: Setup) -> dict[str, Any]:
-    """Metrics of the best checkpoint (of the last one without val) on val, test and more."""
+def _final_metrics(setup: Setup) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """Metrics of the best checkpoint (of the last one without val) on val, test and more, and the
+    ranks of the queries of test."""
     run, progress = setup.config.run_folder(), setup.progress
     trainee = setup.trainee
     best = checkpoint.find_checkpoint(str(run), which="best")
     if progress.best_step not in (None, progress.step) or trainee.average is not None:
         checkpoint.load_model_into(best, trainee.model)
 
-    def on(clips: BatchSource, concepts: list[dict[str, Any]]) -> dict[str, Any]:
-        return evaluate(trainee.model, clips, concepts, autocast=setup.autocast)
+    def on(
+        clips: BatchSource, concepts: list[dict[str, Any]], *, with_queries: bool = False
+    ) -> dict[str, Any]:
+        return evaluate(
+            trainee.model, clips, concepts, autocast=setup.autocast, with_queries=with_queries
+        )
 
     run_step = json.loads((best / "run.json").read_text())["progress"]["step"]
     rows = read_history(run)
@@ -201,16 +213,20 @@ def _final_metrics(setup: Setup) -> dict[str, Any]:
     health = net_health(steps) if steps and setup.weighting.kind in LEARNED else None
     first = [row for row in rows if row["kind"] == "eval" and row["step"] == 0]
     at_start = {k: v for row in first for k, v in row.items() if k not in ("kind", "split", "step")}
-    return {
+    test = None if setup.test is None else on(setup.test, setup.concepts, with_queries=True)
+    queries = None if test is None else test.pop("queries")
+    metrics = {
         "best_step": run_step,
+        "logit_scale": float(trainee.model.logit_scale.detach().exp()),
         "weights": setup.weighting.kind,
         "weight_net": None if health is None else health.to_json(),
         "notes": setup.notes,
         "val": None if setup.val is None else on(setup.val, setup.concepts),
         "val_at_start": at_start or None,
-        "test": None if setup.test is None else on(setup.test, setup.concepts),
+        "test": test,
         "eval_shards": {
             name: on(clips, read_concepts(clips.rows.index.uri))
             for name, clips in setup.others.items()
         },
     }
+    return metrics, queries

@@ -15,7 +15,7 @@ from mama_train import ranks
 from mama_train.data.batch import Batch
 from mama_train.errors import NonFiniteLossError
 from mama_train.objective.config import LEARNED
-from mama_train.objective.health import curve_every, effective_share, net_row
+from mama_train.objective.health import curve_every, effective_share, net_row, truth_row
 from mama_train.objective.margins import MarginNow, angles_B, next_running_angle, share_at
 from mama_train.objective.meta import MetaOutcome, VirtualStep, adamw_step, meta_gradient
 from mama_train.objective.objective import SCALE, Encoded, Objective
@@ -90,6 +90,7 @@ class Stepper:
         progress.running_angle = next_running_angle(progress.running_angle, angle_B)
         row["positive_angle"] = float(angle_B.mean())
         row["logit_scale"] = float(trainee.model.logit_scale.detach().exp())
+        row |= truth_row(weight_B, batch.aligned_B)
         if self.setup.weighting.kind in LEARNED:
             row |= net_row(trainee.net, loss_B, with_curve=self._records_curve(step + 1))
         return row | (meta_row(outcome) if outcome is not None else {})

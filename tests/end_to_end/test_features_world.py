@@ -10,6 +10,7 @@ import pytest
 from mama_augment.cli.shapes import ShapesCommand
 from mama_augment.core.errors import InputError
 from mama_augment.shapes.features.config import FeaturesConfig
+from mama_augment.shapes.plain.config import PlainConfig
 from mama_augment.shapes.world.config import WorldConfig
 from mama_train.config import TrainConfig
 from mama_train.run.loop import train
@@ -19,7 +20,12 @@ def make(out: Path, **changes: Any) -> str:
     sizes = {"num_train": 1500, "num_test": 200, "feature_noise": 0.6}
     features = FeaturesConfig(**sizes | changes)
     command = ShapesCommand(
-        out=str(out), kind="features", world=WorldConfig(), features=features, workers=1
+        out=str(out),
+        kind="features",
+        world=WorldConfig(),
+        plain=PlainConfig(),
+        features=features,
+        workers=1,
     )
     assert command() == 0
     return str(out)
@@ -41,7 +47,11 @@ def test_right_captions_teach_and_wrong_ones_cost_what_the_truth_gives_back(tmp_
 
 def test_another_kind_is_refused(tmp_path: Path) -> None:
     command = ShapesCommand(
-        out=str(tmp_path), kind="feature", world=WorldConfig(), features=FeaturesConfig()
+        out=str(tmp_path),
+        kind="feature",
+        world=WorldConfig(),
+        plain=PlainConfig(),
+        features=FeaturesConfig(),
     )
     with pytest.raises(InputError, match=r"--kind is 'feature'; did you mean .features"):
         command()

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mama_augment.balance.source import frames as pixels
-from mama_augment.balance.source.frames import Frames
+from mama_augment.balance.source.frames import COLUMNS, Frames
 from mama_augment.concepts.column import ConceptColumn
 from mama_augment.core.errors import InputError
 from mama_augment.core.store.committed import (
@@ -76,9 +75,12 @@ class ClipReader:
                     .append_column("directory", pa.array([number] * len(table), pa.int32()))
                 )
 
-    def _columns(self) -> list[str]:
+    def _columns(self, held: pa.Schema) -> list[str]:
+        """What is wanted of a unit that holds these; extras are not in every directory."""
         own = [self.column.name] if self.column is not None else []
-        seen = pixels.COLUMNS if self.frames is not None else []
+        seen = self.frames.columns if self.frames is not None else []
+        extras = [name for name in seen if name not in COLUMNS]
+        seen = [name for name in seen if name not in extras or name in held.names]
         return list(dict.fromkeys([*_WANTED, *own, *seen]))
 
     def _read_all(self, step_dir: StepDir) -> Iterator[pa.Table]:
@@ -95,16 +97,16 @@ class ClipReader:
                 yield table
             return
         for unit in step_dir.units():
-            self._checked(unit)
+            columns = self._columns(self._checked(unit))
             self._count(unit.metadata())
-            for _, table in unit.row_groups(self._columns()):
+            for _, table in unit.row_groups(columns):
                 yield table
 
     def _read(self, unit: CommittedUnit) -> tuple[pa.Table, pq.FileMetaData]:
         """The footer is asked for once, whoever needs it."""
-        self._checked(unit)
+        columns = self._columns(self._checked(unit))
         footer = unit.metadata()
-        return unit.table(self._columns()), footer
+        return unit.table(columns), footer
 
     def _checked(self, unit: CommittedUnit) -> pa.Schema:
         found = unit.schema()

@@ -1,4 +1,5 @@
-"""Key frames of all clips on a local disk, by the place of their clips in the global order.
+"""Frames of all clips on a local disk, by the place of their clips in the global order, with what
+else of a clip goes to its shard unread (`schema.CLIP_EXTRAS`).
 
 They are read together with the texts, before it is known which clip goes where. A shard is a
 stretch of the order within its split, so that it finds its frames in one or two files, or in
@@ -11,7 +12,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,14 +27,18 @@ COLUMNS = ["clip_id", "frames", "frame_seconds"]
 FILE_BYTES = 64 * 2**20
 MAX_FILES = 200
 """They are open at once."""
-_SCHEMA = pa.schema([schema.CLIPS.field(name) for name in COLUMNS])
+PIXELS = ("frames.", "train_frames.")
+"""How the columns of pixels begin in a file's footer."""
 
 
 class Frames:
     """Writes rows in any order, and then gives those of some clips; picklable once it is closed."""
 
-    def __init__(self, scratch: Path, num_bytes: int, seed: int) -> None:
-        """num_bytes: roughly, of all that will be added.
+    def __init__(
+        self, scratch: Path, num_bytes: int, seed: int, *, extras: Sequence[str] = ()
+    ) -> None:
+        """num_bytes: roughly, of all that will be added. extras: names of `schema.CLIP_EXTRAS` that
+        some of the clips have.
 
         Raises:
             OSError: the disk has no room for them.
@@ -47,6 +52,8 @@ class Frames:
                 "For an output on an object store, TMPDIR may name a folder of a larger disk",
             )
         self._scratch, self._seed = scratch, seed
+        own = [schema.CLIPS.field(name) for name in COLUMNS]
+        self.schema = pa.schema([*own, *(f for f in schema.CLIP_EXTRAS if f.name in extras)])
         self._num_files = min(MAX_FILES, 1 + num_bytes // FILE_BYTES)
         self._writers: dict[int, pa.RecordBatchStreamWriter] = {}
         self.num_bytes = 0
@@ -61,7 +68,16 @@ class Frames:
             OSError: the disk has none.
         """
         files = (record.data for record in clips.records().values())
-        return cls(scratch, sum(file.num_bytes for file in files if file is not None), seed)
+        num_bytes = sum(file.num_bytes for file in files if file is not None)
+        first = (next(step_dir.units(), None) for step_dir in clips.dirs)
+        known = {name for unit in first if unit is not None for name in unit.schema().names}
+        extras = [name for name in schema.CLIP_EXTRAS.names if name in known]
+        return cls(scratch, num_bytes, seed, extras=extras)
+
+    @property
+    def columns(self) -> list[str]:
+        """What is kept of a clip, where its directory has it."""
+        return list(self.schema.names)
 
     @property
     def mean_bytes(self) -> float:
@@ -74,13 +90,21 @@ class Frames:
             group = metadata.row_group(number)
             columns = (group.column(i) for i in range(group.num_columns))
             self.num_bytes += sum(
-                c.total_uncompressed_size for c in columns if c.path_in_schema.startswith("frames.")
+                c.total_uncompressed_size for c in columns if c.path_in_schema.startswith(PIXELS)
             )
         self.num_rows += metadata.num_rows
 
     def add(self, table: pa.Table) -> None:
-        """Rows with `COLUMNS`."""
-        table = table.select(COLUMNS).cast(_SCHEMA)
+        """Rows with `COLUMNS`; of the extras, those that they have."""
+        table = pa.table(
+            [
+                table[field.name].cast(field.type)
+                if field.name in table.column_names
+                else pa.nulls(len(table), field.type)
+                for field in self.schema
+            ],
+            schema=self.schema,
+        )
         orders = [draw_bits(self._seed, "order", i) for i in table["clip_id"].to_pylist()]
         files = np.array([self._file_of(order) for order in orders], np.int64)
         ordered = np.argsort(files, kind="stable")
@@ -91,7 +115,7 @@ class Frames:
         ):
             if number not in self._writers:
                 path = str(self._path(number))
-                self._writers[number] = pa.ipc.new_stream(path, _SCHEMA)
+                self._writers[number] = pa.ipc.new_stream(path, self.schema)
             self._writers[number].write_table(table.slice(start, end - start))
 
     def close(self) -> None:
@@ -115,7 +139,7 @@ class Frames:
         position = {clip_id: i for i, clip_id in enumerate(found)}
         missing = [clip_id for clip_id in orders if clip_id not in position]
         assert not missing, f"no frames for clips {missing[:3]}"
-        table = pa.Table.from_batches(batches, _SCHEMA)
+        table = pa.Table.from_batches(batches, self.schema)
         return table.take(pa.array([position[clip_id] for clip_id in orders], pa.int64()))
 
     def _file_of(self, order: int) -> int:

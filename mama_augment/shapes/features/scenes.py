@@ -13,14 +13,23 @@ Shapes: N clips of a piece, W numbers per vector.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from mama_augment.core.draws import Draws, hash_salt
-from mama_augment.core.schema import HELD_OUT
+from mama_augment.core.schema import HELD_OUT, feature_shards
 from mama_augment.shapes.features.config import FeaturesConfig
+from mama_augment.shapes.shards.piece import (
+    Ints,
+    Piece,
+    Scenes,
+    wrong_at_the_rate,
+    zipf_concepts,
+)
 
 CONCEPTS = tuple(
     re.findall(
@@ -42,94 +51,74 @@ MOTIONS = tuple(
         """,
     )
 )
-Ints = NDArray[np.int64]
 MOTIONS_PER_SPLIT = len(MOTIONS) // len(HELD_OUT)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Piece:
-    """Clips of a split, from number `first` on. concept_N, motion_N: what they show;
-    told_concept_N, told_motion_N: what their captions say."""
+class FeaturesWorld:
+    """See `shards.piece.ShardsWorld`."""
 
-    split: str
-    first: int
-    concept_N: Ints
-    motion_N: Ints
-    told_concept_N: Ints
-    told_motion_N: Ints
-    vectors_NW: NDArray[np.float32]
+    config: FeaturesConfig
+    kind = "features"
+    clips_per_unit = 4096
 
     @property
-    def clip_ids(self) -> list[str]:
-        return [f"{self.split}-{self.first + i:06d}" for i in range(len(self.concept_N))]
+    def concepts(self) -> Sequence[str]:
+        return CONCEPTS
 
     @property
-    def texts(self) -> list[str]:
-        told = zip(self.told_concept_N.tolist(), self.told_motion_N.tolist(), strict=True)
-        return [f"a {CONCEPTS[concept]} {MOTIONS[motion]}" for concept, motion in told]
+    def schema(self) -> pa.Schema:
+        return feature_shards(self.config.feature_dim)
 
-    @property
-    def is_aligned_N(self) -> NDArray[np.bool_]:
-        return (self.concept_N == self.told_concept_N) & (self.motion_N == self.told_motion_N)
+    def piece(self, split: str, first: int, num: int) -> Piece:
+        rng = np.random.default_rng(hash_salt(self.config.seed, split, first))
+        if split == "train":
+            concept_N, motion_N = self._train(np.arange(num), rng)
+        else:
+            concept_N, motion_N = self._clean(split, np.arange(first, first + num))
+        shown = told = Scenes(concept_N=concept_N, motion_N=motion_N)
+        if split == "train":
+            told = wrong_at_the_rate(self.config.noise_rate, shown, self._train, rng)
+        vectors_NW = _vectors(self.config, concept_N, motion_N, rng)
+        pairs = zip(told.concept_N.tolist(), told.motion_N.tolist(), strict=True)
+        return Piece(
+            split=split,
+            first=first,
+            shown=shown,
+            told=told,
+            texts=[f"a {CONCEPTS[concept]} {MOTIONS[motion]}" for concept, motion in pairs],
+            columns={"features": _as_lists(vectors_NW)},
+        )
+
+    def _train(self, number_N: Ints, rng: np.random.Generator) -> tuple[Ints, Ints]:
+        """Concepts by Zipf's law, motions evenly."""
+        concept_N = zipf_concepts(self.config, len(CONCEPTS), len(number_N), rng)
+        return concept_N, rng.integers(0, len(MOTIONS), len(number_N))
+
+    def _clean(self, split: str, number_N: Ints) -> tuple[Ints, Ints]:
+        """Concepts take turns. Each concept's motions are dealt out to three splits, ten each."""
+        seed = self.config.seed
+        order = np.array(Draws((seed, split)).shuffled("concepts", range(len(CONCEPTS))))
+        dealt_CM = np.array(
+            [
+                Draws((seed, "clean", concept)).shuffled("motions", range(len(MOTIONS)))
+                for concept in CONCEPTS
+            ]
+        )
+        concept_N = order[number_N % len(CONCEPTS)]
+        turn_N = number_N // len(CONCEPTS) % MOTIONS_PER_SPLIT
+        place_N = HELD_OUT.index(split) * MOTIONS_PER_SPLIT + turn_N
+        return concept_N, dealt_CM[concept_N, place_N]
 
 
-def make_piece(config: FeaturesConfig, split: str, first: int, num: int) -> Piece:
-    """Clips `first` … of a split; which they are depends on the seed, the split, and where the
-    piece begins, not on how many follow."""
-    rng = np.random.default_rng(hash_salt(config.seed, split, first))
-    draw = _train_scenes if split == "train" else _clean_scenes
-    concept_N, motion_N = told = draw(config, split, np.arange(first, first + num), rng)
-    if split == "train":
-        told = _told(config, (concept_N, motion_N), rng)
-    return Piece(
-        split=split,
-        first=first,
-        concept_N=concept_N,
-        motion_N=motion_N,
-        told_concept_N=told[0],
-        told_motion_N=told[1],
-        vectors_NW=_vectors(config, concept_N, motion_N, rng),
+def _as_lists(vectors_NW: NDArray[np.float32]) -> pa.Array:
+    """A list of one vector per clip."""
+    num, width = vectors_NW.shape
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array(vectors_NW.reshape(-1)), width)
+    kind = feature_shards(width).field("features").type
+    return pa.ListArray.from_arrays(
+        pa.array(np.arange(num + 1, dtype=np.int32)), vectors, type=kind
     )
-
-
-def _train_scenes(
-    config: FeaturesConfig, split: str, number_N: Ints, rng: np.random.Generator
-) -> tuple[Ints, Ints]:
-    """Concepts by Zipf's law, motions evenly. Which concepts are frequent depends on the seed."""
-    ranked = np.array(Draws((config.seed, "ranks")).shuffled("concepts", range(len(CONCEPTS))))
-    share = np.arange(1, len(CONCEPTS) + 1, dtype=np.float64) ** -config.zipf_exponent
-    num = len(number_N)
-    concept_N = ranked[rng.choice(len(CONCEPTS), num, p=share / share.sum())]
-    return concept_N, rng.integers(0, len(MOTIONS), num)
-
-
-def _told(
-    config: FeaturesConfig, shown: tuple[Ints, Ints], rng: np.random.Generator
-) -> tuple[Ints, Ints]:
-    """What train captions say: at the noise rate another scene, drawn as the clips' own are."""
-    concept_N, motion_N = (part.copy() for part in shown)
-    wrong_N = rng.random(len(concept_N)) < config.noise_rate
-    while wrong_N.any():
-        places = np.flatnonzero(wrong_N)
-        concept_N[places], motion_N[places] = _train_scenes(config, "train", places, rng)
-        wrong_N &= (concept_N == shown[0]) & (motion_N == shown[1])
-    return concept_N, motion_N
-
-
-def _clean_scenes(
-    config: FeaturesConfig, split: str, number_N: Ints, rng: np.random.Generator
-) -> tuple[Ints, Ints]:
-    """Concepts take turns. Each concept's motions are dealt out to the three splits, ten each."""
-    order = np.array(Draws((config.seed, split)).shuffled("concepts", range(len(CONCEPTS))))
-    dealt_CM = np.array(
-        [
-            Draws((config.seed, "clean", concept)).shuffled("motions", range(len(MOTIONS)))
-            for concept in CONCEPTS
-        ]
-    )
-    concept_N = order[number_N % len(CONCEPTS)]
-    turn_N = number_N // len(CONCEPTS) % MOTIONS_PER_SPLIT
-    return concept_N, dealt_CM[concept_N, HELD_OUT.index(split) * MOTIONS_PER_SPLIT + turn_N]
 
 
 def _vectors(

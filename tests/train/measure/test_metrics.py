@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 from mama_train.measure.metrics import (
     bucket_of_concept,
     by_bucket,
+    chance,
     dual_softmax,
     published,
     ranks_of,
@@ -121,3 +124,14 @@ def test_many_wrong_sentences_of_one_video_are_one_wrong_video_for_papers() -> N
     ours = retrieval(similarity.T[:1], np.array([[True, False, False, False]]))
     assert ours.mean_rank == 4
     assert published(similarity, [0, 1, 1, 1])[1].mean_rank == 1.5  # ranks 2 and 1
+
+
+@given(seed=st.integers(0, 200), num=st.integers(1, 5))
+@settings(deadline=None, max_examples=25)
+def test_chance_is_the_mean_over_all_orders_of_the_items(seed: int, num: int) -> None:
+    relevant = np.random.default_rng(seed).random((3, num)) < 0.4
+    relevant[:, 0] |= ~relevant.any(axis=1)
+    orders = [np.array([order] * 3, float) for order in itertools.permutations(range(num))]
+    found = [retrieval(order, relevant).to_json() for order in orders]
+    for name, value in chance(relevant).items():
+        assert value == pytest.approx(np.mean([f[name] for f in found])), name

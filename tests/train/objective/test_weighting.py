@@ -16,7 +16,9 @@ from mama_train.objective.health import (
     net_health,
     net_row,
     shape_of,
+    truth_row,
     weight_ratio,
+    wrong_ratio,
 )
 from mama_train.objective.weighting import Weigher, WeightNet
 from mama_train.report.signs import unhealthy, warning_signs
@@ -164,3 +166,15 @@ def test_shapes_of_v(curve: np.ndarray[Any, Any], shape: str, peak: float | None
         assert at == pytest.approx(peak, abs=0.05)
     # A hump whose ends are equal is not flat.
     assert (weight_ratio(curve, (0.0, 9.0)) < 1.05) == (shape == "flat")
+
+
+def test_what_wrong_pairs_weigh_is_recorded_where_the_truth_is_known() -> None:
+    weight_B = torch.tensor([0.1, 0.3, 0.4, 0.2])
+    aligned_B = torch.tensor([False, True, True, False])
+    row = truth_row(weight_B, aligned_B)
+    assert row == pytest.approx({"wrong_weight": 0.6, "right_weight": 1.4})
+    assert truth_row(weight_B, None) == {}
+    assert truth_row(weight_B, torch.ones(4, dtype=torch.bool)) == {}
+    rows = [row, {}, {"wrong_weight": 0.2, "right_weight": 1.8}]
+    assert wrong_ratio(rows) == pytest.approx(0.8 / 3.2)
+    assert wrong_ratio([{}]) is None

@@ -19,16 +19,26 @@ from mama_augment.core.store.step_dir import StepDir
 from mama_augment.people.validate import validate
 from mama_augment.runtime import RuntimeConfig
 from mama_augment.shapes.features.config import FeaturesConfig
-from mama_augment.shapes.features.scenes import CONCEPTS, MOTIONS, make_piece
-from mama_augment.shapes.features.step import FeaturesWorld
+from mama_augment.shapes.features.scenes import CONCEPTS, MOTIONS, FeaturesWorld
+from mama_augment.shapes.shards.piece import Piece
+from mama_augment.shapes.shards.step import MadeShards
 
 
 def make(out: Path, **changes: Any) -> StepDir:
     sizes = {"num_train": 300, "num_meta": 40, "num_val": 40, "num_test": 80, "feature_dim": 8}
-    step = FeaturesWorld(FeaturesConfig(**sizes | changes))
+    step = MadeShards(FeaturesWorld(config=FeaturesConfig(**sizes | changes)))
     outcome = run(step, StepOutput(str(out)), RuntimeConfig(num_workers=2))
     assert outcome.exit_code == 0
     return StepDir.open(str(out), step="balance")
+
+
+def piece_of(config: FeaturesConfig, split: str, num: int) -> Piece:
+    return FeaturesWorld(config=config).piece(split, 0, num)
+
+
+def vectors(piece: Piece) -> np.ndarray:
+    flat = piece.columns["features"].flatten().flatten().to_numpy()
+    return flat.reshape(len(piece.texts), -1)
 
 
 def rows(directory: StepDir) -> pa.Table:
@@ -56,27 +66,27 @@ def test_it_is_valid_shards_with_sidecars(tmp_path: Path) -> None:
 
 def test_captions_are_wrong_at_the_noise_rate_and_say_so(tmp_path: Path) -> None:
     config = FeaturesConfig(num_train=4000, seed=3)
-    piece = make_piece(config, "train", 0, 4000)
+    piece = piece_of(config, "train", 4000)
     assert piece.is_aligned_N.mean() == pytest.approx(0.6, abs=0.03)
     shown = [
         f"a {CONCEPTS[c]} {MOTIONS[m]}"
-        for c, m in zip(piece.concept_N, piece.motion_N, strict=True)
+        for c, m in zip(piece.shown.concept_N, piece.shown.motion_N, strict=True)
     ]
     told_right = np.array([a == b for a, b in zip(shown, piece.texts, strict=True)])
     np.testing.assert_array_equal(told_right, piece.is_aligned_N)
-    frequent = np.bincount(piece.concept_N, minlength=40)
+    frequent = np.bincount(piece.shown.concept_N, minlength=40)
     assert frequent.max() > 20 * frequent.min()
-    even = make_piece(FeaturesConfig(zipf_exponent=0, noise_rate=0), "train", 0, 4000)
+    even = piece_of(FeaturesConfig(zipf_exponent=0, noise_rate=0), "train", 4000)
     assert even.is_aligned_N.all()
-    assert np.bincount(even.concept_N).max() < 2 * np.bincount(even.concept_N).min()
+    assert np.bincount(even.shown.concept_N).max() < 2 * np.bincount(even.shown.concept_N).min()
 
 
 def test_clean_splits_are_even_and_share_no_scene() -> None:
     seen: set[str] = set()
     for split in HELD_OUT:
-        piece = make_piece(FeaturesConfig(), split, 0, 400)
+        piece = piece_of(FeaturesConfig(), split, 400)
         assert piece.is_aligned_N.all()
-        assert set(np.bincount(piece.concept_N)) == {10}
+        assert set(np.bincount(piece.shown.concept_N)) == {10}
         assert len(set(piece.texts)) == 400
         assert not seen & set(piece.texts)
         seen |= set(piece.texts)
@@ -84,13 +94,15 @@ def test_clean_splits_are_even_and_share_no_scene() -> None:
 
 def test_vectors_tell_the_scene_and_noise_hides_it() -> None:
     clear = FeaturesConfig(feature_noise=0)
-    piece = make_piece(clear, "train", 0, 2000)
+    piece = piece_of(clear, "train", 2000)
     by_scene: dict[tuple[int, int], bytes] = {}
-    for c, m, vector in zip(piece.concept_N, piece.motion_N, piece.vectors_NW, strict=True):
+    for c, m, vector in zip(
+        piece.shown.concept_N, piece.shown.motion_N, vectors(piece), strict=True
+    ):
         assert by_scene.setdefault((c, m), vector.tobytes()) == vector.tobytes()
     assert len(set(by_scene.values())) == len(by_scene)
-    noisy = make_piece(FeaturesConfig(feature_noise=0.5), "train", 0, 2000)
-    assert (noisy.vectors_NW - piece.vectors_NW).std() == pytest.approx(0.5, abs=0.01)
+    noisy = piece_of(FeaturesConfig(feature_noise=0.5), "train", 2000)
+    assert (vectors(noisy) - vectors(piece)).std() == pytest.approx(0.5, abs=0.01)
 
 
 def test_the_seed_decides_it_all_and_it_resumes(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""A world of few concepts in many motions, filmed plainly: shards of frames, with the truth."""
