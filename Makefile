@@ -4,8 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 # A CPU build of torch: from the package sources already configured, else from PyTorch's own CPU
 # index. Never the default build, which brings gigabytes of CUDA. On a GPU machine:
-# make TORCH=torch==2.13.0 …
+# make TORCH=torch==2.13.0 TORCHVISION=torchvision==0.28.0 …
 TORCH ?= torch==2.13.0+cpu
+TORCHVISION ?= torchvision==0.28.0+cpu
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 DEMO_OUT ?= demo
 DEMO_FLAGS ?=
@@ -16,11 +17,12 @@ PATHS := mama_augment mama_train pipelines examples tests benchmarks docs
 .PHONY: demo test test-slow test-all test-vllm test-vllm-all lint format clean
 .DEFAULT_GOAL := demo
 
-$(VENV)/installed: pyproject.toml constraints.txt
+$(VENV)/installed: pyproject.toml constraints.txt tests/cpu_torchvision/install.sh
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; try make PYTHON=python3.11"'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet '$(TORCH)' || $(BIN)/pip install --quiet '$(TORCH)' --index-url $(TORCH_INDEX)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	TORCH_INDEX='$(TORCH_INDEX)' TORCHVISION='$(TORCHVISION)' tests/cpu_torchvision/install.sh $(VENV)
 	touch $@
 
 demo: $(VENV)/installed  ## the main job on a generated world, a few minutes on two cores

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mama_augment.caption.engines import models
+from mama_augment.caption import models
 from mama_augment.core.errors import InputError
 from mama_train.models import build
 

@@ -47,7 +47,7 @@ def test_a_request_carries_the_picture_the_prompt_and_the_sampling(server: Serve
     assert text == {"type": "text", "text": "describe the video"}
     png = base64.b64decode(picture["image_url"]["url"].removeprefix("data:image/png;base64,"))
     pixels = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR_RGB)
-    np.testing.assert_array_equal(pixels, request.image)
+    np.testing.assert_array_equal(pixels, request.shown.images[0])
 
 
 def test_no_more_than_allowed_are_at_the_server_at_once(server: Server) -> None:

@@ -12,7 +12,8 @@ import torch
 
 from mama_augment.caption.engines import EngineConfig
 from mama_augment.caption.engines.base import CaptionRequest, Completion, EngineError, Result
-from mama_augment.caption.engines.transformers import SeededDraw, TransformersEngine
+from mama_augment.caption.engines.drawing import SeededDraw
+from mama_augment.caption.engines.transformers import TransformersEngine
 from tests.augment.tiny_models import requests
 
 
@@ -62,7 +63,7 @@ def test_token_counts_and_the_reason_of_the_end(tiny_llava: Path) -> None:
     captioner = engine(tiny_llava)
     (result,) = dict(captioner.generate(requests(1, max_tokens=5))).values()
     assert isinstance(result, list)
-    text_tokens = captioner.processor.tokenizer(captioner.chat_text("describe the video"))
+    text_tokens = captioner.processor.tokenizer(captioner.chat.text(requests(1)[0]))
     # One token stands for the picture in the text; in truth it takes 4 x 4 patches.
     assert result[0].num_prompt_tokens == len(text_tokens["input_ids"]) + 16 - 1
     stopped = result[0].finish_reason == "stop"
@@ -92,7 +93,8 @@ def test_a_prompt_that_is_too_long_is_rejected_and_its_batch_is_not(tiny_llava: 
 
 def test_a_request_that_breaks_the_processor_fails_alone(tiny_llava: Path) -> None:
     asked = requests(5)
-    asked[1] = replace(asked[1], image=asked[1].image[:, :0])
+    nothing = asked[1].shown.images[0][:, :0]
+    asked[1] = replace(asked[1], shown=replace(asked[1].shown, images=(nothing,)))
     results = dict(engine(tiny_llava).generate(asked))
     error = results["1"]
     assert isinstance(error, EngineError)
