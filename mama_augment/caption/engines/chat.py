@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import jinja2
+import jinja2.meta
 import numpy as np
 from PIL import Image as PilImage
 
+from mama_augment.caption.engines import EngineConfig
 from mama_augment.caption.engines.base import CaptionRequest, ChatConfig
 from mama_augment.caption.input.control import control_tokens, neutralised
 from mama_augment.caption.input.shown import Shown, parts_of
@@ -19,6 +23,21 @@ if TYPE_CHECKING:
 
 MAX_CONTEXT_TOKENS = {"grid": 8192, "images": 16384, "video": 16384}
 """Models for long documents reach 128 k; memory reserved for that would be missing elsewhere."""
+
+
+GIVEN_BY_TRANSFORMERS = {
+    "messages",
+    "tools",
+    "documents",
+    "add_generation_prompt",
+    "bos_token",
+    "eos_token",
+    "raise_exception",
+    "strftime_now",
+    "namespace",
+    "range",
+}
+"""What templates look at that is no variable of a user's."""
 
 
 @contextmanager
@@ -57,6 +76,35 @@ def load_processor(directory: str, *, trust_remote_code: bool = False) -> Any:
     return processor
 
 
+def check_chat(config: EngineConfig) -> None:
+    """Refuse variables that the model's chat template never looks at: they would do nothing.
+
+    Raises:
+        InputError: naming them, and those that it has.
+    """
+    given = config.chat.template_kwargs
+    if not given:
+        return
+    processor = load_processor(config.model, trust_remote_code=config.trust_remote_code)
+    holders = (processor, getattr(processor, "tokenizer", None))
+    found = next((t for h in holders if (t := getattr(h, "chat_template", None))), "")
+    templates = found.values() if isinstance(found, dict) else [found]
+    parsing = jinja2.Environment(extensions=["jinja2.ext.loopcontrols"])
+    known: set[str] = set()
+    set_inside: set[str] = set()
+    for template in templates:  # transformers' own tag marks spans, and takes no variables
+        plain = re.sub(r"\{%-?\s*(end)?generation\s*-?%\}", "", template)
+        tree = parsing.parse(plain)
+        known |= jinja2.meta.find_undeclared_variables(tree)
+        set_inside |= {n.name for n in tree.find_all(jinja2.nodes.Name) if n.ctx == "store"}
+    if unknown := sorted(set(given) - known):
+        own = sorted(known - GIVEN_BY_TRANSFORMERS - set_inside)
+        raise InputError(
+            f"--chat-template-kwargs gives {', '.join(unknown)}, which the model's chat template "
+            f"does not look at; it looks at {', '.join(own) or 'none'}"
+        )
+
+
 @contextmanager
 def load_errors(directory: str, what: str) -> Iterator[None]:
     """What transformers says when it cannot load something, as a message with a way out.
@@ -66,6 +114,8 @@ def load_errors(directory: str, what: str) -> Iterator[None]:
     """
     try:
         yield
+    except InputError:
+        raise
     except (ValueError, OSError, ImportError, KeyError, AttributeError) as error:
         said = str(error)
         hint = "Take another model, or an engine that knows this one"
@@ -74,7 +124,8 @@ def load_errors(directory: str, what: str) -> Iterator[None]:
         elif "torchvision" in said.lower():
             hint = "Install torchvision beside this torch (`make` does), or take --input grid"
         raise InputError(
-            f"transformers cannot load the {what} in {directory!r}: {said.strip()} {hint}"
+            f"transformers cannot load the {what} in {directory!r}: {said.strip().rstrip('.')}. "
+            f"{hint}"
         ) from error
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from mama_augment.caption.engines import EngineConfig
 from mama_augment.caption.engines.base import SamplingConfig
+from mama_augment.caption.engines.chat import check_chat
 from mama_augment.core.errors import InputError
 
 DRAWN_BY_US = ("do_sample", "num_beams", "num_return_sequences")
@@ -37,7 +38,8 @@ def check(config: EngineConfig, sampling: SamplingConfig) -> None:
     """
     generation_config(sampling.more)
     check_architecture(config.model, trust_remote_code=config.trust_remote_code)
-    _ = config.more, config.chat.template_kwargs  # must be readable
+    _ = config.more  # must be readable
+    check_chat(config)
 
 
 def check_architecture(directory: str, *, trust_remote_code: bool) -> None:

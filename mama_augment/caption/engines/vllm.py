@@ -27,7 +27,7 @@ from mama_augment.caption.engines.base import (
     Result,
     SamplingConfig,
 )
-from mama_augment.caption.engines.chat import context_length, load_errors
+from mama_augment.caption.engines.chat import check_chat, context_length, load_errors
 from mama_augment.caption.engines.feeder import Feeder
 from mama_augment.caption.engines.turn import start_turn
 from mama_augment.caption.engines.vllm_chat import VllmChat
@@ -170,11 +170,11 @@ def check(config: EngineConfig, sampling: SamplingConfig) -> None:
     """
     check_architecture(config.model, trust_remote_code=config.trust_remote_code)
     sampling_params(sampling)
-    _ = config.chat.template_kwargs  # must be readable
+    check_chat(config)
     options = engine_options(config)
     try:
         EngineArgs(**options)
-    except (TypeError, ValueError) as error:
+    except (VLLMClientError, TypeError, ValueError) as error:
         raise InputError(f"--engine-args: vLLM says: {error}") from error
 
 
@@ -192,7 +192,7 @@ def sampling_params(sampling: SamplingConfig) -> SamplingParams:
             logprobs=0 if sampling.logprobs else None,
             **sampling.more,
         )
-    except (TypeError, ValueError) as error:
+    except (VLLMClientError, TypeError, ValueError) as error:
         raise InputError(f"--sampling-args: vLLM says: {error}") from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from typing import Any
 
@@ -17,7 +18,8 @@ class VllmChat:
     """Requests to vLLM's engine inputs: rendered by the model's template, tokenized once.
 
     The renderer knows the placeholders of models whose template has none, and Mistral's, Kimi's
-    and DeepSeek's own formats. It takes videos by URL only; a part that has no data but an id
+    and DeepSeek's own formats. Where the template writes the beginning-of-text token itself, the
+    tokenizer adds none. It takes videos by URL only; a part that has no data but an id
     keeps their place, and the frames are put there before they are processed.
     """
 
@@ -33,7 +35,9 @@ class VllmChat:
             }
         )
         self._tok_params = renderer.default_chat_tok_params
-        self._tokens = control_tokens(renderer.get_tokenizer())
+        tokenizer = renderer.get_tokenizer()
+        self._tokens = control_tokens(tokenizer)
+        self._bos = getattr(tokenizer, "bos_token", None)
 
     def __call__(self, request: CaptionRequest) -> Any:
         """What `LLMEngine.add_request` takes.
@@ -41,10 +45,12 @@ class VllmChat:
         Raises:
             VLLMClientError, ValueError: vLLM refuses the request.
         """
-        (tokenized,) = self._renderer.tokenize_prompts([self.rendered(request)], self._tok_params)
-        return self._renderer.process_for_engine(
-            tokenized, time.time(), tok_params=self._tok_params
-        )
+        prompt = self.rendered(request)
+        params = self._tok_params
+        if self._bos and str(prompt.get("prompt", "")).startswith(self._bos):
+            params = dataclasses.replace(params, add_special_tokens=False)
+        (tokenized,) = self._renderer.tokenize_prompts([prompt], params)
+        return self._renderer.process_for_engine(tokenized, time.time(), tok_params=params)
 
     def rendered(self, request: CaptionRequest) -> Any:
         """The chat as vLLM's prompt: its text, or ids, and its pictures."""

@@ -37,7 +37,7 @@ ALIASES = {
     "internvl": _alias("OpenGVLab/InternVL3-8B-hf", "internvl", 896),
     "internvl3.5": _alias("OpenGVLab/InternVL3_5-8B-HF", "internvl", 896),
     "gemma3": _alias("google/gemma-3-4b-it", "gemma3", 896),
-    "gemma4": _alias("google/gemma-4-E4B-it", "gemma4", 768, 48),
+    "gemma4": _alias("google/gemma-4-E2B-it", "gemma4", 768, 48),
     "mistral-small": _alias("mistralai/Mistral-Small-3.1-24B-Instruct-2503", "mistral3", 756, 28),
     "smolvlm2": _alias("HuggingFaceTB/SmolVLM2-2.2B-Instruct", "smolvlm", 1024),
 }

@@ -29,7 +29,10 @@ def hub_folder(
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
     try:
-        return Path(snapshot_download(hub_id, revision=revision, local_files_only=True))
+        there = Path(snapshot_download(hub_id, revision=revision, local_files_only=True))
+        # One that was fetched without its code lacks what is asked for now.
+        if "*.py" not in files or any(there.glob("*.py")):
+            return there
     except LocalEntryNotFoundError:
         pass
     try:

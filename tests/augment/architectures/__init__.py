@@ -20,6 +20,7 @@ MAKERS: dict[str, Callable[[], tuple[Any, Any]]] = {
     "qwen2_5_vl": qwen.qwen2_5_vl,
     "qwen3_vl": qwen.qwen3_vl,
     "qwen3_vl_moe": qwen.qwen3_vl_moe,
+    "qwen3_5": qwen.qwen3_5,
     "internvl": others.internvl,
     "gemma3": others.gemma3,
     "smolvlm": others.smolvlm,
@@ -41,13 +42,13 @@ def make(model_type: str, directory: Path) -> Path:
     model.generation_config.pad_token_id = processor.tokenizer.pad_token_id
     model.save_pretrained(directory)
     processor.save_pretrained(directory)
-    if model_type.startswith("llava"):
+    if model_type.startswith(("llava", "gemma3")):
         _name_as_published(directory / "model.safetensors")
     return directory
 
 
 def _name_as_published(path: Path) -> None:
-    """Give a LLaVA's vision tower the names of published files, which vLLM knows alone."""
+    """Give a vision tower of CLIP's shape the names of published files, which vLLM knows alone."""
     from safetensors.torch import load_file, save_file
 
     published = {

@@ -52,7 +52,8 @@ def gemma3() -> tuple[Any, Any]:
         "image_token": "<image_soft_token>", "boi_token": "<start_of_image>",
         "eoi_token": "<end_of_image>",
     }  # fmt: skip
-    special = (*named.values(), "<start_of_turn>", "<end_of_turn>")
+    newlines = ("\n", "\n\n", "\n\n\n", "\n\n\n\n")  # one token each, as Gemma has them
+    special = (*named.values(), "<start_of_turn>", "<end_of_turn>", *newlines)
     tokenizer = tokenizer_with(special, bos="<bos>", **named)
     ids = {name: tokenizer.convert_tokens_to_ids(token) for name, token in named.items()}
     config = Gemma3Config(

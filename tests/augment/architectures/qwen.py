@@ -115,3 +115,27 @@ def qwen3_vl_moe() -> tuple[Any, Any]:
         _qwen_images(16), tokenizer, Qwen3VLVideoProcessor(), chat_template=CHATML
     )
     return Qwen3VLMoeForConditionalGeneration(config), processor
+
+
+def qwen3_5() -> tuple[Any, Any]:
+    from transformers import (
+        Qwen3_5Config,
+        Qwen3_5ForConditionalGeneration,
+        Qwen3VLProcessor,
+        Qwen3VLVideoProcessor,
+    )
+
+    tokenizer = tokenizer_with(QWEN_TOKENS)
+    vision = {k: v for k, v in QWEN3_VISION.items() if k != "deepstack_visual_indexes"}
+    rope = {**ROPE, "mrope_section": [2, 1, 1], "partial_rotary_factor": 0.25}
+    config = Qwen3_5Config(
+        text_config={**TEXT, **text_ids(tokenizer), "head_dim": 32, "rope_parameters": rope,
+                     "layer_types": ["linear_attention", "full_attention"],
+                     "linear_key_head_dim": 16, "linear_value_head_dim": 16,
+                     "linear_num_key_heads": 2, "linear_num_value_heads": 4},
+        vision_config=vision, **_qwen_ids(tokenizer), tie_word_embeddings=False,
+    )  # fmt: skip
+    processor = Qwen3VLProcessor(
+        _qwen_images(16), tokenizer, Qwen3VLVideoProcessor(), chat_template=CHATML
+    )
+    return Qwen3_5ForConditionalGeneration(config), processor

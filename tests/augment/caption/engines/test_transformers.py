@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,9 +13,17 @@ import pytest
 import torch
 
 from mama_augment.caption.engines import EngineConfig
-from mama_augment.caption.engines.base import CaptionRequest, Completion, EngineError, Result
+from mama_augment.caption.engines.base import (
+    CaptionRequest,
+    Completion,
+    EngineError,
+    Result,
+    SamplingConfig,
+)
 from mama_augment.caption.engines.drawing import SeededDraw
 from mama_augment.caption.engines.transformers import TransformersEngine
+from mama_augment.caption.engines.transformers_args import check
+from mama_augment.core.errors import InputError
 from tests.augment.tiny_models import requests
 
 
@@ -137,6 +147,25 @@ def test_out_of_memory_for_one_row_alone_fails_that_row(
     for result in dict(captioner.generate(requests(3))).values():
         assert isinstance(result, EngineError)
         assert (result.verdict, result.reason) == ("failed", "out_of_memory")
+
+
+def test_a_model_that_transformers_cannot_load_is_refused_with_a_way_out(
+    tiny_llava: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(tiny_llava, tmp_path / "blind")
+    for template in (tmp_path / "blind").glob("*.jinja"):
+        template.unlink()
+    with pytest.raises(InputError, match="no chat template"):
+        engine(tmp_path / "blind")
+    shutil.copytree(tiny_llava, tmp_path / "new")
+    config = json.loads((tiny_llava / "config.json").read_text())
+    config |= {"model_type": "brand_new", "auto_map": {"AutoConfig": "brand_new.Config"}}
+    (tmp_path / "new" / "config.json").write_text(json.dumps(config))
+    asked = EngineConfig(name="transformers", model=str(tmp_path / "new"))
+    with pytest.raises(InputError, match=r"'brand_new'.*--trust-remote-code"):
+        check(asked, SamplingConfig())
+    with pytest.raises(InputError, match="no video processor"):
+        TransformersEngine(EngineConfig(name="transformers", model=str(tiny_llava), input="video"))
 
 
 def test_requests_are_taken_as_they_are_needed(tiny_llava: Path) -> None:
