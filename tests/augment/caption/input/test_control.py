@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mama_augment.caption.input.control import neutralised
@@ -42,6 +42,7 @@ def test_other_text_is_left_alone(text: str) -> None:
     assert neutralised(text, {"<image>", "[IMG]"}) == text
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(["<", ">", "image", "|", "im_end", "[", "]", "INST", "/", " "])))
 def test_nothing_is_left_however_it_is_put_together(pieces: list[str]) -> None:
     tokens = {"<image>", "<|im_end|>", "[INST]"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mama_augment.caption.input.layout import GridLayout, PictureSize, arrange
@@ -53,6 +53,7 @@ def test_wide_frames_are_seen_with_three_quarters_more_pixels_than_in_the_papers
     assert ratio == pytest.approx((112 / 84) ** 2)
 
 
+@settings(deadline=None)
 @given(
     number=st.integers(1, 32),
     frame=st.tuples(st.integers(32, 1000), st.integers(32, 1000)),
