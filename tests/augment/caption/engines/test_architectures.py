@@ -195,6 +195,11 @@ def test_families_caption_through_transformers(make: Make, name: str, input: str
     caption_three(make(name), "transformers", input)
 
 
+NOT_THROUGH_VLLM = {
+    "smolvlm": "its processor needs num2words, which that environment lacks",
+    "qwen3_vl_moe": "this miniature does not start in vLLM's CPU build 0.32; not looked into",
+    "llava_next_video": "vLLM's core dies on this miniature's video; not looked into",
+}
 VLLM_CASES = [
     pytest.param(
         *case,
@@ -204,7 +209,7 @@ VLLM_CASES = [
         id="-".join(case),
     )
     for case in CASES
-    if case[0] != "smolvlm"
+    if case[0] not in NOT_THROUGH_VLLM
 ]
 
 
