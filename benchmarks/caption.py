@@ -25,13 +25,14 @@ from typing import Any
 import cv2
 import numpy as np
 import pyarrow as pa
-from PIL import Image as PilImage
 
-from mama_augment.caption.engines import EngineConfig, make_engine, models
+from mama_augment.caption import models
+from mama_augment.caption.engines import EngineConfig, make_engine
 from mama_augment.caption.engines.base import CaptionEngine, CaptionRequest, SamplingConfig
 from mama_augment.caption.identity import draw_seed, frames_digest
+from mama_augment.caption.input.layout import GridLayout
 from mama_augment.caption.input.prompts import resolve
-from mama_augment.caption.requests import CaptionSettings, grid_of
+from mama_augment.caption.requests import CaptionSettings, shown_of
 from mama_augment.caption.step import Caption
 from mama_augment.core import schema
 from mama_augment.core.ledger import Ledger
@@ -99,7 +100,8 @@ class Bench:
         self.settings = CaptionSettings(
             model=found.name,
             model_revision=found.revision,
-            size_px=found.size_px,
+            size=found.size,
+            grid=GridLayout(),
             prompt=resolve("process"),
             sampling=SamplingConfig(temperature=0.2, max_tokens=options.max_tokens),
         )
@@ -137,7 +139,7 @@ class Bench:
             for row in table.to_pylist():
                 request = CaptionRequest(
                     request_id=row["clip_id"],
-                    image=grid_of(row["frames"], self.settings),
+                    shown=shown_of(row["frames"], [], self.settings),
                     prompt=self.settings.prompt.text,
                     sampling=self.settings.sampling,
                     seed=draw_seed(0, frames_digest(row["frames"])),
@@ -177,11 +179,7 @@ def offline(llm: Any, engine: Any, asked: Sequence[CaptionRequest]) -> None:
     """`LLM.generate` on requests that are ready."""
     from vllm import SamplingParams
 
-    prompts = [
-        {"prompt": engine.chat_text(r.prompt),
-         "multi_modal_data": {"image": PilImage.fromarray(r.image)}}
-        for r in asked
-    ]  # fmt: skip
+    prompts = [engine.chat.rendered(r) for r in asked]
     params = [
         SamplingParams(temperature=r.sampling.temperature, max_tokens=r.sampling.max_tokens,
                        seed=r.seed)
@@ -231,7 +229,7 @@ def ways(bench: Bench) -> None:
 
     def request(row: dict) -> CaptionRequest:
         return CaptionRequest(
-            request_id="x", image=grid_of(row["frames"], bench.settings),
+            request_id="x", shown=shown_of(row["frames"], [], bench.settings),
             prompt=bench.settings.prompt.text, sampling=bench.settings.sampling, seed=0,
         )  # fmt: skip
 

@@ -280,6 +280,7 @@ def do_status(folder: Path, counts: Counter[str]) -> dict[str, Any]:
 def do_caption(folder: Path, counts: Counter[str]) -> dict[str, Any]:
     """Until the engine would start."""
     from mama_augment.caption.engines import EngineConfig
+    from mama_augment.caption.input.layout import PictureSize
     from mama_augment.caption.input.prompts import resolve
     from mama_augment.caption.requests import CaptionSettings
     from mama_augment.caption.step import Caption
@@ -287,7 +288,10 @@ def do_caption(folder: Path, counts: Counter[str]) -> dict[str, Any]:
     from mama_augment.core.store.output import StepOutput
 
     settings = CaptionSettings(
-        model="m", model_revision="1", size_px=(336, 336), prompt=resolve("process")
+        model="m",
+        model_revision="1",
+        size=PictureSize(width_px=336, height_px=336),
+        prompt=resolve("process"),
     )
     step = Caption(
         f"{COUNTED}{folder}/clips",

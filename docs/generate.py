@@ -17,6 +17,9 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from mama_augment import cli as augment
+from mama_augment.caption import models
+from mama_augment.caption.models.aliases import ALIASES
+from mama_augment.caption.models.families import FAMILIES, default_input
 from mama_augment.concepts import ASSIGNERS, ConceptConfig
 from mama_augment.core.reasons import Reason, reasons_of
 from mama_augment.core.shared.leaves import UNGROUPED, Leaf, leaves
@@ -48,19 +51,31 @@ def meaning(reason: Reason) -> str:
 
 
 def variants(argument: str) -> list[str]:
-    """`strategies` or `assigners`: what the registry says of each."""
+    """`strategies`, `models` or `assigners`: what the registry says of each."""
     if argument == "strategies":
         rows = (
             (named(name, KeyFrameConfig.strategy), s.help, f"`{s.without_index or name}`")
             for name, s in STRATEGIES.items()
         )
         return table(("`--strategy`", "chooses", "where frames have no times"), rows)
+    if argument == "models":
+        return table(("`--model`", "hub id", "grid", "default input"), _models())
     assert argument == "assigners", argument
     rows = (
         (named(name, ConceptConfig.assigner), a.help, "the clips table" if a.reads else "the texts")
         for name, a in ASSIGNERS.items()
     )
     return table(("`--concepts`", "a concept is", "reads"), rows)
+
+
+def _models() -> Iterable[Sequence[str]]:
+    for name, alias in ALIASES.items():
+        shape = "" if alias.size.step_px is None else ", any shape"
+        shown = default_input(FAMILIES[alias.model_type].inputs)
+        yield (f"`{name}`", alias.hub_id, f"{alias.size.width_px} px{shape}", shown)
+    found = models.find(models.BUNDLED)
+    what = "in the package; knows only the shapes world"
+    yield (f"`{models.BUNDLED}`", what, f"{found.size.width_px} px, {found.grid}", "grid")
 
 
 def options(argument: str) -> list[str]:

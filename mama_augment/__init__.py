@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mama_augment.caption.config import AskConfig as AskConfig
     from mama_augment.caption.config import CaptionRun as CaptionRun
     from mama_augment.caption.engines import ServingConfig as ServingConfig
+    from mama_augment.caption.engines.base import ChatConfig as ChatConfig
     from mama_augment.caption.engines.base import SamplingConfig as SamplingConfig
     from mama_augment.caption.input.layout import GridLayout as GridLayout
     from mama_augment.caption.step import Caption as Caption
@@ -62,7 +63,7 @@ _OWNERS = {
     "mama_augment.budget.step": ("CaptionPlan", "make_caption_plan"),
     "mama_augment.caption.config": ("AskConfig", "CaptionRun"),
     "mama_augment.caption.engines": ("ServingConfig",),
-    "mama_augment.caption.engines.base": ("SamplingConfig",),
+    "mama_augment.caption.engines.base": ("ChatConfig", "SamplingConfig"),
     "mama_augment.caption.input.layout": ("GridLayout",),
     "mama_augment.caption.step": ("Caption",),
     "mama_augment.concepts.base": ("ConceptConfig",),

@@ -25,7 +25,7 @@ def main(
         str, typer.Option(help="llava, another alias, or a local LLaVA directory.")
     ] = "llava",
     num_frames: Annotated[int, typer.Option(help="Key frames per clip.")] = 12,
-    grid: Annotated[str, typer.Option(help="Rows x columns of the grid.")] = "3x4",
+    grid: Annotated[str, typer.Option(help="Rows x columns of the grid, or auto.")] = "auto",
     concepts: Annotated[str, typer.Option(help="topics or vocabulary.")] = "topics",
     epochs: Annotated[int, typer.Option(help="Passes of the training.")] = 10,
 ) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from mama_augment.caption.engines.base import SamplingConfig
-from mama_augment.caption.input.layout import GridLayout
-from mama_augment.core.errors import InputError
+from mama_augment.caption.engines.base import ChatConfig, SamplingConfig
+from mama_augment.caption.input.layout import AUTO, GridLayout
+from mama_augment.caption.input.shown import INPUTS
+from mama_augment.core.errors import InputError, check_choice
 from mama_augment.core.fields import option
 
 MOST_PICTURE_PX = 4096
@@ -18,13 +19,23 @@ class AskConfig:
     """Which model is shown what, what it is asked, and how often."""
 
     model: str = "llava"
-    """llava (LLaVA-1.5-7B), llava-13b, llava-next, llava-onevision, qwen2.5-vl, qwen3-vl, internvl;
-    a hub id (owner/name); a local directory; llava-shapes (bundled, tiny, knows only the generated
-    shapes world)."""
-    grid: GridLayout = field(
-        default=GridLayout(), metadata=option(parse=lambda text: GridLayout.parse(text))
+    """A hub id (owner/name) or a local directory of any model that can be shown pictures; a short
+    name: llava (LLaVA-1.5-7B, the paper's) or one of those listed in docs/caption.md;
+    llava-shapes (bundled, tiny, knows only the generated shapes world)."""
+    revision: str | None = None
+    """A branch, tag or commit of a hub id; by default its main branch."""
+    trust_remote_code: bool = False
+    """Run the Python that a model's repository brings, with your rights on this machine."""
+    input: str = AUTO
+    """How key frames are shown: grid (one picture of all), images (one by one, with their times),
+    video (the model's own video input, with their times); auto is video for models that take it,
+    images for those behind a server, else grid."""
+    grid: GridLayout | None = field(
+        default=None,
+        metadata=option(parse=lambda text: GridLayout.parse(text), default_shown=AUTO),
     )
-    """Rows x columns of key frames in the picture."""
+    """With --input grid: rows x columns of key frames in the picture, such as 3x4; auto takes what
+    shows a clip's frames largest."""
     prompt: str = "process"
     """process or order (the paper's), a text, or a file; a text may be a Jinja template over the
     clip's columns."""
@@ -38,14 +49,16 @@ class AskConfig:
     every_split: bool = False
     """Caption meta, val and test clips too, to evaluate the captioner on them. `balance` takes no
     generated captions there, so by default they are left out."""
+    chat: ChatConfig = field(default_factory=ChatConfig)
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     seed: int = 0
     """Another seed draws other captions."""
     picture_px: int | None = None
-    """Side of the grid in pixels; by default, what the model takes (336 for LLaVA-1.5 and for a
-    server)."""
+    """With --input grid: side of the picture in pixels, or of the square of the same area for
+    models that take any shape; by default, what the model takes (336 for LLaVA-1.5)."""
 
     def __post_init__(self) -> None:
+        check_choice("--input", self.input, (AUTO, *INPUTS))
         if self.picture_px is not None and not 1 <= self.picture_px <= MOST_PICTURE_PX:
             raise InputError(f"--picture-px is {self.picture_px}; allowed: 1 to {MOST_PICTURE_PX}")
 

@@ -8,11 +8,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 
-def frames_digest(frames: Sequence[bytes]) -> str:
-    """Identity of a clip's key frames: the bytes of its JPEGs, in order."""
+def frames_digest(frames: Sequence[bytes], seconds: Sequence[float] = ()) -> str:
+    """Identity of what is shown: the bytes of the clip's JPEGs in order, and their times where the
+    model is told them (milliseconds count)."""
     digest = hashlib.sha256()
     for frame in frames:
         digest.update(hashlib.sha256(frame).digest())
+    for second in seconds:
+        digest.update(f"|{second:.3f}".encode())
     return digest.hexdigest()
 
 
@@ -21,8 +24,8 @@ def caption_key(
 ) -> str:
     """What a caption is known by, 32 hex digits.
 
-    frames: `frames_digest`. prompt: the rendered text. settings: grid, picture size, model
-    revision, sampling and seed; the number of captions per clip is no part of it, so that a
+    frames: `frames_digest`. prompt: the rendered text. settings: input, grid, picture size, model
+    revision, chat, sampling and seed; the number of captions per clip is no part of it, so that a
     larger one finds those that are there.
     """
     content = [frames, prompt, caption_index, dict(sorted(settings.items()))]

@@ -12,10 +12,16 @@ import pyarrow.compute as pc
 
 from mama_augment.caption.engines.base import Completion
 from mama_augment.caption.journal import Journal
-from mama_augment.core.store.committed import in_order
+from mama_augment.core.store.committed import CommittedUnit, in_order
 from mama_augment.core.store.step_dir import StepDir
 
-TEXT_COLUMNS = ["raw_text", "num_prompt_tokens", "num_output_tokens", "finish_reason"]
+TEXT_COLUMNS = [
+    "raw_text",
+    "num_prompt_tokens",
+    "num_output_tokens",
+    "finish_reason",
+    "mean_logprob",
+]
 UNITS_IN_MEMORY = 16
 """Units whose texts are kept; clips ask in the order in which the units were written."""
 
@@ -104,13 +110,8 @@ class CaptionIndex:
         unit = int(np.searchsorted(self._starts, row, side="right")) - 1
         table = self._texts_of(unit)
         place = row - int(self._starts[unit])
-        text, num_prompt, num_output, finish = (table[c][place].as_py() for c in TEXT_COLUMNS)
-        return Completion(
-            text=text,
-            num_prompt_tokens=num_prompt,
-            num_output_tokens=num_output,
-            finish_reason=finish,
-        )
+        text, *counts = (table[c][place].as_py() for c in TEXT_COLUMNS)
+        return Completion(text=text, **dict(zip(TEXT_COLUMNS[1:], counts, strict=True)))
 
     def _sort(self, size: int) -> None:
         """By key; of equal keys only the last one's row stays."""
@@ -135,11 +136,20 @@ class CaptionIndex:
 
     def _texts_of(self, unit: int) -> pa.Table:
         if unit not in self._texts:
-            self._texts[unit] = self._units[unit].table(TEXT_COLUMNS).combine_chunks()
+            self._texts[unit] = _texts(self._units[unit]).combine_chunks()
             if len(self._texts) > UNITS_IN_MEMORY:
                 self._texts.popitem(last=False)
         self._texts.move_to_end(unit)
         return self._texts[unit]
+
+
+def _texts(unit: CommittedUnit) -> pa.Table:
+    """What `Completion` wants; a column that older captions lack is null."""
+    there = [name for name in TEXT_COLUMNS if name in unit.schema().names]
+    table = unit.table(there)
+    for name in set(TEXT_COLUMNS) - set(there):
+        table = table.append_column(name, pa.nulls(table.num_rows))
+    return table
 
 
 def key_words(

@@ -90,9 +90,9 @@ def check_settings(settings: CaptionSettings) -> None:
             f"{settings.num_captions} times the same caption; raise the temperature (0.2 is the "
             "default) or ask for one"
         )
-    layout, size_px = settings.grid, settings.size_px
-    if size_px[0] < layout.columns or size_px[1] < layout.rows:
-        raise InputError(f"--grid {layout} does not fit into {size_px[0]}x{size_px[1]} px")
+    layout, size = settings.grid, settings.size
+    if layout is not None and (size.width_px < layout.columns or size.height_px < layout.rows):
+        raise InputError(f"--grid {layout} does not fit into {size.width_px}x{size.height_px} px")
 
 
 def check_clips_left(clips: StepDirs, settings: CaptionSettings, counted: Counted) -> None:
@@ -123,6 +123,9 @@ def config_of(settings: CaptionSettings, engine_name: str) -> dict[str, Any]:
         "prompt": settings.prompt.text,
         **number,
         "every_split": settings.every_split,
+        "input": settings.input,
+        # Named only where it is on: such captions depend on code that came with the model.
+        **({"trust_remote_code": True} if settings.trust_remote_code else {}),
         **settings.key_fields(),
     }
 

@@ -9,18 +9,15 @@ from typing import Any
 import pyarrow as pa
 
 from mama_augment.budget.plan_file import PlannedCaptions
-from mama_augment.caption.engines.base import CaptionRequest, SamplingConfig
+from mama_augment.caption.engines.base import CaptionRequest, ChatConfig, SamplingConfig
 from mama_augment.caption.identity import caption_key, draw_seed, frames_digest
-from mama_augment.caption.input.grid import (
-    compose_grid,
-    decode_for_cell,
-    even_indices,
-)
-from mama_augment.caption.input.layout import GridLayout
+from mama_augment.caption.input.layout import AUTO, GridLayout, PictureSize
+from mama_augment.caption.input.present import show
 from mama_augment.caption.input.prompts import Prompt, PromptRowError
+from mama_augment.caption.input.shown import Shown
 from mama_augment.caption.known import Known
 from mama_augment.core.schema import HELD_OUT
-from mama_augment.core.shared.jpeg import BrokenFrameError, Image
+from mama_augment.core.shared.jpeg import BrokenFrameError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,10 +26,17 @@ class CaptionSettings:
 
     model: str
     model_revision: str
-    size_px: tuple[int, int]
+    size: PictureSize
+    """Of a grid."""
     prompt: Prompt
-    grid: GridLayout = field(default_factory=GridLayout)
+    input: str = "grid"
+    grid: GridLayout | None = None
+    """None: for each clip the one that suits its frames."""
+    chat: ChatConfig = field(default_factory=ChatConfig)
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    engine_args: Mapping[str, Any] = field(default_factory=dict)
+    """Those of the engine's arguments that may change what it says."""
+    trust_remote_code: bool = False
     num_captions: int = 1
     plan: PlannedCaptions | None = None
     """How many captions each clip gets, in place of `num_captions` for all."""
@@ -54,16 +58,21 @@ class CaptionSettings:
         return self.num_captions if self.plan is None else self.plan.counts.get(clip_id, 0)
 
     def key_fields(self) -> dict[str, Any]:
-        """What `caption_key` mixes with the frames, the prompt and the caption's index."""
-        return {
-            "grid": str(self.grid),
-            "size_px": list(self.size_px),
-            "model_revision": self.model_revision,
-            "temperature": self.sampling.temperature,
-            "top_p": self.sampling.top_p,
-            "max_tokens": self.sampling.max_tokens,
-            "seed": self.seed,
-        }
+        """What `caption_key` mixes with the frames, the prompt and the caption's index.
+
+        What was not asked for is absent, so that keys outlive new options.
+        """
+        found: dict[str, Any] = {"model_revision": self.model_revision, "seed": self.seed}
+        if self.input == "grid":
+            found["grid"] = AUTO if self.grid is None else str(self.grid)
+            found["size_px"] = [self.size.width_px, self.size.height_px]
+            if self.size.step_px is not None:
+                found["step_px"] = self.size.step_px
+        else:
+            found["input"] = self.input
+        if self.engine_args:
+            found["engine_args"] = dict(self.engine_args)
+        return found | self.chat.fields() | self.sampling.fields()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +84,9 @@ class ClipRow:
     clip_id: str
     num_captions: int
     frames: list[bytes]
+    seconds: list[float]
+    """Of each frame, from the clip's beginning; none where the model is not told."""
+    video_uri: str
     columns: Mapping[str, Any]
     known: Known
 
@@ -95,7 +107,10 @@ class Prepared:
 
 def columns_for(settings: CaptionSettings) -> list[str] | None:
     """The columns of the clips table that are read: all of them for a template."""
-    return None if settings.prompt.is_template else ["clip_id", "frames"]
+    if settings.prompt.is_template:
+        return None
+    times = [] if settings.input == "grid" else ["start_seconds", "frame_seconds"]
+    return ["clip_id", "video_uri", *times, "frames"]
 
 
 def clips_of(
@@ -104,11 +119,13 @@ def clips_of(
     numbers: Sequence[int],
     known: Known,
     first: int = 0,
+    *,
+    with_times: bool = False,
 ) -> Iterator[ClipRow]:
     """The rows of a table that get captions, one after the other.
 
-    numbers: captions of each row. first: the position of the first row in its unit. Only one row
-    of pixels is in Python at a time.
+    numbers: captions of each row. first: the position of the first row in its unit. with_times:
+    the model is told when each frame is. Only one row of pixels is in Python at a time.
     """
     for index, num_captions in enumerate(numbers):
         if not num_captions:
@@ -120,9 +137,17 @@ def clips_of(
             clip_id=row["clip_id"],
             num_captions=num_captions,
             frames=row.pop("frames"),
+            seconds=times_of(row) if with_times else [],
+            video_uri=row["video_uri"],
             columns=row,
             known=known,
         )
+
+
+def times_of(row: Mapping[str, Any]) -> list[float]:
+    """Seconds of a clip's key frames from its own beginning, as the model is told them."""
+    start = row["start_seconds"] or 0.0
+    return [max(0.0, second - start) for second in row["frame_seconds"]]
 
 
 def identify(clip: ClipRow, settings: CaptionSettings) -> Prepared:
@@ -133,7 +158,7 @@ def identify(clip: ClipRow, settings: CaptionSettings) -> Prepared:
         prompt = settings.prompt.render(clip.columns)
     except PromptRowError as error:
         return Prepared(clip=clip, reject=("prompt_error", str(error)))
-    digest = frames_digest(clip.frames)
+    digest = frames_digest(clip.frames, clip.seconds)
     fields = settings.key_fields()
     keys = [
         caption_key(frames=digest, prompt=prompt, caption_index=i, settings=fields)
@@ -143,19 +168,19 @@ def identify(clip: ClipRow, settings: CaptionSettings) -> Prepared:
 
 
 def prepare(clip: ClipRow, settings: CaptionSettings) -> Prepared:
-    """A clip's requests: its key frames decoded and composed, its prompt rendered; pure."""
+    """A clip's requests: its key frames decoded and laid out, its prompt rendered; pure."""
     prepared = identify(clip, settings)
     missing = [i for i, key in enumerate(prepared.keys) if key not in clip.known]
     if not missing:
         return prepared
     try:
-        image = grid_of(clip.frames, settings)
+        shown = shown_of(clip.frames, clip.seconds, settings)
     except BrokenFrameError as error:
         return Prepared(clip=clip, reject=("broken_frame", str(error)))
     for first, number in runs(missing):
         request = CaptionRequest(
             request_id=f"{clip.unit_id}:{clip.position}:{first}",
-            image=image,
+            shown=shown,
             prompt=prepared.prompt,
             sampling=settings.sampling,
             seed=prepared.seed + first,
@@ -165,21 +190,13 @@ def prepare(clip: ClipRow, settings: CaptionSettings) -> Prepared:
     return prepared
 
 
-def grid_of(frames: Sequence[bytes], settings: CaptionSettings) -> Image:
-    """The grid of a clip's JPEGs, as the model will see it.
+def shown_of(frames: Sequence[bytes], seconds: Sequence[float], settings: CaptionSettings) -> Shown:
+    """What the model sees of a clip's JPEGs.
 
     Raises:
         BrokenFrameError: naming the frame.
     """
-    layout = settings.grid
-    cell_px = (settings.size_px[0] // layout.columns, settings.size_px[1] // layout.rows)
-    images = []
-    for index in even_indices(len(frames), layout.num_cells):
-        try:
-            images.append(decode_for_cell(frames[index], cell_px))
-        except BrokenFrameError as error:
-            raise BrokenFrameError(f"key frame {index} is {error}") from error
-    return compose_grid(images, layout.rows, layout.columns, settings.size_px)
+    return show(frames, seconds, input=settings.input, layout=settings.grid, size=settings.size)
 
 
 def runs(indices: Sequence[int]) -> Iterator[tuple[int, int]]:

@@ -100,7 +100,8 @@ def read_clips(
     )
     for first, table in groups:
         here = numbers[first : first + table.num_rows]
-        yield from clips_of(table, unit.record.unit_id, here, known, first)
+        with_times = settings.input != "grid"
+        yield from clips_of(table, unit.record.unit_id, here, known, first, with_times=with_times)
 
 
 def captions_by_row(table: pa.Table, settings: CaptionSettings) -> list[int]:

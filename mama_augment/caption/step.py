@@ -129,14 +129,14 @@ class Caption:
             StepDir.open(self.run.reuse_uri, step="caption")
         existing = out.to_resume(manifest)
         if existing is None or existing.units_to_do(retry_failed=retry_failed):
-            check_model(self.engine)
+            check_model(self.engine, self.settings.sampling)
         return existing
 
     def stages(
         self, directory: StepDir, todo: Sequence[str], advance: Callable[[int], None]
     ) -> Iterator[Stage]:
         if todo:  # also what is only tried again
-            check_model(self.engine)
+            check_model(self.engine, self.settings.sampling)
         remove_journals(directory, keep=todo)
         groups = group_units(todo, self.runtime)
         in_process = self.runtime.is_in_process

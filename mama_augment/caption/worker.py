@@ -16,6 +16,7 @@ import pyarrow as pa
 from mama_augment.caption.engines import EngineConfig, make_engine
 from mama_augment.caption.engines.base import CaptionRequest, Completion, EngineError, Result
 from mama_augment.caption.engines.supervised import StartEngine, SupervisedEngine
+from mama_augment.caption.input.present import laid_out
 from mama_augment.caption.journal import open_journal
 from mama_augment.caption.judge.verdict import judge
 from mama_augment.caption.known import CaptionIndex, FirstOf, Known, finished_captions
@@ -203,28 +204,30 @@ class CaptionWorker:
         verdict = judge(
             completion.text, prompt=prepared.prompt, finish_reason=completion.finish_reason
         )
-        sampling = {
-            "temperature": settings.sampling.temperature,
-            "top_p": settings.sampling.top_p,
-            "max_tokens": settings.sampling.max_tokens,
-        }
+        layout = None
+        if settings.input == "grid":
+            layout, *_ = laid_out(prepared.clip.frames, settings.grid, settings.size)
         return {
             "clip_id": prepared.clip.clip_id,
+            "video_uri": prepared.clip.video_uri,
             "caption_index": index,
             "text": verdict.text,
             "raw_text": completion.text,
             "status": verdict.status,
             "reason": verdict.reason,
+            "flags": list(getattr(verdict, "flags", ())),
             "model": settings.model,
             "model_revision": settings.model_revision,
             "prompt_name": settings.prompt.name,
-            "grid_rows": settings.grid.rows,
-            "grid_columns": settings.grid.columns,
-            "sampling": json.dumps(sampling, sort_keys=True),
+            "input": settings.input,
+            "grid_rows": layout.rows if layout is not None else None,
+            "grid_columns": layout.columns if layout is not None else None,
+            "sampling": json.dumps(settings.sampling.fields(), sort_keys=True),
             "seed": prepared.seed + index,
             "num_prompt_tokens": completion.num_prompt_tokens,
             "num_output_tokens": completion.num_output_tokens,
             "finish_reason": completion.finish_reason,
+            "mean_logprob": completion.mean_logprob,
             "caption_key": prepared.keys[index],
         }
 

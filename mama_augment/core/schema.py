@@ -82,21 +82,25 @@ list of frames to train on, and questions about the clip. Null where a clip has 
 CAPTIONS = pa.schema(
     [
         pa.field("clip_id", pa.string(), nullable=False),
+        pa.field("video_uri", pa.string()),
         pa.field("caption_index", pa.int32(), nullable=False),
         pa.field("text", pa.string()),
         pa.field("raw_text", pa.string()),
         pa.field("status", pa.string(), nullable=False),
         pa.field("reason", pa.string()),
+        pa.field("flags", pa.list_(pa.string())),
         pa.field("model", pa.string(), nullable=False),
         pa.field("model_revision", pa.string(), nullable=False),
         pa.field("prompt_name", pa.string(), nullable=False),
-        pa.field("grid_rows", pa.int32(), nullable=False),
-        pa.field("grid_columns", pa.int32(), nullable=False),
+        pa.field("input", pa.string()),
+        pa.field("grid_rows", pa.int32()),
+        pa.field("grid_columns", pa.int32()),
         pa.field("sampling", pa.string(), nullable=False),
         pa.field("seed", pa.int64(), nullable=False),
         pa.field("num_prompt_tokens", pa.int32()),
         pa.field("num_output_tokens", pa.int32()),
         pa.field("finish_reason", pa.string()),
+        pa.field("mean_logprob", pa.float32()),
         pa.field("caption_key", pa.string(), nullable=False),
     ]
 )

@@ -25,7 +25,7 @@ def display_places(packet_K: Sequence[int], num_packets: int) -> npt.NDArray[np.
 
     The k-th frame that came out takes the k-th place that is not a lost frame's. Where the lost
     frame's own place lies is known only to as many places as reordering moves frames here: frames
-    nearer to a loss than twice that have no certain place. A stream without reordering has none of them.
+    nearer to a loss than twice that have no certain place. A stream without reordering has none.
     Where packets came out twice, or unnamed ones did, no place is certain.
     """
     places = np.full(num_packets, UNKNOWN, np.int64)

@@ -17,7 +17,7 @@ from typing import Any
 
 from mama_augment.caption.engines import EngineConfig, make_engine
 from mama_augment.caption.engines.base import CaptionEngine, CaptionRequest, Result, SamplingConfig
-from mama_augment.caption.input.layout import GridLayout
+from mama_augment.caption.input.layout import GridLayout, PictureSize
 from mama_augment.caption.input.prompts import resolve
 from mama_augment.caption.requests import CaptionSettings
 from mama_augment.runtime import RuntimeConfig
@@ -53,7 +53,7 @@ def run(clips: str, out: str, log: Path, model: str) -> int:
     settings = CaptionSettings(
         model="child",
         model_revision="1",
-        size_px=(48, 48),
+        size=PictureSize(width_px=48, height_px=48),
         prompt=resolve("process"),
         grid=GridLayout(rows=2, columns=2),
         sampling=SamplingConfig(temperature=0, max_tokens=8),

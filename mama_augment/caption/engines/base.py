@@ -6,14 +6,16 @@ import importlib.util
 import os
 from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
+from mama_augment.caption.engines.arguments import read_arguments
+from mama_augment.caption.input.shown import Shown
 from mama_augment.core.errors import InputError, StoppedError
 from mama_augment.core.reasons import Verdict, verdict_of
 from mama_augment.core.registry import load
 
-if TYPE_CHECKING:  # so that `--help` need not wait for OpenCV
-    from mama_augment.core.shared.jpeg import Image
+OWN_SAMPLING = ("temperature", "top_p", "max_tokens", "max_new_tokens", "n", "seed", "logprobs")
+"""What has an option of its own, whatever an engine calls it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +28,12 @@ class SamplingConfig:
     """Draw from the likeliest words that together have this probability."""
     max_tokens: int = 128
     """Longest caption, in tokens; one that is cut off here is rejected."""
+    sampling_args: tuple[str, ...] = ()
+    """More of the engine's own sampling arguments, as key=value, JSON, or a .toml or .json file:
+    vLLM's SamplingParams, transformers' GenerationConfig, fields of a server's request. May be
+    repeated."""
+    logprobs: bool = False
+    """Record each caption's mean log-probability per token, as mean_logprob."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.temperature <= 10:
@@ -35,17 +43,69 @@ class SamplingConfig:
         if self.max_tokens < 1:
             raise InputError(f"--max-tokens is {self.max_tokens}; at least 1 is needed")
 
+    @property
+    def more(self) -> dict[str, Any]:
+        """`sampling_args` by name.
+
+        Raises:
+            InputError: they cannot be read.
+        """
+        return read_arguments("--sampling-args", self.sampling_args, OWN_SAMPLING)
+
+    def fields(self) -> dict[str, Any]:
+        """What decides the draw, by name; what was not asked for is absent."""
+        found: dict[str, Any] = {
+            "temperature": self.temperature,
+            "top_p": self.top_p,
+            "max_tokens": self.max_tokens,
+        }
+        if self.sampling_args:
+            found["sampling_args"] = self.more
+        if self.logprobs:
+            found["logprobs"] = True
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChatConfig:
+    """What stands around the question."""
+
+    system_prompt: str = ""
+    """A system message before the question, for models whose chat format has one."""
+    chat_template_kwargs: tuple[str, ...] = ()
+    """Variables for the model's chat template, as key=value, JSON, or a .toml or .json file, such
+    as enable_thinking=false. May be repeated."""
+
+    @property
+    def template_kwargs(self) -> dict[str, Any]:
+        """`chat_template_kwargs` by name.
+
+        Raises:
+            InputError: they cannot be read.
+        """
+        own = ("tokenize", "chat_template", "add_generation_prompt", "return_dict", "conversation")
+        return read_arguments("--chat-template-kwargs", self.chat_template_kwargs, own)
+
+    def fields(self) -> dict[str, Any]:
+        """What the chat is made with, by name; what was not asked for is absent."""
+        found: dict[str, Any] = {}
+        if self.system_prompt:
+            found["system_prompt"] = self.system_prompt
+        if self.chat_template_kwargs:
+            found["chat_template_kwargs"] = self.template_kwargs
+        return found
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CaptionRequest:
-    """One picture and one prompt; asks for `n` captions, caption i drawn with `seed + i`.
+    """One clip and one prompt; asks for `n` captions, caption i drawn with `seed + i`.
 
-    image: uint8 RGB [H, W, 3] at the model's own input size.
-    prompt: plain text; the engine puts it into the model's chat template.
+    shown: the clip's pictures with their times, as the model is to see them.
+    prompt: plain text; the engine puts it into the model's chat template, as text only.
     """
 
     request_id: str
-    image: Image
+    shown: Shown
     prompt: str
     sampling: SamplingConfig
     seed: int
@@ -64,6 +124,8 @@ class Completion:
     num_output_tokens: int | None
     finish_reason: str
     """`stop` (the model ended) or `length` (max_tokens ended it)."""
+    mean_logprob: float | None = None
+    """Mean natural logarithm of its tokens' probabilities, where it was asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +190,10 @@ class EngineKind:
     packages: tuple[str, ...] = ("torch", "transformers")
     """Whose versions decide what a caption says; the manifest notes those that are installed."""
     check: str | None = None
-    """Refuses a model directory that the engine cannot run: (directory) -> None or InputError."""
+    """Refuses what the engine cannot run, before anything is loaded: (EngineConfig,
+    SamplingConfig) -> None or InputError."""
+    neutral_args: frozenset[str] = frozenset()
+    """Those of --engine-args that are about memory and speed: no part of what a caption is."""
     find_served: str | None = None
     """Finds the model that a server runs: (--model, --base-url) -> Model. None: the model is a
     directory on this machine, and the engine runs it."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import http.client
 import json
 import os
@@ -14,9 +13,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from typing import Any
 
-import cv2
-
-from mama_augment.caption.engines import EngineConfig, models
+from mama_augment.caption.engines import EngineConfig
 from mama_augment.caption.engines.base import (
     CaptionRequest,
     Completion,
@@ -24,6 +21,8 @@ from mama_augment.caption.engines.base import (
     EngineError,
     Result,
 )
+from mama_augment.caption.engines.openai_chat import mean_logprob, messages_of
+from mama_augment.caption.models import Model, served
 from mama_augment.core.errors import InputError
 
 MAX_ATTEMPTS = 6
@@ -108,7 +107,7 @@ class OpenAIEngine:
 
     def _choices(self, request: CaptionRequest) -> Result:
         url = f"{self.config.base_url.rstrip('/')}/chat/completions"
-        body = json.dumps(body_of(request, self.config.model)).encode()
+        body = json.dumps(body_of(request, self.config)).encode()
         seconds = FIRST_PAUSE_SECONDS
         for attempt in range(1, MAX_ATTEMPTS + 1):
             try:
@@ -139,24 +138,24 @@ PASSING = (
 """Why a request failed whose every attempt met this."""
 
 
-def body_of(request: CaptionRequest, model: str) -> dict[str, Any]:
-    """The JSON of one request; the picture travels as PNG, which loses nothing."""
-    ok, png = cv2.imencode(".png", cv2.cvtColor(request.image, cv2.COLOR_RGB2BGR))
-    assert ok
-    url = f"data:image/png;base64,{base64.b64encode(png.tobytes()).decode()}"
-    content = [
-        {"type": "image_url", "image_url": {"url": url}},
-        {"type": "text", "text": request.prompt},
-    ]
-    return {
-        "model": model,
-        "messages": [{"role": "user", "content": content}],
+def body_of(request: CaptionRequest, config: EngineConfig) -> dict[str, Any]:
+    """The JSON of one request."""
+    body: dict[str, Any] = {
+        "model": config.model,
+        "messages": messages_of(request, config.chat),
         "n": request.n,
         "temperature": request.sampling.temperature,
         "top_p": request.sampling.top_p,
         "max_tokens": request.sampling.max_tokens,
         "seed": request.seed,
     }
+    if request.sampling.logprobs:
+        body["logprobs"] = True
+    if config.chat.template_kwargs:
+        body["chat_template_kwargs"] = config.chat.template_kwargs
+    if request.shown.input == "video":  # when each frame is; `vllm serve` reads it
+        body["media_io_kwargs"] = {"video": request.shown.clock()}
+    return body | config.more | request.sampling.more
 
 
 def completions_of(answer: dict[str, Any]) -> Result:
@@ -183,6 +182,7 @@ def completions_of(answer: dict[str, Any]) -> Result:
                 num_prompt_tokens=usage.get("prompt_tokens"),
                 num_output_tokens=num_output,  # for several choices, servers give the sum only
                 finish_reason=finish,
+                mean_logprob=mean_logprob(choice),
             )
         )
     return completions
@@ -235,13 +235,13 @@ def call(url: str, body: bytes | None, timeout_seconds: float) -> dict[str, Any]
         raise http.client.HTTPException(f"the answer is not JSON: {error}") from error
 
 
-def find_served(model: str, base_url: str) -> models.Model:
+def find_served(model: str, base_url: str) -> Model:
     """The model that a server knows by this name.
 
     Raises:
         InputError: see `check_server`.
     """
-    found = models.served(model)
+    found = served(model)
     check_server(base_url, found.name)
     return found
 

@@ -8,16 +8,19 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
-from PIL import Image as PilImage
 
 from mama_augment.caption.engines import EngineConfig
 from mama_augment.caption.engines.base import CaptionRequest, Completion, EngineError, Result
 from mama_augment.caption.engines.chat import (
-    ChatText,
+    Chat,
     context_length,
+    load_errors,
     load_processor,
     quiet_loading,
 )
+from mama_augment.caption.engines.drawing import Confidence, SeededDraw
+from mama_augment.caption.engines.transformers_args import generation_config
+from mama_augment.core.errors import InputError
 from mama_augment.runtime.prefetch import prefetch
 
 if TYPE_CHECKING:
@@ -43,28 +46,29 @@ class TransformersEngine:
     """
 
     def __init__(self, config: EngineConfig) -> None:
-        from transformers import AutoModelForImageTextToText
-
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._threads_before = torch.get_num_threads()
         if self.device.type == "cpu" and "OMP_NUM_THREADS" not in os.environ:
             # One core stays free for the pictures of the next batch: torch's threads spin while
             # they wait for each other, so that one core too many costs more than one too few.
             torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) - 1))
-        self.processor = load_processor(config.model)
+        self.processor = load_processor(config.model, trust_remote_code=config.trust_remote_code)
+        _check_input(self.processor, config)
         # Half precision is slower than single on most CPUs, and less exact.
         dtype: Any = "auto" if self.device.type == "cuda" else torch.float32
-        with quiet_loading():
-            self.model = AutoModelForImageTextToText.from_pretrained(config.model, dtype=dtype)
-        self.model.to(self.device).eval()
+        self.model = _load_model(config, {"dtype": dtype, **config.more})
+        if "device_map" not in config.more and not getattr(self.model, "hf_quantizer", None):
+            self.model.to(self.device)
+        self.device = self.model.device
+        self.model.eval()
         self.batch_size = config.batch_size
-        self.max_context = context_length(self.model.config)
+        self.max_context = context_length(self.model.config, config.input)
         tokenizer = self.processor.tokenizer
         tokenizer.padding_side = "left"  # rows must end where generation starts
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.eos_token
         self.stop_ids = _stop_ids(self.model, tokenizer)
-        self.chat_text = ChatText(self.processor)
+        self.chat = Chat(self.processor, config.chat)
 
     def close(self) -> None:
         del self.model
@@ -105,12 +109,7 @@ class TransformersEngine:
             return batch
 
     def _preprocess(self, requests: Sequence[CaptionRequest]) -> BatchFeature:
-        return self.processor(
-            images=[PilImage.fromarray(request.image) for request in requests],
-            text=[self.chat_text(request.prompt) for request in requests],
-            padding=True,
-            return_tensors="pt",
-        )
+        return self.chat(requests)
 
     def _finish(self, batch: _Batch) -> list[Completion | EngineError]:
         """The batch's captions in order; whatever fails is tried again in smaller batches."""
@@ -151,31 +150,39 @@ class TransformersEngine:
 
     @torch.inference_mode()
     def _generate(self, batch: _Batch, inputs: BatchFeature) -> list[Completion | EngineError]:
-        from transformers import GenerationConfig, LogitsProcessorList
+        from transformers import LogitsProcessorList
 
         sampling = batch.requests[0].sampling
-        pad_id = self.processor.tokenizer.pad_token_id
-        # A fresh config: a model's own may ask for beams or penalties that the caller did not.
-        how = GenerationConfig(
-            do_sample=False,
+        how, warpers = generation_config(
+            sampling.more,
             max_new_tokens=sampling.max_tokens,
             eos_token_id=self.stop_ids,
-            pad_token_id=pad_id,
+            pad_token_id=self.processor.tokenizer.pad_token_id,
         )
         seeds = [r.seed + i for r, i in zip(batch.requests, batch.indices, strict=True)]
         processors = LogitsProcessorList()
+        confidence = Confidence(self.stop_ids) if sampling.logprobs else None
+        if confidence is not None:
+            processors.append(confidence)
         if sampling.temperature > 0:
-            processors.append(SeededDraw(seeds, sampling.temperature, sampling.top_p))
+            processors.append(SeededDraw(seeds, sampling.temperature, sampling.top_p, warpers))
         # Pixels in the weights' precision; ids stay integers.
         moved = inputs.to(self.device, dtype=self.model.dtype)
-        output = self.model.generate(**moved, generation_config=how, logits_processor=processors)
+        extra = {"tokenizer": self.processor.tokenizer} if how.stop_strings else {}
+        output = self.model.generate(
+            **moved, generation_config=how, logits_processor=processors, **extra
+        )
         new_ids = output[:, inputs["input_ids"].shape[1] :].tolist()
         prompt_lengths = inputs["attention_mask"].sum(1).tolist()
+        means = confidence.means(output) if confidence is not None else [None] * len(new_ids)
         return [
-            self._completion(ids, num) for ids, num in zip(new_ids, prompt_lengths, strict=True)
+            self._completion(ids, num, mean)
+            for ids, num, mean in zip(new_ids, prompt_lengths, means, strict=True)
         ]
 
-    def _completion(self, ids: list[int], num_prompt_tokens: int) -> Completion:
+    def _completion(
+        self, ids: list[int], num_prompt_tokens: int, mean_logprob: float | None
+    ) -> Completion:
         stop = next((i for i, token in enumerate(ids) if token in self.stop_ids), None)
         kept = ids if stop is None else ids[:stop]
         text = self.processor.tokenizer.decode(kept, skip_special_tokens=True)
@@ -185,35 +192,45 @@ class TransformersEngine:
             num_prompt_tokens=num_prompt_tokens,
             num_output_tokens=len(ids) if stop is None else stop + 1,
             finish_reason="length" if stop is None else "stop",
+            mean_logprob=mean_logprob,
         )
 
 
-class SeededDraw:
-    """Sampling as a logits processor for greedy search, each row from a generator of its own.
+def _load_model(config: EngineConfig, arguments: dict[str, Any]) -> Any:
+    """The model, by the class that captions pictures; a repository's own code may name another.
 
-    argmax(logits / T + Gumbel noise) is distributed as softmax(logits / T). transformers' own
-    sampling draws the whole batch from one global generator, so that a caption would depend on
-    its neighbours.
+    Raises:
+        InputError: transformers cannot load it, or does not know an argument.
     """
+    import transformers
 
-    def __init__(self, seeds: Sequence[int], temperature: float, top_p: float) -> None:
-        self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-        self.temperature = temperature
-        self.top_p = top_p
+    auto_map: Any = {}
+    with quiet_loading(), load_errors(config.model, "model"):
+        if config.trust_remote_code:
+            found = transformers.AutoConfig.from_pretrained(config.model, trust_remote_code=True)
+            auto_map = getattr(found, "auto_map", None) or {}
+        names = ("AutoModelForImageTextToText", "AutoModelForCausalLM", "AutoModel")
+        name = next((n for n in names if n in auto_map), names[0])
+        try:
+            return getattr(transformers, name).from_pretrained(
+                config.model, trust_remote_code=config.trust_remote_code, **arguments
+            )
+        except TypeError as error:
+            raise InputError(f"--engine-args: transformers says: {error}") from error
 
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        """scores [batch, vocabulary] -> the same, with noise; -inf stays -inf."""
-        logits = scores.float() / self.temperature
-        if self.top_p < 1:
-            ordered, order = logits.softmax(-1).sort(-1, descending=True)
-            # A token is outside when those before it already reach top_p; the first never is.
-            outside = ordered.cumsum(-1) - ordered >= self.top_p
-            logits = logits.masked_fill(outside.scatter(-1, order, outside), -torch.inf)
-        uniform = torch.stack(
-            [torch.rand(logits.shape[1], generator=generator) for generator in self.generators]
+
+def _check_input(processor: Any, config: EngineConfig) -> None:
+    """Refuse an input that the processor has no part for.
+
+    Raises:
+        InputError: naming the input.
+    """
+    part = "video_processor" if config.input == "video" else "image_processor"
+    if getattr(processor, part, None) is None:
+        raise InputError(
+            f"--input {config.input}: {type(processor).__name__} of {config.model!r} has no "
+            f"{part.replace('_', ' ')}; take another --input"
         )
-        noise = -torch.log(-torch.log(uniform.clamp(1e-20, 1 - 1e-7)))
-        return logits + noise.to(logits.device)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

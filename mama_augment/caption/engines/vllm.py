@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import queue
 import threading
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from PIL import Image as PilImage
 from transformers import AutoConfig
 from vllm import EngineArgs, ModelRegistry, SamplingParams
 from vllm.exceptions import VLLMClientError
 from vllm.platforms import current_platform
+from vllm.renderers import ChatParams
 from vllm.sampling_params import RequestOutputKind
 from vllm.v1.engine.exceptions import EngineDeadError
 from vllm.v1.engine.llm_engine import LLMEngine
@@ -26,9 +25,13 @@ from mama_augment.caption.engines.base import (
     EngineDiedError,
     EngineError,
     Result,
+    SamplingConfig,
 )
-from mama_augment.caption.engines.chat import ChatText, context_length, load_processor
+from mama_augment.caption.engines.chat import check_chat, context_length, load_errors
+from mama_augment.caption.engines.feeder import Feeder
 from mama_augment.caption.engines.turn import start_turn
+from mama_augment.caption.engines.vllm_chat import VllmChat
+from mama_augment.caption.input.shown import MOST_SHOWN
 from mama_augment.core.errors import InputError
 
 WAITING = 64
@@ -54,12 +57,12 @@ class VllmEngine:
     """
 
     def __init__(self, config: EngineConfig) -> None:
-        check_architecture(config.model)
-        self.chat_text = ChatText(load_processor(config.model))
+        check_architecture(config.model, trust_remote_code=config.trust_remote_code)
         self.max_in_flight = config.max_in_flight + WAITING
         options = engine_options(config)
         with start_turn():
             self.engine = LLMEngine.from_engine_args(EngineArgs(**options))
+        self.chat = VllmChat(self.engine.renderer, config.chat, ChatParams)
 
     def close(self) -> None:
         self.engine.engine_core.shutdown()
@@ -68,7 +71,7 @@ class VllmEngine:
         self, requests: Iterable[CaptionRequest]
     ) -> Generator[tuple[str, Result], None, None]:
         """See CaptionEngine."""
-        feeder = _Feeder(self._render, requests)
+        feeder = Feeder(self._render, requests, RENDERED_AHEAD)
         watch = _Watch(self.engine)
         in_flight: dict[str, CaptionRequest] = {}
         num_in_flight = 0
@@ -99,12 +102,7 @@ class VllmEngine:
 
     def _render(self, request: CaptionRequest) -> _Rendered:
         try:
-            prompt = {
-                "prompt": self.chat_text(request.prompt),
-                "multi_modal_data": {"image": PilImage.fromarray(request.image)},
-            }
-            (engine_input,) = self.engine.renderer.render_cmpl([prompt])
-            return _Rendered(request=request, engine_input=engine_input)
+            return _Rendered(request=request, engine_input=self.chat(request))
         except (VLLMClientError, ValueError) as error:
             return _Rendered(request=request, error=_refusal(error))
         except Exception as error:  # one request's fault never stops the others
@@ -114,14 +112,9 @@ class VllmEngine:
 
     def _add(self, rendered: _Rendered) -> EngineError | None:
         request = rendered.request
-        params = SamplingParams(
-            n=request.n,
-            temperature=request.sampling.temperature,
-            top_p=request.sampling.top_p,
-            max_tokens=request.sampling.max_tokens,
-            seed=request.seed,
-            output_kind=RequestOutputKind.FINAL_ONLY,
-        )
+        params = sampling_params(request.sampling)
+        params.n, params.seed = request.n, request.seed
+        params.output_kind = RequestOutputKind.FINAL_ONLY
         try:
             self.engine.add_request(request.request_id, rendered.engine_input, params)
         except EngineDeadError as error:
@@ -141,80 +134,6 @@ class VllmEngine:
             self.engine.abort_request(request_ids)
         except EngineDeadError:
             return  # nothing is left to be aborted
-
-
-def engine_options(config: EngineConfig) -> dict[str, Any]:
-    """What vLLM is started with."""
-    on_cpu = current_platform.is_cpu()
-    context = context_length(AutoConfig.from_pretrained(config.model))
-    options = {
-        "model": config.model,
-        "max_model_len": context,
-        "max_num_seqs": config.max_in_flight,
-        "tensor_parallel_size": config.tensor_parallel,
-        "gpu_memory_utilization": config.gpu_memory_share,
-        "limit_mm_per_prompt": {"image": 1},
-        "mm_processor_cache_gb": 0,  # every grid is new: the cache would only grow
-        "disable_log_stats": True,
-    }
-    if on_cpu:
-        options |= {
-            # Half precision is slower there, and compiling takes longer than captioning.
-            "dtype": "float32",
-            "enforce_eager": True,
-            # A prompt cut in two draws once too often; only a GPU's generator can step back.
-            "enable_chunked_prefill": False,
-            "max_num_batched_tokens": max(2048, context),
-        }
-    return options
-
-
-class _Feeder:
-    """Renders requests on a thread, a bounded number ahead; hands them over without blocking."""
-
-    def __init__(self, render: Any, requests: Iterable[CaptionRequest]) -> None:
-        self._queue: queue.Queue[_Rendered | BaseException | None] = queue.Queue(RENDERED_AHEAD)
-        self._stopped = threading.Event()
-        self._ended = False
-        self._thread = threading.Thread(
-            target=self._work, args=(render, requests), name="vllm-feeder", daemon=True
-        )
-        self._thread.start()
-
-    def next(self, *, wait: bool) -> _Rendered | None:
-        """The next request; None when there is none yet (`wait` false) or none any more."""
-        if self._ended:
-            return None
-        try:
-            item = self._queue.get(block=wait)
-        except queue.Empty:
-            return None
-        if isinstance(item, _Rendered):
-            return item
-        self._ended = True
-        if item is not None:
-            raise item  # what the source of requests raised
-        return None
-
-    def stop(self) -> None:
-        """End the thread; what it had rendered is dropped."""
-        self._stopped.set()
-        while self._thread.is_alive():
-            try:
-                self._queue.get(timeout=0.05)
-            except queue.Empty:
-                continue
-
-    def _work(self, render: Any, requests: Iterable[CaptionRequest]) -> None:
-        last: BaseException | None = None
-        try:
-            for request in requests:
-                if self._stopped.is_set():
-                    break
-                self._queue.put(render(request))
-        except BaseException as error:
-            last = error
-        self._queue.put(last)
 
 
 class _Watch:
@@ -243,7 +162,71 @@ class _Watch:
                 return
 
 
-def check_architecture(directory: str) -> None:
+def check(config: EngineConfig, sampling: SamplingConfig) -> None:
+    """Refuse a model that vLLM cannot serve, and arguments that its classes do not take.
+
+    Raises:
+        InputError: naming the architecture or the argument.
+    """
+    check_architecture(config.model, trust_remote_code=config.trust_remote_code)
+    sampling_params(sampling)
+    check_chat(config)
+    options = engine_options(config)
+    try:
+        EngineArgs(**options)
+    except (VLLMClientError, TypeError, ValueError) as error:
+        raise InputError(f"--engine-args: vLLM says: {error}") from error
+
+
+def sampling_params(sampling: SamplingConfig) -> SamplingParams:
+    """vLLM's own; the request's n and seed are still to be set.
+
+    Raises:
+        InputError: with vLLM's words.
+    """
+    try:
+        return SamplingParams(
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            max_tokens=sampling.max_tokens,
+            logprobs=0 if sampling.logprobs else None,
+            **sampling.more,
+        )
+    except (VLLMClientError, TypeError, ValueError) as error:
+        raise InputError(f"--sampling-args: vLLM says: {error}") from error
+
+
+def engine_options(config: EngineConfig) -> dict[str, Any]:
+    """What vLLM is started with; `--engine-args` win."""
+    with load_errors(config.model, "config"):
+        found = AutoConfig.from_pretrained(config.model, trust_remote_code=config.trust_remote_code)
+    context = config.more.get("max_model_len") or context_length(found, config.input)
+    number = {"grid": 1, "images": MOST_SHOWN, "video": 1}[config.input]
+    shown = "video" if config.input == "video" else "image"
+    options = {
+        "model": config.model,
+        "max_model_len": context,
+        "max_num_seqs": config.max_in_flight,
+        "tensor_parallel_size": config.tensor_parallel,
+        "gpu_memory_utilization": config.gpu_memory_share,
+        "limit_mm_per_prompt": {"image": 0, "video": 0, shown: number},
+        "mm_processor_cache_gb": 0,  # every clip is new: the cache would only grow
+        "disable_log_stats": True,
+        "trust_remote_code": config.trust_remote_code,
+    }
+    if current_platform.is_cpu():
+        options |= {
+            # Half precision is slower there, and compiling takes longer than captioning.
+            "dtype": "float32",
+            "enforce_eager": True,
+            # A prompt cut in two draws once too often; only a GPU's generator can step back.
+            "enable_chunked_prefill": False,
+            "max_num_batched_tokens": max(2048, context),
+        }
+    return options | config.more
+
+
+def check_architecture(directory: str, *, trust_remote_code: bool = False) -> None:
     """Refuse a model that vLLM cannot serve before it is loaded.
 
     Raises:
@@ -251,7 +234,8 @@ def check_architecture(directory: str) -> None:
     """
     config = json.loads((Path(directory) / "config.json").read_text(encoding="utf-8"))
     names = config.get("architectures") or []
-    if not set(names) & set(ModelRegistry.get_supported_archs()):
+    # vLLM runs what it does not know itself through transformers, where that has a class for it.
+    if not set(names) & set(ModelRegistry.get_supported_archs()) and not trust_remote_code:
         raise InputError(
             f"vLLM cannot serve {directory!r}: its architecture is "
             f"{', '.join(names) or 'not stated in config.json'}. Use --engine transformers"
@@ -279,6 +263,13 @@ def _result(output: Any) -> Result:
                 num_prompt_tokens=len(output.prompt_token_ids or ()),
                 num_output_tokens=len(part.token_ids),
                 finish_reason=part.finish_reason,
+                mean_logprob=_mean_logprob(part),
             )
         )
     return completions
+
+
+def _mean_logprob(part: Any) -> float | None:
+    """Of a finished CompletionOutput; None where log-probabilities were not asked for."""
+    total, number = part.cumulative_logprob, len(part.token_ids)
+    return None if total is None or not part.logprobs or not number else float(total) / number

@@ -52,11 +52,11 @@ def compose_grid(
     for index, frame in enumerate(frames):
         row, column = divmod(index, columns)
         y, x = top + row * cell_height, left + column * cell_width
-        _letterbox(frame, grid[y : y + cell_height, x : x + cell_width])
+        letterbox(frame, grid[y : y + cell_height, x : x + cell_width])
     return grid
 
 
-def _letterbox(frame: Image, cell: Image) -> None:
+def letterbox(frame: Image, cell: Image) -> None:
     """Write `frame` into the middle of `cell`, as large as fits, edges kept black."""
     assert frame.dtype == np.uint8, frame.dtype
     assert frame.ndim == 3, frame.shape

@@ -11,6 +11,7 @@ from typing import Any
 import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment, SecurityError
 
+from mama_augment.caption.input.control import check_no_control
 from mama_augment.core.errors import InputError
 
 NAMED = {
@@ -83,6 +84,7 @@ def resolve(value: str) -> Prompt:
         )
     if not text:
         raise InputError(f"--prompt {value!r} is empty")
+    check_no_control("--prompt", text)
     prompt = Prompt(name=f"text-{hashlib.sha256(text.encode()).hexdigest()[:8]}", text=text)
     if prompt.is_template:
         try:

@@ -9,13 +9,18 @@ from mama_augment.core.errors import InputError
 
 TIMEOUT_SECONDS = 5.0
 MODEL_FILES = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt")
+CODE_FILES = ("*.py", "*.tiktoken")
+"""What a repository runs on this machine; fetched only for whoever trusts it."""
 
 
-def hub_folder(hub_id: str, files: Sequence[str] = MODEL_FILES) -> Path:
+def hub_folder(
+    hub_id: str, files: Sequence[str] = MODEL_FILES, *, revision: str | None = None
+) -> Path:
     """The local snapshot of a hub model, downloaded if it is not there yet.
 
     Args:
         files: patterns of the files to download.
+        revision: a branch, tag or commit; None: the hub's main branch.
 
     Raises:
         InputError: it is not on this machine, and the hub cannot be reached or does not give it.
@@ -24,13 +29,16 @@ def hub_folder(hub_id: str, files: Sequence[str] = MODEL_FILES) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
     try:
-        return Path(snapshot_download(hub_id, local_files_only=True))
+        there = Path(snapshot_download(hub_id, revision=revision, local_files_only=True))
+        # One that was fetched without its code lacks what is asked for now.
+        if "*.py" not in files or any(there.glob("*.py")):
+            return there
     except LocalEntryNotFoundError:
         pass
     try:
         # One quick question first: the download itself would retry for a minute or more.
-        revision = HfApi().model_info(hub_id, timeout=TIMEOUT_SECONDS).sha
-        return Path(snapshot_download(hub_id, revision=revision, allow_patterns=list(files)))
+        commit = HfApi().model_info(hub_id, revision=revision, timeout=TIMEOUT_SECONDS).sha
+        return Path(snapshot_download(hub_id, revision=commit, allow_patterns=list(files)))
     except HfHubHTTPError as error:
         why = str(error).splitlines()[0]
     except OfflineModeIsEnabled:

@@ -27,17 +27,11 @@ class BrokenFrameError(ValueError):
     """No picture, or one too large to decode safely; the message completes "this frame is …"."""
 
 
-def decode_jpeg(
-    encoded: bytes, most_shrink: Callable[[int, int], float] = lambda width, height: 1.0
-) -> Image:
-    """The pixels of a JPEG, uint8 RGB [H, W, 3].
-
-    Args:
-        most_shrink: from the picture's (width, height) to how many times smaller it may come out.
-            The decoder itself then shrinks by 2, 4 or 8, several times faster than a full decode.
+def jpeg_size_px(encoded: bytes) -> tuple[int, int]:
+    """(width, height) of a JPEG from its header; no pixel is decoded.
 
     Raises:
-        BrokenFrameError: the bytes do not decode, or the picture has more than 64 million pixels.
+        BrokenFrameError: the bytes are no picture, or one of more than 64 million pixels.
     """
     try:
         with PilImage.open(io.BytesIO(encoded)) as header:  # reads no pixels yet
@@ -50,6 +44,22 @@ def decode_jpeg(
         raise BrokenFrameError(
             f"a picture of {width}x{height} px; at most {MAX_FRAME_PIXELS:,} pixels are decoded"
         )
+    return width, height
+
+
+def decode_jpeg(
+    encoded: bytes, most_shrink: Callable[[int, int], float] = lambda width, height: 1.0
+) -> Image:
+    """The pixels of a JPEG, uint8 RGB [H, W, 3].
+
+    Args:
+        most_shrink: from the picture's (width, height) to how many times smaller it may come out.
+            The decoder itself then shrinks by 2, 4 or 8, several times faster than a full decode.
+
+    Raises:
+        BrokenFrameError: the bytes do not decode, or the picture has more than 64 million pixels.
+    """
+    width, height = jpeg_size_px(encoded)
     most = most_shrink(width, height)
     factor = max(f for f in _REDUCED if f == 1 or f <= most)
     pixels = cv2.imdecode(np.frombuffer(encoded, np.uint8), _REDUCED[factor])

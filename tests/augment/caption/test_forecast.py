@@ -11,6 +11,7 @@ import pytest
 
 from mama_augment.caption.engines import EngineConfig
 from mama_augment.caption.engines.base import SamplingConfig
+from mama_augment.caption.input.layout import PictureSize
 from mama_augment.caption.input.prompts import resolve
 from mama_augment.caption.requests import CaptionSettings
 from mama_augment.core.errors import InputError
@@ -26,7 +27,7 @@ ENGINE = EngineConfig(name="transformers", model="none", max_in_flight=4)
 SETTINGS = CaptionSettings(
     model="tiny",
     model_revision="1",
-    size_px=(48, 48),
+    size=PictureSize(width_px=48, height_px=48),
     prompt=resolve("process"),
     sampling=SamplingConfig(temperature=0.5, max_tokens=40),
     num_captions=2,
@@ -149,11 +150,11 @@ def test_what_a_run_would_refuse_the_dry_run_refuses(clips_dir: str, tmp_path: P
 def test_a_model_that_the_engine_cannot_serve_is_refused_before_anything_is_written(
     clips_dir: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(directory: str) -> None:
-        raise InputError(f"vLLM cannot serve {directory!r}")
+    def refuse(config: EngineConfig, sampling: SamplingConfig) -> None:
+        raise InputError(f"vLLM cannot serve {config.model!r}")
 
     module = types.ModuleType("mama_augment.caption.engines.vllm")
-    module.check_architecture = refuse  # type: ignore[attr-defined]
+    module.check = refuse  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, module.__name__, module)
     engine, out, start = replace(ENGINE, name="vllm"), tmp_path / "out", Script().start
     with pytest.raises(InputError, match="vLLM cannot serve 'none'"):

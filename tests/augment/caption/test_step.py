@@ -17,7 +17,7 @@ import pytest
 from mama_augment.caption.engines import EngineConfig
 from mama_augment.caption.engines.base import EngineDiedError, SamplingConfig
 from mama_augment.caption.engines.supervised import StartEngine
-from mama_augment.caption.input.layout import GridLayout
+from mama_augment.caption.input.layout import GridLayout, PictureSize
 from mama_augment.caption.input.prompts import resolve
 from mama_augment.caption.requests import CaptionSettings
 from mama_augment.caption.step import Caption
@@ -35,7 +35,7 @@ from tests.augment.worlds import clip, write_clips
 SETTINGS = CaptionSettings(
     model="tiny",
     model_revision="1",
-    size_px=(48, 48),
+    size=PictureSize(width_px=48, height_px=48),
     prompt=resolve("process"),
     grid=GridLayout(rows=2, columns=2),
     sampling=SamplingConfig(temperature=0.5),

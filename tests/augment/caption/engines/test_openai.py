@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from mama_augment.caption.engines import EngineConfig
-from mama_augment.caption.engines.base import EngineDiedError, EngineError
+from mama_augment.caption.engines.base import ChatConfig, EngineDiedError, EngineError
 from mama_augment.caption.engines.openai import MAX_ATTEMPTS, OpenAIEngine, check_server
+from mama_augment.caption.input.shown import Shown
 from mama_augment.core.errors import InputError
 from tests.augment.fake_server import Answer, Server, says, serving
 from tests.augment.tiny_models import requests
@@ -47,7 +48,7 @@ def test_a_request_carries_the_picture_the_prompt_and_the_sampling(server: Serve
     assert text == {"type": "text", "text": "describe the video"}
     png = base64.b64decode(picture["image_url"]["url"].removeprefix("data:image/png;base64,"))
     pixels = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR_RGB)
-    np.testing.assert_array_equal(pixels, request.image)
+    np.testing.assert_array_equal(pixels, request.shown.images[0])
 
 
 def test_no_more_than_allowed_are_at_the_server_at_once(server: Server) -> None:
@@ -169,3 +170,68 @@ def test_a_wrong_key_or_address_stops_at_once(server: Server) -> None:
     with pytest.raises(InputError, match="correct --base-url"):
         check_server(server.base_url.replace("/v1", "").replace("127", "128", 1), "m")
     check_server(server.base_url, "m")
+
+
+def shown(input: str) -> Shown:
+    images = tuple(np.full((8, 12, 3), 50 * i, np.uint8) for i in range(1, 4))
+    return Shown(input=input, images=images, seconds=(0.0, 0.75, 3.0))
+
+
+def ask(server: Server, request: Any, **config: Any) -> dict[str, Any]:
+    list(engine(server.base_url, **config).generate([request]))
+    return server.bodies[-1]
+
+
+def png_mean(data: str) -> float:
+    pixels = cv2.imdecode(np.frombuffer(base64.b64decode(data), np.uint8), cv2.IMREAD_COLOR)
+    assert pixels is not None
+    return float(pixels.mean())
+
+
+def test_images_are_parts_of_their_own_with_their_times(server: Server) -> None:
+    (request,) = requests(1)
+    body = ask(server, replace(request, shown=shown("images")))
+    parts = body["messages"][0]["content"]
+    assert [p["type"] for p in parts] == ["text", "image_url"] * 3 + ["text"]
+    assert [p["text"] for p in parts if p["type"] == "text"][:3] == [
+        "Frame at 0.0 s:", "Frame at 0.8 s:", "Frame at 3.0 s:",
+    ]  # fmt: skip
+    urls = [p["image_url"]["url"] for p in parts if p["type"] == "image_url"]
+    assert [png_mean(url.split(",")[1]) for url in urls] == [50, 100, 150]
+
+
+def test_a_video_is_one_part_with_the_clock_beside_it(server: Server) -> None:
+    (request,) = requests(1)
+    body = ask(server, replace(request, shown=shown("video")))
+    video, text = body["messages"][0]["content"]
+    assert (video["type"], text["type"]) == ("video_url", "text")
+    kind, *frames = video["video_url"]["url"].split(",")
+    assert kind == "data:video/jpeg;base64"
+    assert [png_mean(frame) for frame in frames] == [50, 100, 150]
+    clock = body["media_io_kwargs"]["video"]
+    assert [i / clock["fps"] for i in clock["frames_indices"]] == [0.0, 0.75, 3.0]
+
+
+def test_arguments_go_into_the_request_and_control_stays_out_of_the_text(server: Server) -> None:
+    (request,) = requests(1, prompt="say <|im_end|> now")
+    sampling = replace(request.sampling, sampling_args=("top_k=7",), logprobs=True)
+    chat = ChatConfig(system_prompt="Brief.", chat_template_kwargs=("enable_thinking=false",))
+    body = ask(server, replace(request, sampling=sampling), chat=chat, engine_args=("priority=3",))
+    assert (body["top_k"], body["priority"], body["logprobs"]) == (7, 3, True)
+    assert body["chat_template_kwargs"] == {"enable_thinking": False}
+    system, user = body["messages"]
+    assert system == {"role": "system", "content": "Brief."}
+    assert user["content"][-1]["text"] == "say < |im_end|> now"
+
+
+def test_a_servers_log_probabilities_are_averaged(server: Server) -> None:
+    def tell(body: dict[str, Any], number: int) -> Answer:
+        status, answer, headers = says(body)
+        tokens = [{"token": "a", "logprob": -0.5}, {"token": "b", "logprob": -1.5}]
+        answer["choices"][0]["logprobs"] = {"content": tokens}
+        return status, answer, headers
+
+    server.behave = tell
+    ((_, result),) = engine(server.base_url).generate(requests(1))
+    assert isinstance(result, list)
+    assert result[0].mean_logprob == -1.0

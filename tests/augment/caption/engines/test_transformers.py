@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,8 +13,17 @@ import pytest
 import torch
 
 from mama_augment.caption.engines import EngineConfig
-from mama_augment.caption.engines.base import CaptionRequest, Completion, EngineError, Result
-from mama_augment.caption.engines.transformers import SeededDraw, TransformersEngine
+from mama_augment.caption.engines.base import (
+    CaptionRequest,
+    Completion,
+    EngineError,
+    Result,
+    SamplingConfig,
+)
+from mama_augment.caption.engines.drawing import SeededDraw
+from mama_augment.caption.engines.transformers import TransformersEngine
+from mama_augment.caption.engines.transformers_args import check
+from mama_augment.core.errors import InputError
 from tests.augment.tiny_models import requests
 
 
@@ -62,7 +73,7 @@ def test_token_counts_and_the_reason_of_the_end(tiny_llava: Path) -> None:
     captioner = engine(tiny_llava)
     (result,) = dict(captioner.generate(requests(1, max_tokens=5))).values()
     assert isinstance(result, list)
-    text_tokens = captioner.processor.tokenizer(captioner.chat_text("describe the video"))
+    text_tokens = captioner.processor.tokenizer(captioner.chat.text(requests(1)[0]))
     # One token stands for the picture in the text; in truth it takes 4 x 4 patches.
     assert result[0].num_prompt_tokens == len(text_tokens["input_ids"]) + 16 - 1
     stopped = result[0].finish_reason == "stop"
@@ -92,7 +103,8 @@ def test_a_prompt_that_is_too_long_is_rejected_and_its_batch_is_not(tiny_llava: 
 
 def test_a_request_that_breaks_the_processor_fails_alone(tiny_llava: Path) -> None:
     asked = requests(5)
-    asked[1] = replace(asked[1], image=asked[1].image[:, :0])
+    nothing = asked[1].shown.images[0][:, :0]
+    asked[1] = replace(asked[1], shown=replace(asked[1].shown, images=(nothing,)))
     results = dict(engine(tiny_llava).generate(asked))
     error = results["1"]
     assert isinstance(error, EngineError)
@@ -135,6 +147,25 @@ def test_out_of_memory_for_one_row_alone_fails_that_row(
     for result in dict(captioner.generate(requests(3))).values():
         assert isinstance(result, EngineError)
         assert (result.verdict, result.reason) == ("failed", "out_of_memory")
+
+
+def test_a_model_that_transformers_cannot_load_is_refused_with_a_way_out(
+    tiny_llava: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(tiny_llava, tmp_path / "blind")
+    for template in (tmp_path / "blind").glob("*.jinja"):
+        template.unlink()
+    with pytest.raises(InputError, match="no chat template"):
+        engine(tmp_path / "blind")
+    shutil.copytree(tiny_llava, tmp_path / "new")
+    config = json.loads((tiny_llava / "config.json").read_text())
+    config |= {"model_type": "brand_new", "auto_map": {"AutoConfig": "brand_new.Config"}}
+    (tmp_path / "new" / "config.json").write_text(json.dumps(config))
+    asked = EngineConfig(name="transformers", model=str(tmp_path / "new"))
+    with pytest.raises(InputError, match=r"'brand_new'.*--trust-remote-code"):
+        check(asked, SamplingConfig())
+    with pytest.raises(InputError, match="no video processor"):
+        TransformersEngine(EngineConfig(name="transformers", model=str(tiny_llava), input="video"))
 
 
 def test_requests_are_taken_as_they_are_needed(tiny_llava: Path) -> None:

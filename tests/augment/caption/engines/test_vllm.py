@@ -14,7 +14,13 @@ from typing import Any
 import pytest
 
 from mama_augment.caption.engines import EngineConfig, make_engine
-from mama_augment.caption.engines.base import CaptionEngine, CaptionRequest, EngineError, Result
+from mama_augment.caption.engines.base import (
+    CaptionEngine,
+    CaptionRequest,
+    EngineError,
+    Result,
+    SamplingConfig,
+)
 from mama_augment.caption.engines.supervised import SupervisedEngine
 from mama_augment.core.errors import InputError
 from tests.augment.tiny_models import requests
@@ -147,3 +153,35 @@ def test_a_model_that_vllm_cannot_serve_is_refused_before_it_is_loaded(
     with pytest.raises(InputError, match=r"NoSuchForConditionalGeneration.*--engine transformers"):
         check_architecture(str(tmp_path))
     check_architecture(str(tiny_llava))
+
+
+@pytest.mark.parametrize(
+    ("sampling_args", "engine_args", "says"),
+    [
+        (("no_such_thing=1",), (), r"(?s)vLLM says.*no_such_thing"),
+        (("top_k=-3",), (), r"(?s)vLLM says.*top_k"),
+        ((), ("no_such_thing=1",), r"(?s)vLLM says.*no_such_thing"),
+        ((), ("tensor_parallel_size=2",), "sets itself"),
+    ],
+)
+def test_arguments_that_vllm_does_not_take_are_refused_in_its_words(
+    tiny_llava: Path, sampling_args: tuple[str, ...], engine_args: tuple[str, ...], says: str
+) -> None:
+    from mama_augment.caption.engines.vllm import check
+
+    config = replace(config_of(tiny_llava), engine_args=engine_args)
+    with pytest.raises(InputError, match=says):
+        check(config, SamplingConfig(sampling_args=sampling_args))
+    check(
+        replace(config, engine_args=("max_model_len=512", "quantization=fp8")),
+        SamplingConfig(sampling_args=("repetition_penalty=1.1", "top_k=5")),
+    )
+
+
+def test_sampling_arguments_and_log_probabilities_reach_vllm(engine: CaptionEngine) -> None:
+    (request,) = requests(1, n=4, temperature=1.5)
+    sampling = replace(request.sampling, sampling_args=("top_k=1",), logprobs=True)
+    ((_, result),) = engine.generate([replace(request, sampling=sampling)])
+    assert isinstance(result, list)
+    assert len({c.text for c in result}) == 1  # the likeliest, whatever the temperature
+    assert all(c.mean_logprob is not None and -9 < c.mean_logprob < 0 for c in result)

@@ -8,6 +8,7 @@ import pytest
 
 from mama_augment.caption.engines import EngineConfig, make_engine
 from mama_augment.caption.engines.base import CaptionRequest, SamplingConfig
+from mama_augment.caption.input.shown import Shown
 from mama_augment.shapes.captioner.clips import clip_grid
 from mama_augment.shapes.captioner.evaluate import BUNDLED, PROMPT, Captioner
 from mama_augment.shapes.world.config import WorldConfig
@@ -28,7 +29,7 @@ def test_vllm_and_transformers_give_the_same_captions(
     requests = [
         CaptionRequest(
             request_id=str(i),
-            image=grid,
+            shown=Shown(input="grid", images=(grid,)),
             prompt=PROMPT,
             sampling=SamplingConfig(temperature=0.0, max_tokens=32),
             seed=0,

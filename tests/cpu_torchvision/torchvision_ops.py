@@ -1,7 +1,7 @@
 """Lets torchvision import beside a torch whose compiled operators it cannot load.
 
-`make_env.sh` puts this file into .venv-vllm and starts it from a .pth file there. vLLM's CPU
-packages need torchvision's Python parts only; its import stops because two operators of its
+`install.sh` puts this file into an environment and starts it from a .pth file there. Processors of
+transformers need torchvision's Python parts only; its import stops because two operators of its
 compiled library are not registered. Their names are registered here, without an implementation,
 at the moment when torchvision is about to be imported.
 """
