@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
-from mama_augment.balance.keep import BalanceConfig
+from mama_augment.balance.keep.settings import BalanceConfig
 from mama_augment.balance.splits import SplitSizes
 from mama_augment.concepts.base import ConceptConfig
 from mama_augment.core.errors import InputError

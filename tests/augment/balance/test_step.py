@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 
 from mama_augment.balance import step as balance
 from mama_augment.balance.config import BalanceStep
-from mama_augment.balance.keep import BalanceConfig
+from mama_augment.balance.keep.settings import BalanceConfig
 from mama_augment.balance.source import frames
 from mama_augment.balance.splits import SplitSizes
 from mama_augment.cli import app
@@ -227,6 +227,54 @@ def test_the_command_says_what_it_did_and_what_was_wrong(tmp_path: Path) -> None
     swapped = call(clips, "--out", str(tmp_path / "b"))
     assert (swapped.returncode, "is given twice" in swapped.stderr) == (2, True)
     assert "Traceback" not in wrong.stderr + swapped.stderr
+
+
+def test_weights_keep_every_text_and_say_how_often_to_visit_it(tmp_path: Path) -> None:
+    rows = [clip(f"h{i}", f"a red ball {i}") for i in range(300)]
+    rows += [clip(f"t{i}", f"a green cube {i}") for i in range(10)]
+    clips = write_clips(tmp_path / "clips", rows, rows_per_unit=64)
+    concepts = vocabulary(tmp_path, "red", "green")
+    balance = {"keep_share": 0.2, "way": "weights"}
+    step_dir = run(clips, [], tmp_path / "out", concepts=concepts, balance=balance)
+    assert sum(len(r["captions"]) for r in rows_of(step_dir)) == 310
+    probabilities = {
+        r["clip_id"][0]: r["captions"][0]["keep_probability"] for r in rows_of(step_dir)
+    }
+    assert probabilities["t"] == 1
+    assert probabilities["h"] == pytest.approx((62 - 10) / 300, rel=1e-3)
+    counts = [c["num_after"] for c in json.loads((tmp_path / "out/concepts.json").read_text())]
+    assert counts == [52, 10]
+
+
+def test_one_video_that_holds_everything_stays_in_train(tmp_path: Path) -> None:
+    rows = [clip(f"c{i:03d}", (f"a red ball {i}", "human", True), video="v") for i in range(200)]
+    clips = write_clips(tmp_path / "clips", rows, rows_per_unit=64)
+    step_dir = run(clips, [], tmp_path / "out", balance={"cap": float("inf")})
+    assert Counter(r["split"] for r in rows_of(step_dir)) == {"train": 200}
+    stats = json.loads((tmp_path / "out/stats.json").read_text())
+    said = [w for w in stats["warnings"] if "one video may hold most" in w]
+    assert [w.split(" split ")[0] for w in said] == ["the test", "the val", "the meta"]
+
+
+def test_a_default_draw_leaves_train_most_of_its_clips(tmp_path: Path) -> None:
+    """Half of the clips are in one video, the others in pairs."""
+    rows = [
+        clip(f"c{i:03d}", (f"a red ball {i}", "human", True), video="v" if i % 2 else f"w{i // 4}")
+        for i in range(400)
+    ]
+    clips = write_clips(tmp_path / "clips", rows, rows_per_unit=64)
+    step_dir = run(clips, [], tmp_path / "out", balance={"cap": float("inf")})
+    found = Counter(r["split"] for r in rows_of(step_dir))
+    assert found["train"] >= 0.8 * 400
+    assert min(found["meta"], found["val"], found["test"]) >= 15
+
+
+def test_an_empty_train_split_is_an_error_for_scripts(tmp_path: Path) -> None:
+    rows = [clip(f"c{i}", (f"a red ball {i}", "human", True), split="test") for i in range(4)]
+    clips = write_clips(tmp_path / "clips", rows)
+    result = CliRunner().invoke(app, ["balance", clips, "--out", str(tmp_path / "out")])
+    assert result.exit_code == 1, result.output
+    assert "train split is empty" in result.output
 
 
 def test_every_reason_is_said(tmp_path: Path) -> None:
