@@ -41,6 +41,7 @@ from mama_augment.balance.splits import (
 from mama_augment.balance.stats import ShardStats
 from mama_augment.concepts import FittedAssigner, fit_assigner
 from mama_augment.concepts.column import concept_column
+from mama_augment.concepts.forecast import Forecast
 from mama_augment.core.schema import HELD_OUT, SPLITS
 
 REJECTS_PER_UNIT = 100_000
@@ -99,6 +100,9 @@ def decide(
     stats.repeats = Repeats(limit=step.balance.max_same_text)
     stats.changes = None if earlier is None else Changes(earlier=earlier)
     texts = count(corpus, drawn, stats, stats.repeats)
+    if step.plan is not None:
+        forecast = Forecast.read(step.plan)
+        stats.forecast = forecast.compare(names, stats.before - stats.given)
     rows = _thin(corpus, drawn, stats, texts, step.balance)
     units = _place(corpus, rows, frames.mean_bytes, step.shard_mb)
     return Decisions(units=units, frames=frames, stats=stats, assigner=assigner)

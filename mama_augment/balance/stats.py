@@ -37,6 +37,8 @@ class ShardStats:
     cap: float = 0.0
     keep: Mapping[str, Any] = field(default_factory=dict)
     """The rule, the share that is kept, and the curve that it was chosen from."""
+    forecast: Mapping[str, Any] | None = None
+    """What a plan expected, and what the captions brought."""
     is_weighted: bool = False
     """Nothing is dropped: a caption is visited as often as its keep probability says."""
     given: npt.NDArray[np.int64] = field(init=False)
@@ -178,6 +180,7 @@ class ShardStats:
                 for split, ids in self.short.items()
             },
             **changes,
+            **({} if self.forecast is None else {"forecast": self.forecast}),
             "warnings": self.warnings,
         }
 

@@ -26,6 +26,7 @@ from mama_augment.balance.source.inputs import Inputs
 from mama_augment.budget.spend import BudgetConfig, Counts, Spending, main_concepts, spend
 from mama_augment.concepts import ConceptConfig, FittedAssigner, TextBatch, fit_assigner
 from mama_augment.concepts.column import concept_column
+from mama_augment.concepts.forecast import write_forecast
 from mama_augment.concepts.lists import ConceptLists, ListsWriter
 from mama_augment.core.errors import InputError
 from mama_augment.core.schema import HELD_OUT, PLAN
@@ -112,9 +113,11 @@ def plan_captions(
             )
         on_phase("spending the budget")
         spending = spend(known.concepts, known.counts, budget)
+        gains = spending.counts_after - known.counts
         if out is not None:
             on_phase("writing the plan")
             write_plan(out, _rows(corpus, known, spending), scratch)
+            write_forecast(out, assigner, gains)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return CaptionPlan(

@@ -16,6 +16,7 @@ from mama_augment.core.shared import say
 from mama_augment.core.shares import Share
 from mama_augment.runtime import RuntimeConfig
 
+FORECAST_SHOWN = 10
 COUNTED = ("num_rows", "num_captions")
 
 
@@ -56,7 +57,7 @@ class BalanceCommand:
         )
         stats = json.loads(Folder(self.out).read_bytes(STATS_NAME))
         show_stats(stats)
-        names = ("splits", "rejects", "changes", "warnings")
+        names = ("splits", "rejects", "changes", "forecast", "keep", "warnings")
         more = {name: stats[name] for name in names if name in stats}
         code = finish(outcome, self.out, **more)
         is_empty = outcome.ledger.num_in > 0 and not stats["splits"]["train"]["num_rows"]
@@ -110,6 +111,8 @@ def show_stats(stats: Mapping[str, Any]) -> None:
     columns = ("", *SPREAD_COLUMNS)
     say.table("concepts among training visits", columns, rows, right=SPREAD_COLUMNS)
     show_kept(stats["keep"])
+    if "forecast" in stats:
+        show_forecast(stats["forecast"])
     if "changes" in stats:
         show_changes(stats["changes"])
     if stats["rejects"]:
@@ -117,6 +120,21 @@ def show_stats(stats: Mapping[str, Any]) -> None:
         say.say(f"not kept: {reasons}")
     for warning in stats["warnings"]:
         say.tell(warning, "warning")
+
+
+def show_forecast(forecast: Mapping[str, Any]) -> None:
+    """Visits that the plan expected of new captions, and those that they brought to train."""
+    rows = [
+        (c["name"], f"{c['expected']:,}", f"{c['brought']:,}")
+        for c in forecast["concepts"][:FORECAST_SHOWN]
+    ]
+    columns = ("concept", "expected", "brought")
+    say.table("visits of planned captions", columns, rows, right=columns[1:])
+    say.say(
+        f"the plan expected {forecast['num_expected']:,} visits of new captions; they brought "
+        f"{forecast['num_brought']:,} to train, {forecast['share_met']:.1%} of what was expected "
+        "where it was expected"
+    )
 
 
 def show_kept(keep: Mapping[str, Any]) -> None:

@@ -65,8 +65,10 @@ class ConceptsCommand:
             f"{num_without:,} texts ({num_without / len(texts):.1%}) without one"
         )
         if figures is not None:
+            found = figures.coherence
+            coherence = "unknown: too few texts" if found is None else f"{found:.3f}"
             say.say(
-                f"coherence {figures.coherence:.3f} (NPMI on held-out halves), stability "
+                f"coherence {coherence} (NPMI on held-out halves), stability "
                 f"{figures.stability:.3f} (three seeds and halves, matched concepts)"
             )
         if self.out is not None:

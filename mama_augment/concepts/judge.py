@@ -40,8 +40,8 @@ class Judgement:
     """Figures of an assigner."""
 
     num_concepts: int
-    coherence: float
-    """Mean NPMI over concepts with at least `MIN_TEXTS` texts."""
+    coherence: float | None
+    """Mean NPMI over concepts with at least `MIN_TEXTS` texts; None where there is none."""
     stability: float
     """Mean Jaccard overlap of matched concepts, over texts and pairs of seeds."""
     share_without: float
@@ -49,7 +49,7 @@ class Judgement:
     per_text: float
 
     def to_json(self) -> dict[str, Any]:
-        return {name: round(value, 4) for name, value in vars(self).items()}
+        return {n: None if v is None else round(v, 4) for n, v in vars(self).items()}
 
 
 def judge(config: ConceptConfig, texts: Sequence[str]) -> Judgement:
@@ -57,19 +57,19 @@ def judge(config: ConceptConfig, texts: Sequence[str]) -> Judgement:
     texts = _sample(texts)
     language = learn_language(batches_of(texts), config.language)
     found: list[np.ndarray] = []
-    coherence = []
+    coherence: list[float] = []
     for seed in SEEDS:
         is_in = np.array([draw_unit(seed, "half", i) < 0.5 for i in range(len(texts))])
         own = [text for text, inside in zip(texts, is_in, strict=True) if inside]
         other = [text for text, inside in zip(texts, is_in, strict=True) if not inside]
         assigner = fit_assigner(dataclasses.replace(config, seed=seed), batches_of(own))
-        coherence.append(coherence_of(assigner, own, other, language))
+        coherence += coherence_of(assigner, own, other, language)
         found.append(_has(assigner, texts))
     whole = fit_assigner(config, batches_of(texts))
     ids = whole.assign(TextBatch(texts=texts, values=[None] * len(texts)))
     return Judgement(
         num_concepts=len(whole.names),
-        coherence=float(np.nanmean(coherence)),
+        coherence=float(np.mean(coherence)) if coherence else None,
         stability=float(np.mean([overlap(a, b) for a, b in itertools.combinations(found, 2)])),
         share_without=sum(not own for own in ids) / len(ids),
         per_text=sum(map(len, ids)) / len(ids),
@@ -78,14 +78,13 @@ def judge(config: ConceptConfig, texts: Sequence[str]) -> Judgement:
 
 def coherence_of(
     assigner: FittedAssigner, own: Sequence[str], other: Sequence[str], language: Language
-) -> float:
-    """Mean NPMI in `other` of the words that tell each concept in `own`; NaN where none is left."""
+) -> list[float]:
+    """NPMI in `other` of the words that tell each concept in `own`, of those with enough texts."""
     has = _has(assigner, own)
     words = telling_words(has, own, language, NUM_WORDS, LEAST)
     sizes = np.asarray(has.sum(axis=0)).ravel()
     chosen = [w for w, n in zip(words, sizes, strict=True) if n >= MIN_TEXTS and len(w) > 1]
-    values = npmi(chosen, [set(language.content(text)) for text in other])
-    return float(np.mean(values)) if values else float("nan")
+    return npmi(chosen, [set(language.content(text)) for text in other])
 
 
 def npmi(groups: Sequence[Sequence[str]], texts: Sequence[set[str]]) -> list[float]:
