@@ -23,6 +23,7 @@ ATTRIBUTES = frozenset(
     red orange yellow green blue purple violet pink brown black white grey gray blond blonde beige
     golden gold silver dark light bright colorful colourful striped checkered plaid leather denim
     sleeve sleeved sleeveless long short tall big large small little tiny huge old young new
+    cyan magenta turquoise maroon navy teal tan
     color colour naked shirtless bald haired bearded""".split()  # noqa: SIM905
 )
 GENERAL_NOUNS = frozenset(
