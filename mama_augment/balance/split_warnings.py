@@ -61,5 +61,5 @@ def costs_too_much(split: str, num_rows: int, num_wanted: int) -> str:
     return (
         f"the {split} split {what}: a video serves on one side only, and drawing more would cost "
         "train more than a fifth of its clips (one video may hold most of them). Give splits in "
-        f"the input manifest, or ask for it with --{split}-size"
+        "the input manifest, where a long video may be several"
     )
