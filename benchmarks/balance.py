@@ -19,7 +19,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from mama_augment.balance.keep import auto_cap, concept_probabilities, keep_probability
+from mama_augment.balance.keep.union import auto_cap, concept_probabilities, keep_probability
 from mama_augment.concepts.base import TextBatch
 from mama_augment.concepts.vocabulary import Entry, Vocabulary
 from mama_augment.concepts.words import words

@@ -5,7 +5,7 @@ python examples/thin_the_head.py
 
 from __future__ import annotations
 
-from mama_augment.balance.keep import auto_cap, concept_probabilities, keep_probability
+from mama_augment.balance.keep.union import auto_cap, concept_probabilities, keep_probability
 from mama_augment.core.draws import draw_unit
 
 COUNTS = {"cooking": 6000, "football": 900, "painting": 120, "beekeeping": 20, "glass blowing": 3}

@@ -18,7 +18,7 @@ from mama_augment.core.shared.lazy import lazily
 if TYPE_CHECKING:
     from mama_augment.api import run as run
     from mama_augment.balance.config import BalanceStep as BalanceStep
-    from mama_augment.balance.keep import BalanceConfig as BalanceConfig
+    from mama_augment.balance.keep.settings import BalanceConfig as BalanceConfig
     from mama_augment.balance.splits import SplitSizes as SplitSizes
     from mama_augment.balance.step import Balance as Balance
     from mama_augment.budget.spend import BudgetConfig as BudgetConfig
@@ -56,7 +56,7 @@ __version__ = "0.1.0"
 _OWNERS = {
     "mama_augment.api": ("run",),
     "mama_augment.balance.config": ("BalanceStep",),
-    "mama_augment.balance.keep": ("BalanceConfig",),
+    "mama_augment.balance.keep.settings": ("BalanceConfig",),
     "mama_augment.balance.splits": ("SplitSizes",),
     "mama_augment.balance.step": ("Balance",),
     "mama_augment.budget.spend": ("BudgetConfig",),

@@ -26,7 +26,7 @@ def main(
     ] = "llava",
     num_frames: Annotated[int, typer.Option(help="Key frames per clip.")] = 12,
     grid: Annotated[str, typer.Option(help="Rows x columns of the grid, or auto.")] = "auto",
-    concepts: Annotated[str, typer.Option(help="topics or vocabulary.")] = "topics",
+    concepts: Annotated[str, typer.Option(help="vocabulary or topics.")] = "vocabulary",
     epochs: Annotated[int, typer.Option(help="Passes of the training.")] = 10,
 ) -> None:
     """Key frames, captions, balanced shards, a trained model and one report of it all."""

@@ -6,9 +6,11 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
-from mama_augment.balance.keep import BalanceConfig
+from mama_augment.balance.keep.settings import BalanceConfig
 from mama_augment.balance.splits import SplitSizes
 from mama_augment.concepts.base import ConceptConfig
+from mama_augment.concepts.curated import CURATED
+from mama_augment.concepts.forecast import FORECAST_NAME, concepts_beside
 from mama_augment.core.errors import InputError
 from mama_augment.core.fields import option
 from mama_augment.core.manifest import fingerprint
@@ -30,24 +32,44 @@ class BalanceStep:
     sizes: SplitSizes = field(default_factory=SplitSizes, metadata=option(panel="Splits"))
     splits_from: str | None = field(default=None, metadata=option(panel="Splits"))
     """An earlier output of `balance`: every video that is in it keeps its split."""
+    plan: str | None = field(default=None, metadata=option("--plan", panel="Concepts"))
+    """The plan that the captions follow: its concepts are counted, and what it expected is compared
+    with what the captions brought."""
     shard_mb: int = 256
     """Approximate size of a shard, in MiB of frames."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.shard_mb <= MAX_SHARD_MB:
             raise InputError(f"--shard-mb is {self.shard_mb}; allowed: 1 to {MAX_SHARD_MB}")
+        if self.plan is not None and self.concepts.model is None:
+            model = dataclasses.replace(self.concepts, model=concepts_beside(self.plan))
+            object.__setattr__(self, "concepts", model)
 
     def manifest_config(self) -> dict[str, Any]:
         """The config as it is compared on a rerun: files by their content, not their path; that of
         `splits_from` is filled in by who opens it."""
         config = dataclasses.asdict(self)
-        config["concepts"]["vocabulary"] = _file_fingerprint(self.concepts.vocabulary)
+        config["concepts"]["vocabulary"] = _lists_fingerprint(self.concepts.vocabulary)
+        config["concepts"]["edits"] = _file_fingerprint(self.concepts.edits)
         config["concepts"]["model"] = _file_fingerprint(
             self.concepts.model and f"{self.concepts.model.rstrip('/')}/model.json"
+        )
+        config["plan"] = _file_fingerprint(
+            self.plan and f"{concepts_beside(self.plan)}/{FORECAST_NAME}"
         )
         # JSON has no infinity.
         config["balance"]["cap"] = None if self.balance.cap is None else str(self.balance.cap)
         return config
+
+
+def _lists_fingerprint(names: str | None) -> str | None:
+    """Of files and of the package's lists; None: concepts are mined."""
+    if names is None:
+        return None
+    parts = [name.strip() for name in names.split(",")]
+    if not set(parts) & set(CURATED):
+        return _file_fingerprint(names)
+    return ",".join(name if name in CURATED else str(_file_fingerprint(name)) for name in parts)
 
 
 def _file_fingerprint(path: str | None) -> str | None:

@@ -17,7 +17,9 @@ from mama_augment.balance import shards
 from mama_augment.balance.config import BalanceStep
 from mama_augment.balance.corpus import ClipTexts, ClipWriter, Corpus
 from mama_augment.balance.gather import gather
-from mama_augment.balance.keep import BalanceConfig, auto_cap, concept_probabilities
+from mama_augment.balance.keep.even import ConceptSets, Texts
+from mama_augment.balance.keep.rule import choose_rule
+from mama_augment.balance.keep.settings import BalanceConfig
 from mama_augment.balance.repeats import Repeats
 from mama_augment.balance.selection import (
     assign_concepts,
@@ -28,7 +30,7 @@ from mama_augment.balance.selection import (
 from mama_augment.balance.source.earlier import Changes, Earlier
 from mama_augment.balance.source.frames import Frames
 from mama_augment.balance.source.inputs import Inputs
-from mama_augment.balance.source.video_splits import VideoSplits
+from mama_augment.balance.source.video_splits import VideoSizes, VideoSplits
 from mama_augment.balance.splits import (
     CandidatePool,
     DrawnSplits,
@@ -37,8 +39,9 @@ from mama_augment.balance.splits import (
     draw_splits,
 )
 from mama_augment.balance.stats import ShardStats
-from mama_augment.concepts import ConceptAssigner, fit_assigner
+from mama_augment.concepts import FittedAssigner, fit_assigner
 from mama_augment.concepts.column import concept_column
+from mama_augment.concepts.forecast import Forecast
 from mama_augment.core.schema import HELD_OUT, SPLITS
 
 REJECTS_PER_UNIT = 100_000
@@ -51,7 +54,7 @@ class Decisions:
     units: dict[str, int]
     frames: Frames
     stats: ShardStats
-    assigner: ConceptAssigner
+    assigner: FittedAssigner
 
 
 def decide(
@@ -73,8 +76,8 @@ def decide(
            videos, and draw the held-out splits from them.
         4. Settle each clip's split; count repeats among training texts, and visits per concept.
         5. With a limit on repeats, count visits again without the texts beyond it.
-        6. From the visits: the cap and each concept's probability. Thin training texts by them,
-           and count what is left.
+        6. From the texts' sets of concepts: each one's keep probability (`rule`). Thin training
+           texts by them, and count what is left.
         7. Cut each split's rows into units of about one size, and write each unit's clips.
     """
     on_phase("joining clips and captions")
@@ -91,43 +94,53 @@ def decide(
     assigner = fit_assigner(step.concepts, corpus.fit_batches)
     names = list(assigner.names)
     on_phase("assigning concepts and drawing splits")
-    drawn = _assign_and_draw(corpus, assigner, step.sizes)
+    drawn = assign_and_draw(corpus, assigner, step.sizes)
     on_phase("balancing")
     stats = ShardStats(names=names, warnings=list(drawn.warnings), short=drawn.short_concepts)
     stats.repeats = Repeats(limit=step.balance.max_same_text)
     stats.changes = None if earlier is None else Changes(earlier=earlier)
-    _count(corpus, drawn, stats, stats.repeats)
-    rows = _thin(corpus, drawn, stats, step.balance)
+    texts = count(corpus, drawn, stats, stats.repeats)
+    if step.plan is not None:
+        forecast = Forecast.read(step.plan)
+        stats.forecast = forecast.compare(names, stats.before - stats.given)
+    rows = _thin(corpus, drawn, stats, texts, step.balance)
     units = _place(corpus, rows, frames.mean_bytes, step.shard_mb)
     return Decisions(units=units, frames=frames, stats=stats, assigner=assigner)
 
 
-def _count(corpus: Corpus, drawn: DrawnSplits, stats: ShardStats, repeats: Repeats) -> None:
-    """Repeats among training texts, and visits per concept without those beyond the limit."""
+def count(corpus: Corpus, drawn: DrawnSplits, stats: ShardStats, repeats: Repeats) -> Texts:
+    """Count repeats among training texts, and the concepts of those within the limit."""
+    sets = ConceptSets(num_concepts=len(stats.names))
     for clips in _settled(corpus, drawn):
         for clip in clips:
             if clip.split == "train":
                 repeats.count(clip)
-            if repeats.limit is None:
-                stats.count_before(clip)
+        if repeats.limit is None:
+            _count_before(clips, stats, sets)
     repeats.finish_counting()
     if repeats.limit is not None:
         for clips in _settled(corpus, drawn, repeats):
-            for clip in clips:
-                stats.count_before(clip)
+            _count_before(clips, stats, sets)
+    return sets.finish()
+
+
+def _count_before(clips: Sequence[ClipTexts], stats: ShardStats, sets: ConceptSets) -> None:
+    for clip in clips:
+        stats.count_before(clip)
+    sets.add(t.concept_ids for clip in clips if clip.split == "train" for t in clip.kept())
 
 
 def _thin(
-    corpus: Corpus, drawn: DrawnSplits, stats: ShardStats, config: BalanceConfig
+    corpus: Corpus, drawn: DrawnSplits, stats: ShardStats, texts: Texts, config: BalanceConfig
 ) -> dict[str, int]:
     """Thin training texts by the visits that were counted; the number of rows of each split."""
-    stats.cap = config.cap or auto_cap(stats.before)
-    probabilities = concept_probabilities(stats.before, stats.cap)
+    rule = choose_rule(texts, config)
+    stats.cap, stats.keep = rule.cap, rule.to_json(config)
+    stats.is_weighted = config.way == "weights"
     rows = dict.fromkeys(SPLITS, 0)
     for bucket, clips in enumerate(_settled(corpus, drawn, stats.repeats)):
+        thin([clip for clip in clips if clip.split == "train"], rule, config)
         for clip in clips:
-            if clip.split == "train":
-                thin(clip, probabilities, config)
             stats.count_after(clip)
             if clip.kept():
                 rows[clip.split or ""] += 1
@@ -154,11 +167,13 @@ def _settled(
         yield clips
 
 
-def _assign_and_draw(corpus: Corpus, assigner: ConceptAssigner, sizes: SplitSizes) -> DrawnSplits:
+def assign_and_draw(corpus: Corpus, assigner: FittedAssigner, sizes: SplitSizes) -> DrawnSplits:
+    """Stage `assigned`: concepts of every text; the splits that nobody gave."""
     pool = CandidatePool(sizes, len(assigner.names), corpus.num_clips)
     given: dict[str, str] = {}
     given_splits: set[str] = set()
     kept = {split: KeptRows.none(len(assigner.names)) for split in HELD_OUT}
+    sizes_of = VideoSizes()
     for bucket, clips in enumerate(corpus.clips("joined")):
         assign_concepts(clips, assigner)
         given_splits.update(clip.split for clip in clips if clip.split in HELD_OUT)
@@ -169,6 +184,9 @@ def _assign_and_draw(corpus: Corpus, assigner: ConceptAssigner, sizes: SplitSize
                 # One video in two held-out splits serves the one that is filled first.
                 first = min(given.get(clip.video, clip.split), clip.split, key=HELD_OUT.index)
                 given[clip.video] = first
+        trains = (c for c in clips if c.split in (None, "train") and c.kept())
+        sizes_of.add([clip.video for clip in trains])
+    sizes_of.close()
     return draw_splits(
         pool,
         sizes,
@@ -176,6 +194,7 @@ def _assign_and_draw(corpus: Corpus, assigner: ConceptAssigner, sizes: SplitSize
         given_videos=given,
         given_splits=given_splits,
         kept=kept,
+        video_sizes=sizes_of,
     )
 
 

@@ -12,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from mama_augment.balance.corpus import ClipTexts, Text
-from mama_augment.balance.keep import BalanceConfig, Probabilities, keep_probability
+from mama_augment.balance.keep.rule import KeepRule
+from mama_augment.balance.keep.settings import BalanceConfig
 from mama_augment.balance.splits import Candidate, DrawnSplits
-from mama_augment.concepts.base import ConceptAssigner, TextBatch
+from mama_augment.concepts.base import FittedAssigner, TextBatch
 from mama_augment.core.draws import draw_unit
 
 
@@ -24,7 +25,7 @@ def text_batch(clips: Iterable[ClipTexts]) -> TextBatch:
     return TextBatch(texts=[t for t, _ in texts], values=[v for _, v in texts])
 
 
-def assign_concepts(clips: Sequence[ClipTexts], assigner: ConceptAssigner) -> None:
+def assign_concepts(clips: Sequence[ClipTexts], assigner: FittedAssigner) -> None:
     """Give every text that is still in its concept ids."""
     assigned = iter(assigner.assign(text_batch(clips)))
     for clip in clips:
@@ -57,23 +58,26 @@ def settle_split(clip: ClipTexts, drawn: DrawnSplits) -> None:
             text.reason = "split_reserved"
 
 
-def thin(clip: ClipTexts, probabilities: Probabilities, config: BalanceConfig) -> None:
-    """Decide which texts of a training clip stay: one seeded draw per text, then the limit.
+def thin(clips: Sequence[ClipTexts], rule: KeepRule, config: BalanceConfig) -> None:
+    """Decide which texts of training clips stay: one seeded draw per text, then the limit.
 
     Over the limit, texts with the higher keep probability (the rarer concepts) go first.
     """
-    draws = {id(text): draw_unit(config.seed, "keep", text.id) for text in clip.kept()}
-    for text in clip.kept():
+    texts = [text for clip in clips for text in clip.kept()]
+    keep = rule.of([text.concept_ids for text in texts]).tolist()
+    for text, probability in zip(texts, keep, strict=True):
         if not text.concept_ids and config.unmatched == "drop":
             text.reason = "unmatched"
             continue
-        text.keep_probability = keep_probability(text.concept_ids, probabilities)
-        if draws[id(text)] >= text.keep_probability:
+        text.keep_probability = probability
+        if config.way == "drop" and draw_unit(config.seed, "keep", text.id) >= probability:
             text.reason = "head_dropped"
     if config.max_captions_per_clip is not None:
-        order = sorted(clip.kept(), key=lambda t: (-t.keep_probability, draws[id(t)], t.id))
-        for text in order[config.max_captions_per_clip :]:
-            text.reason = "over_caption_limit"
+        for clip in clips:
+            draws = {t.id: draw_unit(config.seed, "keep", t.id) for t in clip.kept()}
+            order = sorted(clip.kept(), key=lambda t: (-t.keep_probability, draws[t.id], t.id))
+            for text in order[config.max_captions_per_clip :]:
+                text.reason = "over_caption_limit"
 
 
 def count_visits(

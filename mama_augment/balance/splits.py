@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import heapq
+import itertools
+import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from mama_augment.balance.source.video_splits import VideoSizes
+from mama_augment.balance.split_warnings import (
+    costs_too_much,
+    is_given,
+    too_few_rows,
+    why_not,
+)
 from mama_augment.core.errors import InputError, check_choice
 from mama_augment.core.fields import option
 from mama_augment.core.schema import HELD_OUT
@@ -17,6 +26,9 @@ SPARE = 4
 MIN_PER_CONCEPT = 64
 AUTO_SHARE = 0.05
 AUTO_MAX_ROWS = 1_000
+MAX_TRAIN_COST = 0.2
+"""Of the clips that could train, what splits of default size may take out of train together: their
+rows, and all other clips of these rows' videos."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,45 +156,61 @@ def draw_splits(
     given_videos: Mapping[str, str],
     given_splits: Iterable[str] = (),
     kept: Mapping[str, KeptRows] | None = None,
+    video_sizes: VideoSizes | None = None,
 ) -> DrawnSplits:
     """Draw the held-out splits that nobody gave, one after the other.
 
     Rows go to the concept with the fewest so far. Of its candidates, clips of a video that the
     split already uses come first (they could serve nowhere else), then the lowest hash. A split
     that cannot reach its size stays empty, with a warning. One with kept rows is topped up to its
-    size, or stays as it is.
+    size, or stays as it is. A split of default size takes no more clips out of train than its part
+    of `MAX_TRAIN_COST`, and may be smaller for it.
 
     Args:
         given_videos: videos that already serve in a held-out split; never drawn again.
         given_splits: splits that the input gave; they are not drawn.
         kept: rows of each split that earlier shards have.
+        video_sizes: clips of each video that could train; without it, nothing is limited.
     """
     candidates = pool.candidates()
     split_of_video = dict(given_videos)
     split_of_clip: dict[str, str] = {}
     warnings: list[str] = []
     short: dict[str, tuple[int, ...]] = {}
+    total = 0 if video_sizes is None else video_sizes.total
+    num_default = sum(getattr(sizes, split) is None for split in HELD_OUT)
+    max_cost = MAX_TRAIN_COST * total / max(1, num_default) if video_sizes else math.inf
     for split in HELD_OUT:
         if split in given_splits:
             if getattr(sizes, split) is not None:
-                warnings.append(_is_given(split, sizes))
+                warnings.append(is_given(split, getattr(sizes, split)))
             continue
         there = (kept or {}).get(split) or KeptRows.none(num_concepts)
         size = sizes.resolve(split, pool.num_seen) - there.num_rows
         free = [c for c in candidates if c.video not in split_of_video]
         if size <= 0 or size > len(free):
-            warnings += _why_not(split, sizes, size, there.num_rows, len(free))
+            warnings += why_not(split, getattr(sizes, split), size, there.num_rows, len(free))
             continue
         uniform = split == "meta" or sizes.stratify == "uniform"
+        room = _Room(video_sizes, max_cost if getattr(sizes, split) is None else math.inf)
         # In the order of a hash, any first `size` clips are a fair sample.
-        chosen = _draw_one(free, size, there.by_concept) if uniform else free[:size]
+        in_order = (c for c in free if room.has(c.video))
+        chosen = (
+            _draw_one(free, size, there.by_concept, room)
+            if uniform
+            else list(itertools.islice(in_order, size))
+        )
+        if len(chosen) < size:
+            warnings.append(costs_too_much(split, len(chosen), size))
+        if not chosen:
+            continue
         split_of_clip |= {c.clip_id: split for c in chosen}
         split_of_video |= {c.video: split for c in chosen}
         if uniform:
             short[split], num_without = _short_concepts(free, chosen, there)
             if num_without:
                 num_rows = size + there.num_rows
-                warnings.append(_too_few_rows(split, num_rows, num_concepts, num_without))
+                warnings.append(too_few_rows(split, num_rows, num_concepts, num_without))
     return DrawnSplits(
         split_of_clip=split_of_clip,
         split_of_video=split_of_video,
@@ -191,9 +219,30 @@ def draw_splits(
     )
 
 
-def _draw_one(free: Sequence[Candidate], size: int, there: Sequence[int]) -> list[Candidate]:
+class _Room:
+    """What may still be taken out of train for a split."""
+
+    def __init__(self, sizes: VideoSizes | None, left: float) -> None:
+        self._sizes, self._left = sizes, left
+        self._videos: set[str] = set()
+
+    def has(self, video: str) -> bool:
+        """Whether a row of this video may be drawn; if so, all its clips are counted."""
+        if video in self._videos:
+            return True
+        cost = 0 if self._sizes is None else self._sizes.of([video])[0]
+        if cost > self._left:
+            return False
+        self._videos.add(video)
+        self._left -= cost
+        return True
+
+
+def _draw_one(
+    free: Sequence[Candidate], size: int, there: Sequence[int], room: _Room
+) -> list[Candidate]:
     """`size` candidates that, with the rows of each concept that are there, are as even over
-    concepts as they allow.
+    concepts as they allow; fewer where there is no room.
 
     Algorithm:
         1. Stack each concept's candidates, the lowest hash on top. Those without a concept have a
@@ -224,7 +273,7 @@ def _draw_one(free: Sequence[Candidate], size: int, there: Sequence[int]) -> lis
     heapq.heapify(queue)
     taken: set[str] = set()
     chosen: list[Candidate] = []
-    while len(chosen) < size:
+    while len(chosen) < size and queue:
         num_rows, concept_id = heapq.heappop(queue)
         if concept_id < num_concepts and num_rows < rows[concept_id]:
             heapq.heappush(queue, (rows[concept_id], concept_id))
@@ -235,6 +284,9 @@ def _draw_one(free: Sequence[Candidate], size: int, there: Sequence[int]) -> lis
         if not stack:
             continue
         candidate = stack.pop()
+        if not room.has(candidate.video):
+            heapq.heappush(queue, (num_rows, concept_id))
+            continue
         if candidate.video in by_video:
             # Its siblings move to the top of their stacks: they could serve in no other split.
             for sibling in by_video.pop(candidate.video):
@@ -259,54 +311,3 @@ def _short_concepts(
     even_share = max(1, (len(chosen) + there.num_rows) // max(1, num_concepts))
     short = (i for i in range(num_concepts) if rows[i] == there_are[i] < even_share)
     return tuple(short), sum(not rows[i] for i in there_are)
-
-
-def _is_given(split: str, sizes: SplitSizes) -> str:
-    return (
-        f"--{split}-size {getattr(sizes, split)} has no effect: the input gives the {split} split, "
-        "and splits that are given are kept. Blank it in the input manifest to have one drawn"
-    )
-
-
-def _too_few_rows(split: str, num_rows: int, num_concepts: int, num_without: int) -> str:
-    return (
-        f"the {split} split has no row of {num_without:,} concepts that trusted clips are about: "
-        f"its {num_rows:,} rows are too few for {num_concepts:,} concepts. Give a larger "
-        f"--{split}-size, or fewer concepts"
-    )
-
-
-def _why_not(
-    split: str, sizes: SplitSizes, size: int, num_kept: int, num_free: int
-) -> Iterator[str]:
-    """Nothing is drawn: the warning to give, where one is due. size: rows that are lacking."""
-    asked = getattr(sizes, split)
-    if not num_kept:
-        if asked != 0:
-            yield _too_few(split, size, num_free)
-    elif size > 0:
-        yield (
-            f"the {split} split keeps its {num_kept:,} rows of --splits-from: {size:,} more are "
-            f"wanted, {num_free:,} trusted clips of new videos are left"
-        )
-    elif size < 0 and asked is not None:
-        yield (
-            f"--{split}-size {asked} is less than the {num_kept:,} rows of the {split} split that "
-            "--splits-from keeps; none is taken out"
-        )
-
-
-def _too_few(split: str, size: int, num_free: int) -> str:
-    use = {
-        "meta": "training will use no learned weights",
-        "val": "training will not be validated",
-        "test": "the model will not be tested",
-    }[split]
-    if size:
-        reason = f"{size} rows wanted, {num_free} trusted clips of unused videos left"
-    else:
-        reason = f"too few trusted clips of videos without a given split ({num_free})"
-    return (
-        f"the {split} split stays empty: {reason}; {use}. Mark more rows `trusted` in the input "
-        f"manifest, or give --{split}-size"
-    )

@@ -35,10 +35,18 @@ class ShardStats:
     warnings: list[str] = field(default_factory=list)
     short: Mapping[str, Sequence[int]] = field(default_factory=dict)
     cap: float = 0.0
+    keep: Mapping[str, Any] = field(default_factory=dict)
+    """The rule, the share that is kept, and the curve that it was chosen from."""
+    forecast: Mapping[str, Any] | None = None
+    """What a plan expected, and what the captions brought."""
+    is_weighted: bool = False
+    """Nothing is dropped: a caption is visited as often as its keep probability says."""
     given: npt.NDArray[np.int64] = field(init=False)
     """Visits of the texts that came with the videos."""
     before: npt.NDArray[np.int64] = field(init=False)
     after: npt.NDArray[np.int64] = field(init=False)
+    """With weights: expected, rounded."""
+    _expected: npt.NDArray[np.float64] = field(init=False)
     wanted: Counter[str] = field(default_factory=Counter)
     """Clips of each split, whether or not a text of theirs may serve there."""
     rows: Counter[str] = field(default_factory=Counter)
@@ -55,6 +63,7 @@ class ShardStats:
     def __post_init__(self) -> None:
         for name in ("given", "before", "after"):
             setattr(self, name, np.zeros(len(self.names), np.int64))
+        self._expected = np.zeros(len(self.names))
 
     def count_before(self, clip: ClipTexts) -> None:
         """Count a clip whose split is settled, before the head is thinned."""
@@ -81,7 +90,11 @@ class ShardStats:
         self.rows[split] += 1
         self.captions[split] += len(kept)
         if split == "train":
-            count_visits(kept, len(self.names), self.after)
+            if self.is_weighted:
+                for text in kept:
+                    self._expected[text.concept_ids] += text.keep_probability
+            else:
+                count_visits(kept, len(self.names), self.after)
         for text in kept:
             self.sources[text.source][split] += 1
             kind = "generated" if is_generated(text.source) else "given"
@@ -94,6 +107,8 @@ class ShardStats:
 
     def finish(self) -> None:
         """Add the warnings that only the outcome shows."""
+        if self.is_weighted:
+            self.after = np.rint(self._expected).astype(np.int64)
         for split, short in self.short.items():
             if short:
                 names = "; ".join(self.names[i] for i in short[:MAX_SHORT])
@@ -141,6 +156,7 @@ class ShardStats:
                 for split in SPLITS
             },
             "cap": self.cap if np.isfinite(self.cap) else None,
+            "keep": self.keep,
             "train_visits": {
                 name: {
                     "num_visits": int(counts.sum()),
@@ -164,6 +180,7 @@ class ShardStats:
                 for split, ids in self.short.items()
             },
             **changes,
+            **({} if self.forecast is None else {"forecast": self.forecast}),
             "warnings": self.warnings,
         }
 

@@ -24,8 +24,9 @@ from mama_augment.balance.gather import gather
 from mama_augment.balance.selection import assign_concepts, count_visits
 from mama_augment.balance.source.inputs import Inputs
 from mama_augment.budget.spend import BudgetConfig, Counts, Spending, main_concepts, spend
-from mama_augment.concepts import ConceptAssigner, ConceptConfig, TextBatch, fit_assigner
+from mama_augment.concepts import ConceptConfig, FittedAssigner, TextBatch, fit_assigner
 from mama_augment.concepts.column import concept_column
+from mama_augment.concepts.forecast import write_forecast
 from mama_augment.concepts.lists import ConceptLists, ListsWriter
 from mama_augment.core.errors import InputError
 from mama_augment.core.schema import HELD_OUT, PLAN
@@ -112,9 +113,11 @@ def plan_captions(
             )
         on_phase("spending the budget")
         spending = spend(known.concepts, known.counts, budget)
+        gains = spending.counts_after - known.counts
         if out is not None:
             on_phase("writing the plan")
             write_plan(out, _rows(corpus, known, spending), scratch)
+            write_forecast(out, assigner, gains)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return CaptionPlan(
@@ -141,7 +144,7 @@ def write_plan(out: str, rows: Iterable[tuple[str, int, str]], scratch: Path) ->
     folder.write_file(name, path)
 
 
-def _count(corpus: Corpus, assigner: ConceptAssigner) -> _Texts:
+def _count(corpus: Corpus, assigner: FittedAssigner) -> _Texts:
     """Read all texts once; `ids-<bucket>.arrow` then has the clips of each bucket by clip_id."""
     names = tuple(assigner.names)
     counts = np.zeros(len(names), np.int64)
@@ -167,7 +170,7 @@ def _count(corpus: Corpus, assigner: ConceptAssigner) -> _Texts:
     return _Texts(names=names, counts=counts, concepts=concepts.finish(), num_clips=num_clips)
 
 
-def _concepts_of(clip: ClipTexts, assigner: ConceptAssigner) -> list[int]:
+def _concepts_of(clip: ClipTexts, assigner: FittedAssigner) -> list[int]:
     """What the clip is about. Labels and vectors are known before any text is; words are not."""
     return main_concepts(
         [text.concept_ids for text in clip.kept()]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from mama_augment import __version__
 from mama_augment.cli.balance import BalanceCommand
 from mama_augment.cli.caption import CaptionCommand
+from mama_augment.cli.concepts import ConceptsCommand
 from mama_augment.cli.inspect import InspectCommand
 from mama_augment.cli.keyframes import KeyframesCommand
 from mama_augment.cli.pipeline import add_pipelines
@@ -20,6 +21,7 @@ COMMANDS: dict[str, type[Command]] = {
     "keyframes": KeyframesCommand,
     "inspect": InspectCommand,
     "caption": CaptionCommand,
+    "concepts": ConceptsCommand,
     "plan": PlanCommand,
     "balance": BalanceCommand,
     "report": ReportCommand,

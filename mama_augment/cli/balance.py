@@ -16,6 +16,7 @@ from mama_augment.core.shared import say
 from mama_augment.core.shares import Share
 from mama_augment.runtime import RuntimeConfig
 
+FORECAST_SHOWN = 10
 COUNTED = ("num_rows", "num_captions")
 
 
@@ -39,7 +40,12 @@ class BalanceCommand:
     """The part of the shards that this machine writes, such as 2/8. Each decides about all texts,
     and reads all key frames."""
 
+    dry_run: bool = False
+    """Print what would be kept and gained, as a curve over shares, and write nothing."""
+
     def __call__(self) -> int:
+        if self.dry_run:
+            return self._show_curve()
         from mama_augment.balance.stats import STATS_NAME
         from mama_augment.balance.step import Balance
         from mama_augment.core.store.files import Folder
@@ -51,9 +57,39 @@ class BalanceCommand:
         )
         stats = json.loads(Folder(self.out).read_bytes(STATS_NAME))
         show_stats(stats)
-        names = ("splits", "rejects", "changes", "warnings")
+        names = ("splits", "rejects", "changes", "forecast", "keep", "warnings")
         more = {name: stats[name] for name in names if name in stats}
-        return finish(outcome, self.out, **more)
+        code = finish(outcome, self.out, **more)
+        is_empty = outcome.ledger.num_in > 0 and not stats["splits"]["train"]["num_rows"]
+        # Splits of which none is train are an evaluation set, or a mistake; the warnings say which.
+        return code or int(is_empty)
+
+    def _show_curve(self) -> int:
+        from mama_augment.balance.preview import preview
+
+        with say.terminal() as tell:
+            found = preview(self.directories, self.step, self.out, tell.phase)
+        rows = [
+            (
+                f"{point.share:.0%}",
+                f"{point.effective_number:,.1f}",
+                f"{point.tail_share:.2%}",
+                f"{point.union_effective_number:,.1f}",
+            )
+            for point in found.curve
+        ]
+        columns = ("kept", "effective number", "rarest fifth of visits", "union rule")
+        say.table(f"of {found.num_concepts:,} concepts", columns, rows, right="*")
+        how = ", where the curve bends" if found.rule.is_chosen and found.rule.share < 1 else ""
+        say.say(
+            f"{found.rule.share:.1%} of {found.num_texts:,} training texts would be kept{how}; "
+            f"{found.num_unmatched:,} texts have no concept"
+        )
+        for warning in found.warnings:
+            say.tell(warning, "warning")
+        kept = found.rule.to_json(self.step.balance)
+        say.summary({"texts": found.num_texts, "unmatched": found.num_unmatched, "keep": kept})
+        return 0
 
 
 def show_stats(stats: Mapping[str, Any]) -> None:
@@ -74,6 +110,9 @@ def show_stats(stats: Mapping[str, Any]) -> None:
     ]
     columns = ("", *SPREAD_COLUMNS)
     say.table("concepts among training visits", columns, rows, right=SPREAD_COLUMNS)
+    show_kept(stats["keep"])
+    if "forecast" in stats:
+        show_forecast(stats["forecast"])
     if "changes" in stats:
         show_changes(stats["changes"])
     if stats["rejects"]:
@@ -81,6 +120,35 @@ def show_stats(stats: Mapping[str, Any]) -> None:
         say.say(f"not kept: {reasons}")
     for warning in stats["warnings"]:
         say.tell(warning, "warning")
+
+
+def show_forecast(forecast: Mapping[str, Any]) -> None:
+    """Visits that the plan expected of new captions, and those that they brought to train."""
+    rows = [
+        (c["name"], f"{c['expected']:,}", f"{c['brought']:,}")
+        for c in forecast["concepts"][:FORECAST_SHOWN]
+    ]
+    columns = ("concept", "expected", "brought")
+    say.table("visits of planned captions", columns, rows, right=columns[1:])
+    say.say(
+        f"the plan expected {forecast['num_expected']:,} visits of new captions; they brought "
+        f"{forecast['num_brought']:,} to train, {forecast['share_met']:.1%} of what was expected "
+        "where it was expected"
+    )
+
+
+def show_kept(keep: Mapping[str, Any]) -> None:
+    """The share of texts with a concept that the rule keeps, and who chose it."""
+    if not keep:
+        return
+    chosen = " (where the curve bends; --dry-run shows it)" if keep["is_chosen"] else ""
+    if keep["as"] == "weights":
+        say.say(
+            f"every text is kept; visits are {keep['share']:.1%} of them{chosen}: train with "
+            "`mama-train run --visit weighted`"
+        )
+    else:
+        say.say(f"kept by the rule: {keep['share']:.1%} of training texts with a concept{chosen}")
 
 
 def show_changes(changes: Mapping[str, Any]) -> None:

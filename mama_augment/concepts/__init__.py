@@ -5,10 +5,13 @@ from __future__ import annotations
 from mama_augment.concepts.base import (
     ConceptAssigner,
     ConceptConfig,
+    FittedAssigner,
     TextBatch,
     TextBatches,
     read_model,
 )
+from mama_augment.concepts.edits import KEY as EDITS
+from mama_augment.concepts.edits import Edits, edited, read_edits
 from mama_augment.concepts.registry import ASSIGNERS
 from mama_augment.core.store.files import Folder
 
@@ -16,20 +19,28 @@ __all__ = [
     "ASSIGNERS",
     "ConceptAssigner",
     "ConceptConfig",
+    "FittedAssigner",
     "TextBatch",
     "fit_assigner",
     "load_assigner",
 ]
 
 
-def fit_assigner(config: ConceptConfig, batches: TextBatches) -> ConceptAssigner:
-    """Make the assigner that `config` names from the texts, or load `config.model`."""
+def fit_assigner(config: ConceptConfig, batches: TextBatches) -> FittedAssigner:
+    """Make the assigner that `config` names from the texts, or load `config.model`; with its edits.
+
+    Raises:
+        InputError: nothing can be made of the texts, or an edit names no concept.
+    """
+    edits = None if config.edits is None else read_edits(config.edits)
     if config.model:
-        return load_assigner(config.model, column=config.column)
-    return ASSIGNERS[config.assigner].fit(config, batches)
+        found: FittedAssigner = load_assigner(config.model, column=config.column)
+    else:
+        found = ASSIGNERS[config.assigner].fit(config, batches)
+    return found if edits is None else edited(found, edits)
 
 
-def load_assigner(uri: str, *, column: str | None = None) -> ConceptAssigner:
+def load_assigner(uri: str, *, column: str | None = None) -> FittedAssigner:
     """Load what an assigner's `save` wrote, such as `SHARDS/concept_model`.
 
     column: read in place of the column that the model was made from.
@@ -38,4 +49,5 @@ def load_assigner(uri: str, *, column: str | None = None) -> ConceptAssigner:
     content = read_model(folder)
     if column is not None:
         content["column"] = column
-    return ASSIGNERS[content["assigner"]].load(content, folder)
+    found: FittedAssigner = ASSIGNERS[content["assigner"]].load(content, folder)
+    return edited(found, Edits.from_json(content[EDITS])) if EDITS in content else found

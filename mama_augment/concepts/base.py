@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Protocol, Self
 
 import pyarrow as pa
 
+from mama_augment.concepts.kinds import DEFAULT_KINDS, check_kinds, parse_kinds
 from mama_augment.concepts.registry import ASSIGNERS
 from mama_augment.core.errors import InputError
 from mama_augment.core.fields import option
@@ -33,13 +34,35 @@ TextBatches = Callable[[], Iterator[TextBatch]]
 class ConceptConfig:
     """How concepts are found."""
 
-    assigner: str = field(default="topics", metadata=option("--concepts", choices=tuple(ASSIGNERS)))
+    assigner: str = field(
+        default="vocabulary", metadata=option("--concepts", choices=tuple(ASSIGNERS))
+    )
     """How concepts are found."""
     num_concepts: int | None = None
-    """Number of topics (by default 8), clusters (64) or mined phrases (1,000)."""
+    """Number of topics (by default 8) or clusters (64), or the most mined concepts (1,000)."""
     vocabulary: str | None = None
-    """The phrases of `vocabulary`: a file with one per line. Without it, frequent phrases are
-    mined."""
+    """The concepts of `vocabulary`: a file with a phrase per line, or lists of the package
+    (actions, objects, scenes); several with commas. Without it, concepts are mined from the
+    texts."""
+    kinds: tuple[str, ...] = field(
+        default=DEFAULT_KINDS,
+        metadata=option(
+            "--concept-kinds", parse=parse_kinds, default_shown=",".join(DEFAULT_KINDS)
+        ),
+    )
+    """Kinds of mined concepts, with commas: objects, actions, scenes, attributes, people."""
+    per_text: int | None = field(default=None, metadata=option("--concepts-per-text"))
+    """A text has its most specific concepts, at most so many: by default 3 of mined ones and of
+    lists of the package, and all of a file."""
+    min_texts: int | None = field(default=None, metadata=option("--min-texts"))
+    """Texts that a concept needs. Mined ones with fewer are left out (by default 3); those of the
+    package's lists count as their parent, such as ferret as animal (5)."""
+    language: str = "en"
+    """The texts' language, as a code of two letters. In other languages than English, mined
+    concepts are lemmas of all kinds."""
+    edits: str | None = field(default=None, metadata=option("--concept-edits"))
+    """A TOML file that strikes, merges and renames concepts; `mama-augment concepts` begins
+    one."""
     column: str | None = field(default=None, metadata=option("--concept-column"))
     """The column of the clips table that `given` (labels) and `embedding` (vectors) read. A saved
     model remembers its own."""
@@ -52,6 +75,11 @@ class ConceptConfig:
         ASSIGNERS.check(self.assigner)
         if self.num_concepts is not None and self.num_concepts < 1:
             raise InputError(f"--num-concepts is {self.num_concepts}; at least 1 is needed")
+        check_kinds(self.kinds)
+        for name, flag in (("per_text", "--concepts-per-text"), ("min_texts", "--min-texts")):
+            number = getattr(self, name)
+            if number is not None and number < 1:
+                raise InputError(f"{flag} is {number}; at least 1 is needed")
         if ASSIGNERS[self.assigner].reads and not self.column and not self.model:
             raise InputError(
                 f"--concepts {self.assigner} reads a column of the clips table: name it with "
@@ -68,8 +96,25 @@ class ColumnKind:
     fits: Callable[[pa.DataType], bool]
 
 
-class ConceptAssigner(Protocol):
+class FittedAssigner(Protocol):
     """Says which concepts each text is about."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """A readable name for every concept id."""
+        ...
+
+    def assign(self, batch: TextBatch) -> list[list[int]]:
+        """Ascending, distinct concept ids of each text; empty where none matches."""
+        ...
+
+    def save(self, folder: Folder) -> None:
+        """Write arrays and JSON below `folder` (never a pickle)."""
+        ...
+
+
+class ConceptAssigner(FittedAssigner, Protocol):
+    """A variant of `--concepts`: how one is made."""
 
     name: ClassVar[str]
     help: ClassVar[str]
@@ -91,19 +136,6 @@ class ConceptAssigner(Protocol):
     @classmethod
     def load(cls, content: dict[str, Any], folder: Folder) -> Self:
         """What `save` wrote into `folder`; `content` is its JSON part, read by `read_model`."""
-        ...
-
-    @property
-    def names(self) -> Sequence[str]:
-        """A readable name for every concept id."""
-        ...
-
-    def assign(self, batch: TextBatch) -> list[list[int]]:
-        """Ascending, distinct concept ids of each text; empty where none matches."""
-        ...
-
-    def save(self, folder: Folder) -> None:
-        """Write arrays and JSON below `folder` (never a pickle)."""
         ...
 
 

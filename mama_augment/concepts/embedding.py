@@ -7,7 +7,6 @@ streaming, so that memory holds clusters x dimensions.
 from __future__ import annotations
 
 import io
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,7 +24,8 @@ from mama_augment.concepts.base import (
     write_model,
 )
 from mama_augment.concepts.column import is_list, is_number
-from mama_augment.concepts.words import content_words
+from mama_augment.concepts.tagging import learn_language
+from mama_augment.concepts.telling import telling_words
 from mama_augment.core.errors import InputError
 from mama_augment.core.store.files import Folder
 
@@ -34,7 +34,7 @@ MINIBATCH = 4_096
 VECTORS_FOR_ONE_PASS = 100_000
 MAX_PASSES = 20
 NUM_NAME_WORDS = 3
-MAX_NAME_WORDS = 50_000
+MAX_NAME_TEXTS = 50_000
 
 Vectors = npt.NDArray[np.float32]
 
@@ -156,16 +156,20 @@ def _stack(vectors: Sequence[Any]) -> Vectors:
 
 
 def _names(clusters: Clusters, batches: TextBatches) -> tuple[str, ...]:
-    """Words that are much more frequent inside a cluster than in general."""
-    inside: list[Counter[str]] = [Counter() for _ in clusters.centres]
-    overall: Counter[str] = Counter()
+    """The words that tell each cluster's texts from the others' (`telling`), of a sample."""
+    texts: list[str] = []
+    ids: list[int] = []
     for batch in batches():
-        for text, ids in zip(batch.texts, clusters.assign(batch), strict=True):
-            if ids and len(overall) < MAX_NAME_WORDS:
-                inside[ids[0]].update(set(content_words(text)))
-                overall.update(set(content_words(text)))
-    names = []
-    for number, counts in enumerate(inside):
-        ranked = sorted(counts, key=lambda w: (-(counts[w] ** 2) / overall[w], w))
-        names.append(f"cluster {number}: {', '.join(ranked[:NUM_NAME_WORDS])}")
-    return tuple(names)
+        for text, own in zip(batch.texts, clusters.assign(batch), strict=True):
+            if own and len(texts) < MAX_NAME_TEXTS:
+                texts.append(text)
+                ids.append(own[0])
+        if len(texts) >= MAX_NAME_TEXTS:
+            break
+    from scipy.sparse import csr_matrix
+
+    has = csr_matrix(
+        (np.ones(len(ids)), (np.arange(len(ids)), ids)), (len(ids), len(clusters.centres))
+    )
+    named = telling_words(has, texts, learn_language(batches), NUM_NAME_WORDS)
+    return tuple(f"cluster {number}: {', '.join(words)}" for number, words in enumerate(named))

@@ -10,7 +10,7 @@ from annotated_types import Ge, Gt, Le
 from mama_train.checked import checked
 
 Sources = Literal["all", "human", "generated"]
-VisitKind = Literal["caption", "clip"]
+VisitKind = Literal["caption", "clip", "weighted"]
 RemainderKind = Literal["carry", "drop"]
 BatchKind = Literal["shuffled", "by-concept"]
 FrameChoice = Literal["auto", "drawn", "even"]
@@ -27,7 +27,9 @@ class DataConfig:
     """Share of human captions among the visits of an epoch, from 0 to 1; both sources must be
     there. By default, captions are taken as they come."""
     visit: VisitKind = "caption"
-    """What an epoch visits once: every caption, or every clip, with one caption drawn for it."""
+    """What an epoch visits once: every caption, or every clip, with one caption drawn for it, or
+    each caption with its keep_probability, drawn anew for every epoch (weighted; for shards of
+    `mama-augment balance --keep-as weights`)."""
     batch_size: Annotated[int, Ge(2)] = 32
     """Captions per step, over all processes together: at least 2, because a caption's negatives are
     the others in its batch."""

@@ -23,8 +23,15 @@ from mama_train.data.features import FeatureReader
 from mama_train.data.frames import KEY_FRAMES, TRAIN_FRAMES, FrameReader, choose_frames
 from mama_train.data.grouping import drawn_concepts
 from mama_train.data.index import SplitIndex, read_index
-from mama_train.data.rows import Caption, ClipRows, concept_lists
-from mama_train.data.visits import EpochOrder, ToVisit, Visit, keep_share, order_epoch
+from mama_train.data.rows import Caption, ClipRows, concept_lists, keep_probabilities
+from mama_train.data.visits import (
+    EpochOrder,
+    ToVisit,
+    Visit,
+    keep_share,
+    keep_weighted,
+    order_epoch,
+)
 from mama_train.models.base import ClipSpec, FeatureSpec, FrameSpec
 from mama_train.models.tokenizer import TextTokenizer
 
@@ -238,6 +245,9 @@ class Loader:
         self.draws_frames = data.frame_choice == "drawn" or (
             data.frame_choice == "auto" and (data.augment > 0 or has_more)
         )
+        self.keep_C = None
+        if data.visit == "weighted":
+            self.keep_C = keep_probabilities(index)[index.number_C]
         num_groups = groups_in_window(index, data.window_clips) + 2
         self.clips = BatchSource(
             open_rows(index, spec, num_groups_kept=num_groups),
@@ -262,9 +272,16 @@ class Loader:
             group_R=self.index.group_R,
             concept_C=concept_C,
         )
+        drawn: Any = slice(None)
+        if self.keep_C is not None:
+            # Before the sources: else their share would not be what is asked for.
+            salt = hash_salt(self.seed, number, "weighted")
+            drawn = keep_weighted(self.keep_C, self.index.number_C, salt)
+            what = what.only(drawn)
         if self.data.human_share is not None:
             salt = hash_salt(self.seed, number, "sources")
-            what = what.only(keep_share(self.index.is_generated_C, self.data.human_share, salt))
+            is_generated_C = self.index.is_generated_C[drawn]
+            what = what.only(keep_share(is_generated_C, self.data.human_share, salt))
         return order_epoch(what, self.data, seed=self.seed, epoch=number, carried=carried)
 
     def batches(

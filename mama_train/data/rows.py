@@ -144,6 +144,22 @@ def concept_lists(index: SplitIndex) -> tuple[NDArray[np.int64], NDArray[np.int6
     return np.concatenate(ids), starts
 
 
+def keep_probabilities(index: SplitIndex) -> NDArray[np.float64]:
+    """How often `balance` wants each caption of the files visited, in file order.
+
+    Raises:
+        InputError: the shards do not say.
+    """
+    parts = [part.to_numpy() for part in _caption_field(index, "keep_probability")]
+    found = np.concatenate([np.empty(0), *parts])
+    if index.num_captions and len(found) <= index.number_C.max():
+        raise InputError(
+            f"visit=weighted: {index.uri!r} has captions without keep_probability; give shards of "
+            "`mama-augment balance --keep-as weights`, or another --visit"
+        )
+    return found
+
+
 def _caption_field(index: SplitIndex, name: str) -> Iterator[pa.ChunkedArray]:
     """A field of all captions of a split, file by file, in order; nothing where a file lacks it."""
     folder = Folder(index.uri)

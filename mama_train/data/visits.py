@@ -242,6 +242,11 @@ def _repeats_in_a_batch(rows: Ints, batch_size: int) -> bool:
     return bool((np.diff(ordered, axis=1) == 0).any() or (np.diff(rest) == 0).any())
 
 
+def keep_weighted(keep_C: NDArray[np.float64], number_C: Ints, salt: int) -> Ints:
+    """Which captions to visit so that each is with its probability, by hash, ascending."""
+    return np.flatnonzero(mix(number_C, salt) / 2.0**64 < keep_C)
+
+
 def keep_share(is_generated_C: NDArray[np.bool_], human_share: float, salt: int) -> Ints:
     """Which captions to visit so that `human_share` of the visits are human: all of the scarcer
     source, and as many of the other, drawn by hash, ascending."""

@@ -121,6 +121,34 @@ class VideoSplits:
         )
 
 
+@dataclass(kw_only=True)
+class VideoSizes:
+    """How many clips that could train each video has; 8 bytes a clip while they are counted."""
+
+    _seen: array[int] = field(default_factory=lambda: array("Q"))
+    _keys: Keys = field(default_factory=_NO_KEYS.copy)
+    _counts: npt.NDArray[np.int64] = field(default_factory=lambda: np.array([], np.int64))
+    total: int = 0
+
+    def add(self, videos: Sequence[str]) -> None:
+        """The videos of further clips, one for each clip."""
+        self._seen.extend(map(video_key, videos))
+
+    def close(self) -> None:
+        """All are added."""
+        self.total = len(self._seen)
+        self._keys, self._counts = np.unique(
+            np.frombuffer(self._seen, np.uint64), return_counts=True
+        )
+        self._seen = array("Q")
+
+    def of(self, videos: Sequence[str]) -> list[int]:
+        """Clips of each video."""
+        at = places(self._keys, _keys(videos))
+        counts = self._counts[at] if len(self._counts) else np.zeros(len(at), np.int64)
+        return np.where(at < 0, 0, counts).tolist()
+
+
 def video_key(video: str) -> int:
     """64 bits in place of a video's URI."""
     return draw_bits(0, "video", video)

@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 
 from mama_augment.balance import step as balance
 from mama_augment.balance.config import BalanceStep
-from mama_augment.balance.keep import BalanceConfig
+from mama_augment.balance.keep.settings import BalanceConfig
 from mama_augment.balance.source import frames
 from mama_augment.balance.splits import SplitSizes
 from mama_augment.cli import app
@@ -227,6 +227,119 @@ def test_the_command_says_what_it_did_and_what_was_wrong(tmp_path: Path) -> None
     swapped = call(clips, "--out", str(tmp_path / "b"))
     assert (swapped.returncode, "is given twice" in swapped.stderr) == (2, True)
     assert "Traceback" not in wrong.stderr + swapped.stderr
+
+
+def test_weights_keep_every_text_and_say_how_often_to_visit_it(tmp_path: Path) -> None:
+    rows = [clip(f"h{i}", f"a red ball {i}") for i in range(300)]
+    rows += [clip(f"t{i}", f"a green cube {i}") for i in range(10)]
+    clips = write_clips(tmp_path / "clips", rows, rows_per_unit=64)
+    concepts = vocabulary(tmp_path, "red", "green")
+    balance = {"keep_share": 0.2, "way": "weights"}
+    step_dir = run(clips, [], tmp_path / "out", concepts=concepts, balance=balance)
+    assert sum(len(r["captions"]) for r in rows_of(step_dir)) == 310
+    probabilities = {
+        r["clip_id"][0]: r["captions"][0]["keep_probability"] for r in rows_of(step_dir)
+    }
+    assert probabilities["t"] == 1
+    assert probabilities["h"] == pytest.approx((62 - 10) / 300, rel=1e-3)
+    counts = [c["num_after"] for c in json.loads((tmp_path / "out/concepts.json").read_text())]
+    assert counts == [52, 10]
+
+
+def test_a_dry_run_says_what_the_run_does_and_writes_nothing(tmp_path: Path) -> None:
+    rows = [clip(f"h{i}", f"a red ball {i}") for i in range(300)]
+    rows += [clip(f"t{i}", f"a green cube {i}") for i in range(60)]
+    clips = write_clips(tmp_path / "clips", rows, rows_per_unit=64)
+    (tmp_path / "phrases.txt").write_text("red\ngreen")
+    out = tmp_path / "out"
+    line = ["balance", clips, "--out", str(out), "--json"]
+    line += ["--vocabulary", str(tmp_path / "phrases.txt")]
+    dry = CliRunner().invoke(app, [*line, "--dry-run"])
+    assert dry.exit_code == 0, dry.output
+    assert not out.exists()
+    said = json.loads(dry.stdout.splitlines()[-1])
+    curve = said["keep"]["curve"]
+    assert (said["texts"], curve[0]["share"]) == (360, 1)
+    assert [p["effective_number"] for p in curve] == sorted(p["effective_number"] for p in curve)
+    result = CliRunner().invoke(app, line)
+    assert result.exit_code == 0, result.output
+    keep = json.loads((out / "stats.json").read_text())["keep"]
+    assert keep == said["keep"]
+    assert 0.6 <= keep["share"] < 1
+    kept = sum(len(r["captions"]) for r in rows_of(StepDir.open(str(out))))
+    assert kept / 360 == pytest.approx(keep["share"], abs=0.1)
+
+
+def test_captions_are_held_against_the_plan_that_asked_for_them(tmp_path: Path) -> None:
+    rows = [clip(f"h{i}", f"a red ball {i}") for i in range(30)]
+    rows += [clip(f"t{i}", f"a green cube {i}") for i in range(4)]
+    clips = write_clips(tmp_path / "clips", rows)
+    plan, phrases = str(tmp_path / "plan.parquet"), tmp_path / "phrases.txt"
+    phrases.write_text("red\ngreen")
+    command = ["plan", clips, "--budget", "8", "--out", plan, "--vocabulary", str(phrases)]
+    assert CliRunner().invoke(app, command).exit_code == 0
+    # Eight captions were expected to be of green; the captioner saw red in three of them.
+    texts = ["green thing"] * 5 + ["red thing"] * 3
+    made = [caption(f"t{i % 4}", i // 4, f"{text} {i}") for i, text in enumerate(texts)]
+    captions = write_captions(tmp_path / "captions", made)
+    out = tmp_path / "out"
+    command = ["balance", clips, captions, "--out", str(out), "--plan", plan, "--cap", "none"]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0, result.output
+    forecast = json.loads((out / "stats.json").read_text())["forecast"]
+    assert forecast["concepts"] == [
+        {"name": "green", "expected": 8, "brought": 5},
+        {"name": "red", "expected": 0, "brought": 3},
+    ]
+    assert forecast["share_met"] == 5 / 8
+    assert "8 visits of new captions; they brought 8 to train, 62.5%" in result.output
+    missing = str(tmp_path / "other.parquet")
+    with pytest.raises(InputError, match=r"other\.concepts"):
+        BalanceStep(plan=missing).manifest_config()
+
+
+def test_lists_of_the_package_balance(tmp_path: Path) -> None:
+    rows = [clip(f"c{i}", f"a man with a {'dog' if i % 3 else 'cat'} {i}") for i in range(60)]
+    clips = write_clips(tmp_path / "clips", rows)
+    line = ["balance", clips, "--out", str(tmp_path / "out"), "--vocabulary", "objects,scenes"]
+    assert CliRunner().invoke(app, line).exit_code == 0
+    concepts = json.loads((tmp_path / "out/concepts.json").read_text())
+    assert {c["name"]: c["num_before"] for c in concepts if c["num_before"]} == {
+        "dog": 40,
+        "cat": 20,
+    }
+    assert CliRunner().invoke(app, line).exit_code == 0, "the same config is the same"
+
+
+def test_one_video_that_holds_everything_stays_in_train(tmp_path: Path) -> None:
+    rows = [clip(f"c{i:03d}", (f"a red ball {i}", "human", True), video="v") for i in range(200)]
+    clips = write_clips(tmp_path / "clips", rows, rows_per_unit=64)
+    step_dir = run(clips, [], tmp_path / "out", balance={"cap": float("inf")})
+    assert Counter(r["split"] for r in rows_of(step_dir)) == {"train": 200}
+    stats = json.loads((tmp_path / "out/stats.json").read_text())
+    said = [w for w in stats["warnings"] if "one video may hold most" in w]
+    assert [w.split(" split ")[0] for w in said] == ["the test", "the val", "the meta"]
+
+
+def test_a_default_draw_leaves_train_most_of_its_clips(tmp_path: Path) -> None:
+    """Half of the clips are in one video, the others in pairs."""
+    rows = [
+        clip(f"c{i:03d}", (f"a red ball {i}", "human", True), video="v" if i % 2 else f"w{i // 4}")
+        for i in range(400)
+    ]
+    clips = write_clips(tmp_path / "clips", rows, rows_per_unit=64)
+    step_dir = run(clips, [], tmp_path / "out", balance={"cap": float("inf")})
+    found = Counter(r["split"] for r in rows_of(step_dir))
+    assert found["train"] >= 0.8 * 400
+    assert min(found["meta"], found["val"], found["test"]) >= 15
+
+
+def test_an_empty_train_split_is_an_error_for_scripts(tmp_path: Path) -> None:
+    rows = [clip(f"c{i}", (f"a red ball {i}", "human", True), split="test") for i in range(4)]
+    clips = write_clips(tmp_path / "clips", rows)
+    result = CliRunner().invoke(app, ["balance", clips, "--out", str(tmp_path / "out")])
+    assert result.exit_code == 1, result.output
+    assert "train split is empty" in result.output
 
 
 def test_every_reason_is_said(tmp_path: Path) -> None:

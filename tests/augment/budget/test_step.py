@@ -12,13 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from mama_augment.balance.keep import (
-    BalanceConfig,
-    auto_cap,
-    concept_probabilities,
-    keep_probability,
-    parse_cap,
-)
+from mama_augment.balance.keep.settings import BalanceConfig, parse_cap
+from mama_augment.balance.keep.union import auto_cap, concept_probabilities, keep_probability
 from mama_augment.budget.spend import BudgetConfig, main_concepts, spend
 from mama_augment.cli import app
 from mama_augment.concepts.histogram import effective_number, gini, spread

@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mama_augment.concepts import ConceptAssigner, ConceptConfig, fit_assigner, load_assigner
+from mama_augment.concepts import ConceptConfig, FittedAssigner, fit_assigner, load_assigner
 from mama_augment.concepts.base import TextBatch
 from mama_augment.concepts.counting import FrequentCounter
+from mama_augment.concepts.curated import CURATED, curated
 from mama_augment.concepts.embedding import fit_clusters
 from mama_augment.concepts.given import Given, fit_given
-from mama_augment.concepts.mining import phrases
+from mama_augment.concepts.mining import implied
 from mama_augment.concepts.topics import fit_topics
 from mama_augment.concepts.vocabulary import Entry, Vocabulary, mine_vocabulary, read_vocabulary
 from mama_augment.concepts.words import content_words, words
@@ -35,7 +36,7 @@ def stream(
     return batches
 
 
-def assign(assigner: ConceptAssigner, *texts: str, values: list | None = None) -> list[list[int]]:
+def assign(assigner: FittedAssigner, *texts: str, values: list | None = None) -> list[list[int]]:
     return assigner.assign(TextBatch(texts=texts, values=values or [None] * len(texts)))
 
 
@@ -78,15 +79,114 @@ def test_phrase_files(tmp_path: Path) -> None:
         read_vocabulary(str(tmp_path / "missing.txt"))
 
 
-def test_mined_phrases_skip_stop_words_and_punctuation() -> None:
-    assert "of" not in " ".join(phrases("Of the dog"))
-    assert set(phrases("The big dog, in a park")) == {"big", "big dog", "dog", "park"}
-    assert "bag of food" in set(phrases("a bag of food"))
-    texts = ["a red ball rolls"] * 5 + ["a green cube stands"] * 2
-    names = mine_vocabulary(stream(texts), 4).names
-    assert list(names) == ["ball", "ball rolls", "red", "red ball"]
-    with pytest.raises(InputError, match="stop words"):
-        mine_vocabulary(stream(["of the and"]))
+def test_mined_concepts_are_things_and_doings_not_words() -> None:
+    texts = [
+        "Two young men in black shirts are playing the guitar",
+        "a guy plays guitars up on a stage",
+        "three women are dancing in front of a building",
+        "a girl dances",
+        "a boy is eating ice cream",
+        "The ice cream is eaten by a woman wearing a red dress",
+    ]
+    found = mine_vocabulary(stream(texts), ConceptConfig())
+    names = set(found.names)
+    assert {"guitar", "dance", "eat", "ice cream", "building", "stage"} <= names
+    words_for_people = {"man", "guy", "woman", "girl", "boy"}
+    assert not names & {*words_for_people, "two", "three", "young", "black", "red", "up", "front"}
+    assert not names & {"ice", "cream", "guitars", "dancing", "playing"}
+    of = {
+        text: {found.names[i] for i in ids}
+        for text, ids in zip(texts, found.assign(TextBatch(texts=texts)), strict=True)
+    }
+    assert "guitar" in of[texts[0]] & of[texts[1]]
+    assert "dance" in of[texts[2]] & of[texts[3]]
+    assert "ice cream" in of[texts[4]] & of[texts[5]]
+    assert all(len(ids) <= 3 for ids in of.values())
+    asked = ConceptConfig(kinds=("people", "attributes"))
+    people = mine_vocabulary(stream(texts), asked).names
+    assert {"guy", "woman", "red", "black"} <= set(people)
+    assert not set(people) & {"guitar", "dance"}
+
+
+def test_nothing_to_mine_is_no_concept_not_a_crash() -> None:
+    assert list(mine_vocabulary(stream(["of the and"]), ConceptConfig()).names) == []
+
+
+def test_further_names_count_as_the_thing() -> None:
+    texts = ["a puppy on a sofa", "a dog on a couch", "dogs sleep", "a couch", "puppies run"] * 2
+    found = mine_vocabulary(stream(texts), ConceptConfig())
+    assert {"dog", "couch"} <= set(found.names)
+    assert not set(found.names) & {"puppy", "sofa"}
+    dog = list(found.names).index("dog")
+    assigned = found.assign(TextBatch(texts=texts))
+    assert [dog in ids for ids in assigned[:5]] == [True, True, True, False, True]
+
+
+def test_the_general_is_left_out_beside_what_nearly_always_has_it() -> None:
+    counts = np.array([100, 20, 30])
+    together = np.array([[100, 15, 15], [15, 20, 0], [15, 0, 30]])
+    assert implied(counts, together) == {1: (0,)}  # 15 of 20; 15 of 30 is too few
+
+
+def test_rare_leaves_are_counted_as_their_parents(tmp_path: Path) -> None:
+    texts = ["a dog barks"] * 6 + ["an otter swims"] * 2 + ["a ferret hides"] * 2
+    texts += ["she plays the piano"] * 6
+    config = ConceptConfig(vocabulary="actions,objects", min_texts=4)
+    found = fit_assigner(config, stream(texts))
+    names = list(found.names)
+    assert {"dog", "animal", "playing piano"} <= set(names)
+    assert not set(names) & {"otter", "ferret"}
+    about = [{names[i] for i in ids} for ids in assign(found, *texts)]
+    assert about[0] == {"dog"}
+    assert all("animal" in ids for ids in about[6:10])
+    assert "playing piano" in about[10]
+    own = tmp_path / "own.txt"
+    own.write_text("barking\tbark\t< noises\n")
+    mixed = fit_assigner(ConceptConfig(vocabulary=f"objects,{own}", min_texts=4), stream(texts))
+    at = [{mixed.names[i] for i in ids} for ids in assign(mixed, "a dog barks", "a lion barks")]
+    assert at == [{"dog", "barking"}, {"animal", "barking"}]
+
+
+def test_every_line_of_the_packages_lists_says_where_it_is_from() -> None:
+    for name in CURATED:
+        entries = curated(name)
+        assert len(entries) > 50
+        assert all(e.parent and e.provenance for e in entries)
+        allowed = {"COCO", "LVIS", "Kinetics", "ActivityNet", "Places", "own"}
+        assert {e.provenance for e in entries} <= allowed
+        assert len({e.name for e in entries}) == len(entries)
+
+
+def test_other_languages_have_stop_words_and_lemmas() -> None:
+    texts = ["Der Hund läuft durch den Park", "Die Hunde laufen", "ein Hund"] * 2
+    found = mine_vocabulary(stream(texts), ConceptConfig(language="de"))
+    assert "hund" in found.names
+    assert not set(found.names) & {"der", "die", "durch", "hunde"}
+    with pytest.raises(InputError, match="--language xx"):
+        mine_vocabulary(stream(texts), ConceptConfig(language="xx"))
+
+
+def test_edits_strike_merge_and_rename_and_are_saved(tmp_path: Path) -> None:
+    (tmp_path / "phrases.txt").write_text("dog\ncat\ncar\nthing\n")
+    edits = tmp_path / "concepts.toml"
+    edits.write_text('strike = ["thing"]\n[merge]\ndog = ["cat"]\n[rename]\ndog = "pet"\n')
+    config = ConceptConfig(vocabulary=str(tmp_path / "phrases.txt"), edits=str(edits))
+    found = fit_assigner(config, stream([]))
+    assert list(found.names) == ["pet", "car"]
+    texts = ("a cat", "a dog and a cat in a car", "a thing")
+    assert assign(found, *texts) == [[0], [0, 1], []]
+    found.save(Folder(str(tmp_path / "model")))
+    loaded = load_assigner(str(tmp_path / "model"))
+    assert (list(loaded.names), assign(loaded, *texts)) == (["pet", "car"], [[0], [0, 1], []])
+    for wrong, said in (
+        ('strike = ["dgo"]', "'dgo'"),
+        ("strike = 3", "not understood"),
+        ("drop = []", "drop"),
+        ("[", "not TOML"),
+    ):
+        edits.write_text(wrong)
+        with pytest.raises(InputError, match=said):
+            fit_assigner(config, stream([]))
 
 
 def test_topics_separate_what_texts_are_about() -> None:
@@ -161,9 +261,9 @@ def test_clusters_of_vectors_are_found_and_named() -> None:
 def test_saved_assigners_agree_with_the_fitted_ones(tmp_path: Path) -> None:
     texts = [f"a {c} ball rolls {d}" for c in ("red", "green") for d in ("left", "right", "up")]
     vectors = [[float(i), float(i % 2)] for i in range(6)]
-    assigners: dict[str, ConceptAssigner] = {
+    assigners: dict[str, FittedAssigner] = {
         "topics": fit_topics(stream(texts), 2),
-        "vocabulary": listed("red", "ball rolls"),
+        "vocabulary": mine_vocabulary(stream(texts), ConceptConfig()),
         "given": Given(("0.0", "1.0")),
         "embedding": fit_clusters(stream(texts, vectors), 2),
     }

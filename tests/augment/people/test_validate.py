@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from mama_augment.balance.config import BalanceStep
-from mama_augment.balance.keep import BalanceConfig
+from mama_augment.balance.keep.settings import BalanceConfig
 from mama_augment.balance.splits import SplitSizes
 from mama_augment.cli import app
 from mama_augment.concepts import ConceptConfig

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -131,6 +133,39 @@ def test_batches_by_concept_are_of_the_captions_concepts(shards: Path) -> None:
     texts = [batch.text_key_B.tolist() for _, batch in islice(found.batches(), 5)]
     plain = [batch.text_key_B.tolist() for _, batch in islice(loader(shards).batches(), 5)]
     assert np.mean([len(set(t)) for t in texts]) < np.mean([len(set(t)) for t in plain])
+
+
+def test_weighted_visits_are_as_many_as_the_probabilities_say(tmp_path: Path) -> None:
+    made = write_shards(tmp_path / "made", {"train": 200})
+    for path in sorted((made / "train").glob("*.parquet")):
+        table = pq.read_table(path)
+        rows = table["captions"].to_pylist()
+        for i, captions in enumerate(rows):
+            for caption in captions:
+                caption["keep_probability"] = 1.0 if i % 2 else 0.25
+        place = table.schema.get_field_index("captions")
+        column = pa.array(rows, table.schema.field("captions").type)
+        pq.write_table(table.set_column(place, table.schema.field(place), column), path)
+    found = loader(made, visit="weighted", batch_size=8, remainder="drop")
+    keep = found.keep_C
+    assert keep is not None
+    visits = np.zeros(len(keep))
+    place_of = {
+        (c, j): i
+        for i, (c, j) in enumerate(
+            zip(found.index.clip_C.tolist(), found.index.caption_C.tolist(), strict=True)
+        )
+    }
+    for epoch in range(30):
+        for c, j in found.epoch(epoch).visits.tolist():
+            visits[place_of[c, j]] += 1
+    rates = [visits[keep == p].mean() / 30 for p in (0.25, 1.0)]
+    # A batch of 8 may be left over in each epoch, of about 125 visits or more.
+    assert rates[0] == pytest.approx(0.25, abs=0.03)
+    assert rates[1] > 0.9
+    assert found.epoch(0).visits.tolist() != found.epoch(1).visits.tolist()
+    again = loader(made, visit="weighted", batch_size=8, remainder="drop")
+    assert again.epoch(3).visits.tolist() == found.epoch(3).visits.tolist()
 
 
 def test_a_process_without_rows_has_one_empty_chunk(shards: Path) -> None:

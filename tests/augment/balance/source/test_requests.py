@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mama_augment.balance.config import BalanceStep
-from mama_augment.balance.keep import BalanceConfig
+from mama_augment.balance.keep.settings import BalanceConfig
 from mama_augment.balance.splits import SplitSizes
 from mama_augment.budget.spend import BudgetConfig
 from mama_augment.budget.step import make_caption_plan

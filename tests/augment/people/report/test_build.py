@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from mama_augment.balance.config import BalanceStep
-from mama_augment.balance.keep import BalanceConfig
+from mama_augment.balance.keep.settings import BalanceConfig
 from mama_augment.concepts import ConceptConfig
 from mama_augment.core.errors import InputError
 from mama_augment.core.shared.page import Section

@@ -1,0 +1,1 @@
+"""Which texts are kept: from counts of concepts to a keep probability for every text."""
