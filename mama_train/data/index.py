@@ -172,3 +172,14 @@ def _check_columns(file: pq.ParquetFile, name: str) -> None:
 
 def _to_numpy(array: pa.ChunkedArray) -> NDArray[Any]:
     return array.to_numpy()
+
+
+def groups_in_window(index: SplitIndex, window_clips: int) -> int:
+    """The most row groups that a window of visits can hold."""
+    smallest_first = np.cumsum(sorted(rows for _, _, rows in index.groups))
+    return int(np.searchsorted(smallest_first, window_clips)) + 1
+
+
+def concept_frequency(concepts: Sequence[dict[str, Any]]) -> dict[int, int]:
+    """Training captions per concept id, after balancing."""
+    return {int(c["id"]): int(c["num_after"]) for c in concepts}

@@ -22,7 +22,7 @@ from mama_train.data.config import DataConfig
 from mama_train.data.features import FeatureReader
 from mama_train.data.frames import KEY_FRAMES, TRAIN_FRAMES, FrameReader, choose_frames
 from mama_train.data.grouping import drawn_concepts
-from mama_train.data.index import SplitIndex, read_index
+from mama_train.data.index import SplitIndex, groups_in_window, read_index
 from mama_train.data.rows import Caption, ClipRows, concept_lists, keep_probabilities
 from mama_train.data.visits import (
     EpochOrder,
@@ -323,14 +323,3 @@ class Loader:
 def decoded_bytes(index: SplitIndex, spec: ClipSpec) -> int:
     """Memory for all clips of a split as the model takes them, about."""
     return index.num_clips * reader_of(spec, index).bytes_per_clip
-
-
-def groups_in_window(index: SplitIndex, window_clips: int) -> int:
-    """The most row groups that a window of visits can hold."""
-    smallest_first = np.cumsum(sorted(rows for _, _, rows in index.groups))
-    return int(np.searchsorted(smallest_first, window_clips)) + 1
-
-
-def concept_frequency(concepts: Sequence[dict[str, Any]]) -> dict[int, int]:
-    """Training captions per concept id, after balancing."""
-    return {int(c["id"]): int(c["num_after"]) for c in concepts}

@@ -12,8 +12,8 @@ from mama_augment.core.errors import InputError
 from mama_train import ranks
 from mama_train.config import TrainConfig
 from mama_train.data.config import DataConfig
-from mama_train.data.index import SplitIndex, read_concepts, read_splits
-from mama_train.data.loader import BatchSource, Floats, Loader, concept_frequency, open_others
+from mama_train.data.index import SplitIndex, concept_frequency, read_concepts, read_splits
+from mama_train.data.loader import BatchSource, Floats, Loader, open_others
 from mama_train.data.rows import all_agreements, check_aligned
 from mama_train.models.base import DualEncoder
 from mama_train.models.tokenizer import TextTokenizer
