@@ -78,8 +78,10 @@ def test_two_processes_equal_one(tmp_path: Path, more: dict[str, Any]) -> None:
     for alone, together in steps if "net.out.bias" not in one else steps[:1]:
         # The first step of all is among them: AdamW's moments are still zero there.
         expected = alone["unrolled"]
-        for found in (alone["exact"], together["exact"]):
-            assert float((found - expected).norm() / expected.norm()) < 1e-10
+        # Two processes add gradients in another order. In its first step AdamW divides each by its
+        # own size, so that what rounding leaves of the smallest ones grows.
+        for found, bound in ((alone["exact"], 1e-10), (together["exact"], 1e-9)):
+            assert float((found - expected).norm() / expected.norm()) < bound
     start = torch.zeros_like(one["net.out.weight"])
     assert not torch.equal(one["net.out.weight"], start)
 
