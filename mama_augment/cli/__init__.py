@@ -6,6 +6,7 @@ from mama_augment import __version__
 from mama_augment.cli.balance import BalanceCommand
 from mama_augment.cli.caption import CaptionCommand
 from mama_augment.cli.concepts import ConceptsCommand
+from mama_augment.cli.dataset import DatasetCommand
 from mama_augment.cli.inspect import InspectCommand
 from mama_augment.cli.keyframes import KeyframesCommand
 from mama_augment.cli.pipeline import add_pipelines
@@ -18,6 +19,7 @@ from mama_augment.core.shared.options import Command, add_commands, make_app, ru
 
 CONFIGS = "mama_augment.configs"
 COMMANDS: dict[str, type[Command]] = {
+    "dataset": DatasetCommand,
     "keyframes": KeyframesCommand,
     "inspect": InspectCommand,
     "caption": CaptionCommand,

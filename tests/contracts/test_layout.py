@@ -83,6 +83,7 @@ MOST_SIDE_BY_SIDE = 13
 REGISTRIES = {
     "mama_augment/cli": "one command a file",
     "mama_augment/concepts": "one assigner a file",
+    "mama_augment/inputs/datasets": "one data set a file",
 }
 """Folders that hold one variant, command or reader a file may have more of them."""
 
