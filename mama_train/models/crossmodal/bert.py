@@ -8,6 +8,7 @@ Shapes: B rows, S tokens, D width.
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 
 import torch
@@ -78,8 +79,11 @@ def run_blocks(
 
 
 def init_like_bert(module: nn.Module) -> None:
-    """N(0, 0.02) for matrices, 0 for biases, 1 for norms; for `Module.apply`."""
-    if isinstance(module, nn.Linear | nn.Embedding):
-        nn.init.normal_(module.weight, std=INIT_STD)
-        if isinstance(module, nn.Linear) and module.bias is not None:
+    """For `Module.apply`: biases 0; matrices N(0, 0.02) at BERT's width of 768, and in proportion
+    to 1/√width elsewhere, so that small models start with numbers of the same size."""
+    if isinstance(module, nn.Linear):
+        nn.init.normal_(module.weight, std=INIT_STD * math.sqrt(768 / module.in_features))
+        if module.bias is not None:
             nn.init.zeros_(module.bias)
+    if isinstance(module, nn.Embedding):
+        nn.init.normal_(module.weight, std=INIT_STD)

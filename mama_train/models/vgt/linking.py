@@ -19,8 +19,9 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 Linking = Literal["one-to-one", "published"]
-NEW_TRACK = -2.0
-"""Score of a region with a track that has had none; below IoU + cosine of any two."""
+NEW_TRACK = 0.0
+"""Score of a region with a track that has had none yet: what is unlike all objects so far (no
+overlap, cosine below 0) begins a track of its own, where one is free."""
 
 
 def link_regions(

@@ -58,11 +58,12 @@ def rank_by_fusion(
     shortlist: int = 64,
     pairs_per_pass: int = 64,
 ) -> FusedRanking:
-    """Score every text with every video; the model's form is `pair`.
+    """Score every text with every video; the model's form is `pair`, and it is in evaluation mode.
 
     Raises:
         InputError: shortlist is below 1, or the model does not score pairs.
     """
+    assert not model.training, "dropout would draw other scores every time"
     if shortlist < 1:
         raise InputError(f"shortlist is {shortlist}; it must be at least 1")
     if model.config.form != "pair":

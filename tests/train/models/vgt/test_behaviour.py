@@ -194,3 +194,13 @@ def test_an_object_keeps_its_track_across_a_hole() -> None:
     boxes[2], vectors[2] = boxes[2].flip(0), vectors[2].flip(0)  # numbered otherwise
     there = torch.tensor([[True, True], [False, True], [True, True]])
     assert link_regions(boxes, vectors, there).tolist() == [[0, -1, 1], [1, 1, 0]]
+
+
+def test_an_object_unlike_all_others_begins_a_track_where_one_is_free() -> None:
+    boxes = torch.tensor([[0, 0, 9, 9], [50, 50, 59, 59]]).float().expand(2, 2, 4).clone()
+    vectors = torch.tensor([[[1.0, 0.0], [0.0, 0.0]], [[0.0, 0.0], [-1.0, 0.1]]])
+    there = torch.tensor([[True, False], [False, True]])
+    assert link_regions(boxes, vectors, there).tolist() == [[0, -1], [-1, 1]]
+    alike = vectors.clone()
+    alike[1, 1] = torch.tensor([1.0, 0.1])
+    assert link_regions(boxes, alike, there).tolist() == [[0, 1], [-1, -1]]
