@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,13 @@ MAY_BE_NEW = (
 """Parameters of CLIP-ViP that plain CLIP weights lack; they keep their initial values."""
 
 
-def load_weights(model: nn.Module, weights: Mapping[str, Tensor], *, source: str) -> list[str]:
+def load_weights(
+    model: nn.Module,
+    weights: Mapping[str, Tensor],
+    *,
+    source: str,
+    may_be_new: Collection[str] = MAY_BE_NEW,
+) -> list[str]:
     """Put `weights` into `model` and return the names of parameters that stay new.
 
     Accepts official CLIP-ViP names (`clipmodel.` in front), Hugging Face CLIP names, and the
@@ -41,9 +47,9 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor], *, source: str
         for k in sorted(set(own) & set(given))
         if own[k].shape != given[k].shape
     ]
-    new = [k for k in missing if k in MAY_BE_NEW]
+    new = [k for k in missing if k in may_be_new]
     problems = {
-        "missing": [k for k in missing if k not in MAY_BE_NEW],
+        "missing": [k for k in missing if k not in may_be_new],
         "left over": unknown,
         "other shape": shapes,
     }

@@ -1,0 +1,1 @@
+"""What models that read video and text together share: BERT, published weights, the protocol."""
