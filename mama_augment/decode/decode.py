@@ -18,12 +18,13 @@ import numpy as np
 import numpy.typing as npt
 
 from mama_augment.decode.losses import HOLLOW_CODECS, FrameNumbers, is_hollow
-from mama_augment.decode.packets import PacketIndex, read_packets
+from mama_augment.decode.packets import NO_PLACE, PacketIndex, read_packets
 from mama_augment.decode.runs import Run
 from mama_augment.decode.source import OpenVideo, memory_error
 
 NumberedFrame = tuple[int, av.VideoFrame]
-"""The packet, by its place in decode order, that a frame comes from, and the frame."""
+"""The packet, by its place in decode order, that a frame comes from (NO_PLACE: none that the
+container knows), and the frame."""
 
 
 class Decoder:
@@ -32,7 +33,6 @@ class Decoder:
     def __init__(self, video: OpenVideo) -> None:
         self._video = video
         self._context = video.stream.codec_context
-        self._context.copy_opaque = True
         codec = self._context.codec.canonical_name
         self._numbers = FrameNumbers(self._context.extradata) if codec == "h264" else None
         self._may_be_hollow = codec in HOLLOW_CODECS
@@ -48,6 +48,7 @@ class Decoder:
         frames that nothing refers to.
         """
         position = 0
+        self._index = index
         self._is_lossy = index.is_lossy
         packets = read_packets(self._video, index)
         chosen = None if wanted is None else set(wanted)
@@ -57,7 +58,9 @@ class Decoder:
             trust = Trust(index, run)
             some = enumerate(islice(packets, run.last + 1 - run.first), run.first)
             for place, frame in self._frames(some, chosen, trust):
-                if trust.holds(place) and (chosen is None or place in chosen):
+                if chosen is not None and place not in chosen:
+                    trust.holds(place)
+                elif trust.holds(place):
                     yield place, frame
             position = run.last + 1
 
@@ -75,7 +78,8 @@ class Decoder:
                 now = "DEFAULT" if last in wanted else "NONREF"
                 if now != skip:
                     self._context.skip_frame = skip = now
-            packet.opaque = last
+            if not self._index.has_timeline:
+                packet.pts = last  # comes out with the frame
             if packet.is_corrupt or self._is_after_loss(packet, last):
                 self._damaged(last, trust)
             yield from self._decode(packet, last, trust)
@@ -106,10 +110,10 @@ class Decoder:
             self._damaged(place, trust)
             return
         for frame in frames:
-            origin = place if frame.opaque is None else int(frame.opaque)
+            origin = self._index.place_of(frame.pts) if self._index.has_timeline else frame.pts
             if frame.is_corrupt:
-                self._damaged(origin, trust)
-            yield origin, frame
+                self._damaged(place if origin in (None, NO_PLACE) else origin, trust)
+            yield NO_PLACE if origin is None else origin, frame
 
     def _damaged(self, place: int, trust: Trust) -> None:
         self.num_errors += 1
@@ -152,6 +156,8 @@ class Trust:
 
     def holds(self, place: int) -> bool:
         """Whether the frame of a packet, which has just come out, can be trusted."""
+        if place == NO_PLACE:
+            return self._first_lost is None
         if self._without_leading is not None and self._led_by(place) == self._without_leading:
             return False
         if self._first_lost is None or place < self._first_lost:

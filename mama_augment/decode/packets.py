@@ -24,6 +24,7 @@ PACKET_BYTES = 560
 AVI_CHUNK_HEADER = 8
 AVI_START, AVI_START_BYTES = b"movi", 2**20
 """What stands before the first packet; sound may lie between."""
+NO_PLACE = -1
 NO_TIME = np.iinfo(np.int64).min
 
 
@@ -49,6 +50,20 @@ class PacketIndex:
     """Whether the demuxer came to the end without an error."""
     has_timeline: bool
     """Whether every shown frame has its own time stamp, so that frames can be addressed."""
+
+    @cached_property
+    def _by_time(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Time stamps, ascending, and the places of their packets."""
+        order = np.argsort(self.pts, kind="stable")
+        return self.pts[order], order
+
+    def place_of(self, pts: int | None) -> int:
+        """The packet with a time stamp, by its place; NO_PLACE: none has it."""
+        if pts is None:
+            return NO_PLACE
+        times, order = self._by_time
+        at = int(np.searchsorted(times, pts))
+        return int(order[at]) if at < len(times) and times[at] == pts else NO_PLACE
 
     @cached_property
     def keys(self) -> npt.NDArray[np.int64]:

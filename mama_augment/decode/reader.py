@@ -14,7 +14,7 @@ import numpy.typing as npt
 from mama_augment.decode.config import Span
 from mama_augment.decode.decode import Decoder
 from mama_augment.decode.order import display_places
-from mama_augment.decode.packets import index_packets
+from mama_augment.decode.packets import NO_PLACE, index_packets
 from mama_augment.decode.runs import Run, needed_runs
 from mama_augment.decode.source import OpenVideo
 
@@ -111,24 +111,19 @@ class ClipReader:
         # Ascending, so that no table of all frames is needed.
         shown_pts = array("q", self.packets.pts[self.positions].tobytes())
         last_index = -1
-        for _, frame in self._decoder.runs(self.packets, [run]):
+        for place, frame in self._decoder.runs(self.packets, [run]):
             index = _index_of(frame.pts, shown_pts)
             if index > last_index:  # else before the span, or a damaged stream's repetition
                 yield index, frame.pts, frame
                 last_index = index
-            elif index < 0 and not self._is_known(frame.pts):
-                self.num_strangers += 1
-
-    def _is_known(self, pts: int | None) -> bool:
-        """Whether a packet of the video has this time stamp."""
-        return pts is not None and bool((self.packets.pts == pts).any())
+            self.num_strangers += place == NO_PLACE
 
     def _frames_by_order(self) -> Iterator[IndexedFrame]:
         in_span = array("q", filter(self._holds_place, range(len(self.packets.promised_dts))))
         number_K = array("q")
         run = Run(first=0, last=len(self.packets) - 1)
         for packet, frame in self._decoder.runs(self.packets, [run]):
-            number = int(self.packets.number[packet])
+            number = NO_PLACE if packet == NO_PLACE else int(self.packets.number[packet])
             if number < 0:
                 continue
             place = len(number_K) if self._places is None else int(self._places[number])
@@ -170,8 +165,7 @@ class ClipReader:
         index_of = {int(self.positions[index]): index for index in indices}
         runs = needed_runs(self.packets.pts, self.packets.is_key, index_of)
         for place, frame in self._decoder.runs(self.packets, runs, list(index_of)):
-            if frame.pts == self.packets.pts[place]:
-                yield index_of[place], frame.pts, frame
+            yield index_of[place], frame.pts, frame
 
 
 def _index_of(pts: int | None, shown_pts: Sequence[int]) -> int:
