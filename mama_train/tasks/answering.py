@@ -115,8 +115,7 @@ class Answering:
         if any(q.is_aligned is None for q in self.questions(train)):
             raise InputError(
                 f"weights oracle needs the truth about answers, and questions in {train.uri!r} "
-                "lack it (questions.is_aligned); give shards of a made world (`mama-augment "
-                "shapes --kind questions`), or other --weights"
+                "lack it (the field is_aligned of questions); give other --weights"
             )
 
     def fit(self, model: DualEncoder, notes: list[str]) -> list[str]:

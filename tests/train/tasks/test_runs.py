@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from mama_augment.core.errors import InputError
-from mama_train.commands import run_eval, run_export
+from mama_train.commands import run_compare, run_eval, run_export
 from mama_train.config import TrainConfig
 from mama_train.data.asked import Asking, QuestionSource
 from mama_train.data.batch import same_text
@@ -195,3 +195,26 @@ def test_other_videos_are_never_the_clips_own(shards: Path) -> None:
             shown, own = visits.clips.shown(row), visits.clips.video(row)
             assert not np.array_equal(shown, own)
             assert bool(shown.any()) == (video == "other")
+
+
+def test_arms_are_compared_by_their_answers(shards: Path, tmp_path: Path) -> None:
+    common = {"task": "qa-choice", "steps": 4, "batch_size": 6, "num_frames": 2, "meta_every": 2}
+    content = {
+        "shards": str(shards),
+        "seeds": [0, 1],
+        "baseline": "plain",
+        "common": common,
+        "arms": {"plain": {"weights": "none"}, "mama": {}},
+    }
+    (tmp_path / "arms.json").write_text(json.dumps(content))
+    run_compare(str(tmp_path / "arms.json"), out=str(tmp_path / "out"), jobs=1)
+    found = json.loads((tmp_path / "out/comparison.json").read_text())
+    accs = [
+        json.loads(path.read_text())["test"]["answers"]["acc"]
+        for path in sorted((tmp_path / "out").glob("**/metrics.json"))
+    ]
+    assert len(accs) == 4
+    text = (tmp_path / "out/comparison.md").read_text()
+    assert "acc %" in text
+    assert "R@1" not in text.split("DSL")[0]
+    assert set(found) >= {"plain", "mama"}
