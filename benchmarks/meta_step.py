@@ -29,7 +29,8 @@ from mama_train.data.batch import Batch
 from mama_train.models.clip_vip import ClipVip, ClipVipConfig, TowerConfig
 from mama_train.objective.config import MarginLoss, Weighting
 from mama_train.objective.meta import VirtualStep, adamw_step, meta_gradient
-from mama_train.objective.objective import Objective, exact_attention
+from mama_train.objective.objective import Objective
+from mama_train.objective.passes import exact_attention
 from mama_train.objective.unrolled import unrolled_meta_gradient
 from mama_train.objective.weighting import Weigher, WeightNet
 from mama_train.run.optim import clip_gradient

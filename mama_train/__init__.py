@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mama_train.data.index import read_concepts as read_concepts
     from mama_train.data.index import read_index as read_index
     from mama_train.data.loader import Loader as Loader
-    from mama_train.data.loader import open_split as open_split
+    from mama_train.data.source import open_split as open_split
     from mama_train.errors import NonFiniteLossError as NonFiniteLossError
     from mama_train.measure.evaluate import evaluate as evaluate
     from mama_train.models.base import DualEncoder as DualEncoder
@@ -57,7 +57,8 @@ _OWNERS = {
     "mama_train.data.batch": ("Batch",),
     "mama_train.data.config": ("DataConfig",),
     "mama_train.data.index": ("read_concepts", "read_index"),
-    "mama_train.data.loader": ("Loader", "open_split"),
+    "mama_train.data.loader": ("Loader",),
+    "mama_train.data.source": ("open_split",),
     "mama_train.errors": ("NonFiniteLossError",),
     "mama_train.measure.evaluate": ("evaluate",),
     "mama_train.models.base": ("DualEncoder", "FeatureSpec", "FrameSpec"),

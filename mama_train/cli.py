@@ -46,7 +46,7 @@ class RunCommand:
 
 @dataclass(frozen=True, kw_only=True)
 class EvalCommand:
-    """Measure retrieval of CHECKPOINT on a split of SHARDS."""
+    """Measure CHECKPOINT on a split of SHARDS: retrieval, or answers if it gives them."""
 
     where: Measured
     protocol: Protocol = "own"

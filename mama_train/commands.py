@@ -16,10 +16,10 @@ from mama_train.compare.table import Compared, show_comparison, write_comparison
 from mama_train.compare.table import Terminal as ComparedTerminal
 from mama_train.config import TrainConfig
 from mama_train.data.index import read_concepts
-from mama_train.data.loader import BatchSource, open_split
+from mama_train.data.source import BatchSource, open_split
 from mama_train.export.folder import write_export
 from mama_train.measure.config import Measured, Protocol
-from mama_train.measure.evaluate import embedding_table, evaluate
+from mama_train.measure.evaluate import embedding_table
 from mama_train.models.base import DualEncoder
 from mama_train.models.config import ModelConfig
 from mama_train.report.page import write_report
@@ -28,6 +28,10 @@ from mama_train.run.device import torch_device
 from mama_train.run.history import write_json
 from mama_train.run.loop import train
 from mama_train.run.watch import TensorBoard, Terminal, Watch, Watches, WeightsAndBiases
+from mama_train.tasks.base import Task
+from mama_train.tasks.config import TaskConfig
+from mama_train.tasks.registry import task_of
+from mama_train.tasks.retrieval import Retrieval
 
 
 def run_training(config: TrainConfig, *, resume: bool, overwrite: bool) -> int:
@@ -64,12 +68,12 @@ class _LateWatch(Watches):
 
 
 def show_summary(metrics: dict[str, Any], *, out: str, report: Path | None) -> None:
-    """Retrieval on the test split (val where there is none), speed, and where things lie."""
+    """Metrics on the test split (val where there is none), speed, and where things lie."""
     found = {s: metrics[s] for s in ("test", "val") if metrics.get(s)}
     shown = dict([next(iter(found.items()))]) if found else {}
     shown |= {f"test of {name}": more for name, more in metrics["eval_shards"].items()}
     if shown:
-        show_retrieval("mama-train run", shown)
+        show_metrics("mama-train run", shown)
     say.say(
         f"{metrics['num_steps']:,} steps in {metrics['seconds']:.1f} s, "
         f"{metrics['samples_per_second']:,.0f} samples/s; weights {metrics['weights']}; "
@@ -82,6 +86,28 @@ def show_summary(metrics: dict[str, Any], *, out: str, report: Path | None) -> N
 
 
 COLUMNS = ("split", "direction", "R@1 %", "R@5 %", "R@10 %", "MdR", "MnR", "queries")
+
+
+def show_metrics(title: str, metrics: dict[str, dict[str, Any]]) -> None:
+    """Each split's metrics, in columns of their kind."""
+    if all("answers" in of_split for of_split in metrics.values()):
+        show_answers(title, metrics)
+    else:
+        show_retrieval(title, metrics)
+
+
+def show_answers(title: str, metrics: dict[str, dict[str, Any]]) -> None:
+    """Accuracy of each split: all of it, and by group of questions."""
+    head = ("split", "questions", "acc %", "acc@10 %", "number")
+    rows = []
+    for split, found in metrics.items():
+        every = found["answers"]
+        num = f"{every['num_questions']:,}"
+        rows.append((split, "all", f"{every['acc']:.1f}", f"{every['acc@10']:.1f}", num))
+        for name, of_group in found["by_group"].items():
+            num = f"{of_group['num_questions']:,}"
+            rows.append((split, name or "no type", f"{of_group['acc']:.1f}", "", num))
+    say.table(title, head, rows, right=head[2:])
 
 
 def show_retrieval(
@@ -107,8 +133,9 @@ def show_retrieval(
     say.table(title, COLUMNS, rows, right=COLUMNS[2:])
 
 
-def open_checkpoint(where: Measured) -> tuple[DualEncoder, BatchSource]:
-    """A checkpoint's model and a split of shards, decoded as that model wants.
+def open_checkpoint(where: Measured, *, answers: bool) -> tuple[DualEncoder, BatchSource, Task]:
+    """A checkpoint's model, a split of shards, decoded as that model wants, and what the model
+    does; it only embeds unless it is to give `answers`.
 
     Raises:
         InputError: no checkpoint there, no such device, or the split has no captions.
@@ -119,9 +146,10 @@ def open_checkpoint(where: Measured) -> tuple[DualEncoder, BatchSource]:
     model, tokenizer = load_model(where.checkpoint, num_frames=where.num_frames, notes=notes)
     for note in notes:
         say.tell(note, "note")
-    clips = open_split(where.shards, where.split, model.frame_spec, tokenizer)
+    task = task_of(model) if answers else Retrieval(TaskConfig())
+    clips = open_split(where.shards, where.split, model.frame_spec, tokenizer, task.items)
     model.to(device).eval()
-    return model, clips
+    return model, clips, task
 
 
 def _file_to_write(out: str) -> Path:
@@ -140,13 +168,22 @@ def _check_folders(folder: Path, out: str) -> None:
 
 
 def run_eval(where: Measured, *, protocol: Protocol, out: str | None) -> int:
-    """Print (and with `out` write) the retrieval metrics of a checkpoint on a split."""
+    """Print (and with `out` write) the metrics of a checkpoint on a split."""
     target = None if out is None else _file_to_write(out)
-    model, clips = open_checkpoint(where)
-    metrics = evaluate(model, clips, read_concepts(where.shards))
+    model, clips, task = open_checkpoint(where, answers=True)
+    metrics = task.evaluate(model, clips, read_concepts(where.shards))
+    if "answers" in metrics:
+        show_answers("mama-train eval", {where.split: metrics})
+        return _eval_end(target, out, where, metrics)
     shown = metrics if protocol == "own" else metrics["published"]
     title = "mama-train eval" + (", as published" if protocol == "published" else "")
     show_retrieval(title, {where.split: shown}, dual_softmax=True)
+    return _eval_end(target, out, where, metrics)
+
+
+def _eval_end(
+    target: Path | None, out: str | None, where: Measured, metrics: dict[str, Any]
+) -> int:
     if target is not None:
         write_json(target, metrics)
         say.say(f"metrics  {out}")
@@ -159,7 +196,7 @@ def run_embed(where: Measured, out: str) -> int:
     import pyarrow.parquet as pq
 
     target = _file_to_write(out)
-    model, clips = open_checkpoint(where)
+    model, clips, _ = open_checkpoint(where, answers=False)
     table = embedding_table(model, clips)
     with whole(target) as temporary:
         pq.write_table(table, temporary, compression="zstd")

@@ -20,6 +20,7 @@ from mama_train.models.config import ModelConfig
 from mama_train.objective.config import MarginLoss, MetaConfig, Weighting
 from mama_train.run.config import ComputeConfig, OptimConfig, SaveConfig, WatchConfig
 from mama_train.settings import Setting, by_flat_name, flat, make, parse
+from mama_train.tasks.config import TaskConfig
 
 WEIGHTS = "Weights and meta step"
 FREE_TO_CHANGE = (
@@ -48,6 +49,7 @@ class TrainConfig:
     """Length of the run in epochs; an epoch visits every kept caption once."""
     seed: int = 0
     """Decides the order of the data, the augmentation and the initial weights."""
+    task: TaskConfig = field(default=TaskConfig(), metadata=option(panel="Task"))
     data: DataConfig = field(default=DataConfig(), metadata=option(panel="Data"))
     model: ModelConfig = field(default=ModelConfig(), metadata=option(panel="Model"))
     loss: MarginLoss = field(default=MarginLoss(), metadata=option(panel="Loss"))

@@ -87,7 +87,21 @@ def _retrieval(words: str, direction: str) -> tuple[Measure, ...]:
     )
 
 
+def _answers(kind: str, k: int) -> Measure:
+    return Measure(
+        name=f"{kind} %",
+        place=("test", "answers", kind),
+        of=partial(is_within, k=k),
+        direction="answers",
+    )
+
+
 GROUPS: dict[str, tuple[Measure, ...]] = {
+    "Answers": (
+        _answers("acc", 1),
+        _answers("acc@10", 10),
+        Measure(name="joint acc %", place=("test", "joint", "acc")),
+    ),
     "Text to video": _retrieval("t→v", "text_to_video"),
     "Video to text": _retrieval("v→t", "video_to_text"),
     "Dual softmax (uses all test queries at once)": (
@@ -118,7 +132,7 @@ GROUPS: dict[str, tuple[Measure, ...]] = {
     ),
 }
 MEASURES = {measure.name: measure for group in GROUPS.values() for measure in group}
-SHOWN = ("t→v R@1 %", "t→v R@5 %", "t→v MdR", "v→t R@1 %", "tail R@1 %")
+SHOWN = ("acc %", "joint acc %", "t→v R@1 %", "t→v R@5 %", "t→v MdR", "v→t R@1 %", "tail R@1 %")
 """What fits a terminal."""
 
 

@@ -14,6 +14,7 @@ from mama_train.compare.arms import Comparison
 from mama_train.compare.measures import SHOWN, Run, chance, states
 from mama_train.compare.runs import Shown, Step
 from mama_train.compare.summary import Summary, summarise
+from mama_train.measure.headline import headline
 
 DSL_WORDS = (
     "Dual softmax weighs every similarity by how much its item likes the query among all test "
@@ -114,7 +115,7 @@ def _sections(
         "percentile bootstraps over queries and seeds. Δ is the mean difference, seed by seed, "
         "with the p of a paired t-test, corrected by Holm for the number of arms."
     )
-    sections = [Section(title="Retrieval", html=note(words))]
+    sections = [Section(title="What is compared", html=note(words))]
     if compared.states:
         rows = [[arm, state] for arm, state in compared.states.items() if state]
         told = note(
@@ -172,8 +173,8 @@ class Terminal(Shown):
         if run.diverged:
             say.tell(f"{arm}, seed {seed}: diverged ({run.diverged})", "warning")
             return
-        found = (run.metrics["test"] or {}).get("text_to_video", {}).get("R@1")
-        recall = "no test split" if found is None else f"t→v R@1 {found:.1f} %"
+        test = run.metrics["test"]
+        recall = headline(test).words(test) if test else "no test split"
         say.say(f"{arm}, seed {seed}: {recall}, {run.metrics['seconds']:.0f} s")
 
     def _update(self, **fields: Any) -> None:

@@ -6,11 +6,38 @@ import dataclasses
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """Questions of this rank's rows (b), each as K texts of S tokens: one, the question (open), or
+    one per option (choice).
+
+    ids_bKS, mask_bKS: int64; mask 1 = token. answer_b: int64, the right class or option.
+    counts_bK: bool, the options that a row has and that are not the answer once more (the answer
+    itself counts); None where all classes do.
+    """
+
+    ids_bKS: Tensor
+    mask_bKS: Tensor
+    answer_b: Tensor
+    counts_bK: Tensor | None = None
+
+    def changed(self, change: Callable[[Tensor], Tensor]) -> Asked:
+        """The same with every tensor changed."""
+        counts = None if self.counts_bK is None else change(self.counts_bK)
+        return Asked(
+            ids_bKS=change(self.ids_bKS),
+            mask_bKS=change(self.mask_bKS),
+            answer_b=change(self.answer_b),
+            counts_bK=counts,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +54,7 @@ class Batch:
     aligned_B: bool [B], whether the caption is of its clip, where the shards of a made world say so
         of every caption of the batch; else None.
     clip_ids: the ids of all B rows, for messages.
+    asked: the questions of this rank's rows, in question answering.
     """
 
     video: Tensor
@@ -38,6 +66,7 @@ class Batch:
     agreement_B: Tensor | None = None
     aligned_B: Tensor | None = None
     clip_ids: tuple[str, ...] = ()
+    asked: Asked | None = None
 
     def __len__(self) -> int:
         return len(self.input_ids_BS)
@@ -47,9 +76,11 @@ class Batch:
         """Rows of the global batch."""
         return len(self.clip_key_B)
 
-    def model_input(self) -> tuple[Tensor, Tensor, Tensor]:
-        """What `DualEncoder.forward` takes: video, input_ids_BS, mask_BS of this rank."""
-        return self.video, self.input_ids_BS, self.mask_BS
+    def model_input(self) -> tuple[Tensor, ...]:
+        """What `DualEncoder.forward` takes: video, input_ids_BS, mask_BS of this rank, and the ids
+        and mask of what is asked."""
+        texts = (self.video, self.input_ids_BS, self.mask_BS)
+        return texts if self.asked is None else (*texts, self.asked.ids_bKS, self.asked.mask_bKS)
 
     def chunks(self, num_rows: int) -> Iterator[Batch]:
         """This rank's rows, `num_rows` at a time; the keys stay those of the whole batch. A rank
@@ -61,6 +92,7 @@ class Batch:
                 video=self.video[rows],
                 input_ids_BS=self.input_ids_BS[rows],
                 mask_BS=self.mask_BS[rows],
+                asked=self.asked and self.asked.changed(itemgetter(rows)),
             )
 
     def to(self, device: torch.device) -> Batch:
@@ -79,7 +111,7 @@ class Batch:
             for f in dataclasses.fields(self)
             if isinstance(getattr(self, f.name), Tensor)
         }
-        return dataclasses.replace(self, **tensors)
+        return dataclasses.replace(self, **tensors, asked=self.asked and self.asked.changed(change))
 
 
 def keys(names: Sequence[str]) -> Tensor:

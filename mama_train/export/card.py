@@ -99,6 +99,11 @@ def _training(checkpoint: Path | None) -> str:
             f"\nText to video on its test split ({found['num_queries']} queries): {ranks}, of the "
             "run's best checkpoint.\n"
         )
+    elif found := test.get("answers"):
+        text += (
+            f"\nIts head answers {found['acc']:.1f} % of the {found['num_questions']} questions of "
+            "the test split (answer_head.safetensors, which `mama-train eval` reads).\n"
+        )
     return text
 
 

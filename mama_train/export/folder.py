@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from mama_augment.core.errors import InputError
 from mama_train.export import modeling_clip_vip, modeling_heads
 from mama_train.export.card import card
+from mama_train.models.answers import PREFIX, answers_json, head_file
 from mama_train.models.base import DualEncoder, FrameSpec
 from mama_train.models.clip_mean import ClipMean
 from mama_train.models.clip_vip import ClipVip
@@ -48,12 +49,18 @@ def write_export(
         )
     out.mkdir(parents=True, exist_ok=True)
     tensors = model.published_tensors()
-    weights = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
+    weights = {
+        k: v.detach().cpu().contiguous() for k, v in tensors.items() if not k.startswith(PREFIX)
+    }
     with disk_errors(out):
         save_file(weights, out / "model.safetensors", metadata={"format": "pt"})
+        if model.answer_head is not None:
+            head = {k: v.detach().cpu() for k, v in model.answer_head.state_dict().items()}
+            save_file(head, head_file(out), metadata={"format": "pt"})
         tokenizer.save(out)
     config = {
         **model.config_json(),
+        **answers_json(model.answer_head),
         **_classes(out, model),
         "mama_train_frames": model.frame_spec.to_json(),
     }

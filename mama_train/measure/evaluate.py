@@ -17,7 +17,7 @@ from torch import Tensor
 from mama_train import ranks
 from mama_train.data.batch import same_text
 from mama_train.data.index import SplitIndex
-from mama_train.data.loader import BatchSource
+from mama_train.data.source import BatchSource
 from mama_train.measure.metrics import (
     bucket_of_query,
     by_bucket,

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mama_augment.core.errors import InputError
+from mama_train.models.answers import AnswerHead
 from mama_train.models.towers import Tower, TowerKind
 
 Fit = Literal["crop", "stretch"]
@@ -74,12 +75,15 @@ class DualEncoder(nn.Module, ABC):
     frame_spec: ClipSpec
     embed_dim: int
     logit_scale: nn.Parameter
+    answer_head: AnswerHead | None
+    """Of a model that answers questions; attached by the task, or by whoever reads a checkpoint."""
     from_nothing: bool = False
     """Whether such a model is usually trained from nothing, with a large learning rate."""
 
     def __init__(self, frame_spec: ClipSpec) -> None:
         super().__init__()
         self._frozen: tuple[Tower, ...] = ()
+        self.answer_head: AnswerHead | None = None
         self.see(frame_spec)
 
     def see(self, frame_spec: ClipSpec) -> None:
@@ -90,10 +94,34 @@ class DualEncoder(nn.Module, ABC):
             self.register_buffer("_std", torch.tensor(frame_spec.std), persistent=False)
 
     def forward(
-        self, video: Tensor, input_ids_BS: Tensor, mask_BS: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """(video_embed_BD, text_embed_BD), both of unit length."""
-        return self.embed_video(video), self.embed_text(input_ids_BS, mask_BS)
+        self,
+        video: Tensor,
+        input_ids_BS: Tensor,
+        mask_BS: Tensor,
+        asked_BKS: Tensor | None = None,
+        asked_mask_BKS: Tensor | None = None,
+    ) -> tuple[Tensor, ...]:
+        """(video_embed_BD, text_embed_BD), both of unit length and of one side alone; where K texts
+        are asked of each clip, also the logits of the answers (see `answer`)."""
+        if asked_BKS is None or asked_mask_BKS is None:
+            return self.embed_video(video), self.embed_text(input_ids_BS, mask_BS)
+        seen = self.look(video)
+        answers_BC = self.answer(seen, asked_BKS, asked_mask_BKS)
+        return self.embed_seen(seen), self.embed_text(input_ids_BS, mask_BS), answers_BC
+
+    def look(self, video: Tensor) -> Tensor:
+        """What `answer` needs of clips, [B,…]: made once for all the questions about a clip."""
+        return self.embed_video(video)
+
+    def embed_seen(self, seen: Tensor) -> Tensor:
+        """Of what `look` found, the embedding that `embed_video` would give [B,D]."""
+        return seen
+
+    def answer(self, seen: Tensor, asked_BKS: Tensor, asked_mask_BKS: Tensor) -> Tensor:
+        """Logits [B,C] of the classes (K is 1, the question) or of the K options, by the head."""
+        assert self.answer_head is not None, "a model without answers was asked"
+        flat = (asked_BKS.flatten(0, 1), asked_mask_BKS.flatten(0, 1))
+        return self.answer_head(seen, self.embed_text(*flat).unflatten(0, asked_BKS.shape[:2]))
 
     def pixels(self, video: Tensor) -> Tensor:
         """uint8 [B,T,H,W,3] to normalised [B,T,3,H,W]; float input is taken as normalised."""

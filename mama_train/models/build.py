@@ -16,6 +16,7 @@ import torch
 from mama_augment.core.errors import InputError
 from mama_augment.core.shared.hub import MODEL_FILES, hub_folder
 from mama_train.models import small
+from mama_train.models.answers import CONFIG_KEY, PREFIX, head_file, head_of
 from mama_train.models.base import DualEncoder, FrameSpec
 from mama_train.models.clip_mean import ClipMean
 from mama_train.models.clip_vip import ClipVip, ClipVipConfig
@@ -114,6 +115,8 @@ def build_from_checkpoint(
         InputError: files are missing or do not fit each other.
     """
     config = read_config(folder)
+    head = head_of(config)
+    config.pop(CONFIG_KEY, None)
     own: dict[str, Any] = config.pop("mama_train_frames", {})
     own = {k: tuple(v) if isinstance(v, list) else v for k, v in own.items()}
     frames = {"num_frames": num_frames or own.get("num_frames", 12)}
@@ -123,10 +126,16 @@ def build_from_checkpoint(
     kind = _kind_of(config, folder)
     if kind == CLIP_MEAN and not any(name.startswith("inner.") for name in weights):  # exported
         model = ClipMean.from_folder(folder, **frames)
+        weights = model.state_dict()
     else:
         model = _of_json(kind, config, **frames)
-        if new := load_weights(model, weights, source=str(path)):
-            raise InputError(f"{path} lacks {', '.join(new)}")
+    if head is not None:
+        model.answer_head = head
+        if head_file(folder).is_file():  # exported
+            given = read_weights(head_file(folder))
+            weights |= {PREFIX + name: tensor for name, tensor in given.items()}
+    if new := load_weights(model, weights, source=str(path)):
+        raise InputError(f"{path} lacks {', '.join(new)}")
     if isinstance(model.frame_spec, FrameSpec):
         model.see(dataclasses.replace(model.frame_spec, **own | frames))
     return model, TextTokenizer.load(folder)

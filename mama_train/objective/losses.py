@@ -1,4 +1,4 @@
-"""The angular-margin contrastive loss, per sample (arXiv 2407.03788).
+"""The angular-margin contrastive loss, per sample (arXiv 2407.03788), and that of answers.
 
 Shapes: B samples of the global batch, D embedding dimensions. Everything is computed in fp32 (or
 fp64 when the embeddings are fp64), whatever autocast did before.
@@ -11,6 +11,7 @@ import math
 import torch
 from torch import Tensor
 
+from mama_train.data.batch import Asked
 from mama_train.objective.config import MarginLoss
 
 COSINE_LIMIT = 1 - 1e-6
@@ -52,6 +53,19 @@ def contrastive_loss_B(
     video_to_text_B = torch.logsumexp(logits_BB, dim=1) - positive_logit_B
     text_to_video_B = torch.logsumexp(logits_BB, dim=0) - positive_logit_B
     return (video_to_text_B + text_to_video_B) / 2
+
+
+def answer_loss_b(logits_bK: Tensor, asked: Asked) -> Tensor:
+    """ℓ^qa of each row, cross-entropy over the classes or over the options that count.
+
+    Args:
+        logits_bK: any float dtype; what does not count may be anything.
+    """
+    logits_bK = logits_bK.to(torch.promote_types(logits_bK.dtype, torch.float32))
+    right_b = logits_bK.gather(1, asked.answer_b[:, None])[:, 0]
+    if asked.counts_bK is not None:
+        logits_bK = logits_bK.masked_fill(~asked.counts_bK, -torch.inf)
+    return torch.logsumexp(logits_bK, dim=1) - right_b
 
 
 def margin_cosine(x: Tensor, loss: MarginLoss, margin: Tensor | None = None) -> Tensor:

@@ -21,7 +21,8 @@ import torch
 from torch import Tensor
 
 from mama_train.data.batch import Batch
-from mama_train.objective.objective import Encoded, Named, Objective
+from mama_train.objective.objective import Encoded, Objective
+from mama_train.objective.passes import Named
 from mama_train.objective.update import AdamWUpdate
 from mama_train.objective.weighting import Weigher
 

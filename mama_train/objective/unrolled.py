@@ -14,7 +14,8 @@ from torch.func import functional_call
 
 from mama_train.data.batch import Batch
 from mama_train.objective.meta import VirtualStep
-from mama_train.objective.objective import SCALE, Named, Objective, exact_attention
+from mama_train.objective.objective import SCALE, Objective
+from mama_train.objective.passes import Named, exact_attention, of_pass
 from mama_train.objective.weighting import Weigher
 
 
@@ -31,10 +32,10 @@ def unrolled_meta_gradient(
     """
     parameters = objective.parameters()
 
-    def loss_B(at: Named, rows: Batch) -> Tensor:
-        video_BD, text_BD = functional_call(objective.model, at, rows.model_input())
+    def loss_B(at: Named, rows: Batch, *, is_meta: bool = False) -> Tensor:
+        outputs = of_pass(functional_call(objective.model, at, rows.model_input()), rows)
         log_scale = at.get(SCALE, objective.model.logit_scale)
-        return objective._loss_B(rows, video_BD, text_BD, log_scale)
+        return objective.loss_B(rows, outputs, log_scale, is_meta=is_meta)
 
     with exact_attention():
         train_loss_B = loss_B(parameters, batch)
@@ -47,7 +48,7 @@ def unrolled_meta_gradient(
         moving = {n: g if n in names else g.detach() for n, g in gradient.items()}
         stepped = _stepped(parameters, moving, step)
         virtual = {n: stepped[n] if n in names else p.detach() for n, p in parameters.items()}
-        meta_loss = loss_B(virtual, meta_batch).mean()
+        meta_loss = loss_B(virtual, meta_batch, is_meta=True).mean()
         theta_gradient = torch.autograd.grad(meta_loss, weigh.theta(), retain_graph=True)
     detached = {n: g.detach() for n, g in gradient.items()}
     return list(theta_gradient), detached, train_loss_B

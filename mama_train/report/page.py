@@ -12,9 +12,11 @@ import torch
 
 from mama_augment.core.shared.page import Section, note, page, table, warning
 from mama_augment.core.store.files import write_whole
+from mama_train.measure.headline import headline
 from mama_train.objective.config import LEARNED
 from mama_train.objective.health import net_health, shape_of, usual_losses
 from mama_train.report import plots
+from mama_train.report.answers import answers_html
 from mama_train.report.signs import warning_signs
 from mama_train.run.checkpoint import find_checkpoint, load_net
 from mama_train.run.history import Row, read_history
@@ -40,17 +42,20 @@ def training_sections(run_dir: str | Path) -> list[Section]:
     steps = [r for r in rows if r["kind"] == "step"]
     evals = [r for r in rows if r["kind"] == "eval"]
     learned = metrics["weights"] in LEARNED
-    found = {"Retrieval": _retrieval(metrics)}
+    task = metrics.get("task", "retrieval")
+    found = {"Retrieval": _retrieval(metrics)} if task == "retrieval" else {}
+    if not found:
+        found["Answers"] = answers_html(metrics)
     signs = warning_signs(rows, metrics, learned=learned)
     found["Warning signs"] = "".join(map(warning, signs)) or "<p>None of those looked for.</p>"
     if steps:
         found["Loss"] = plots.loss_curve(steps)
     if evals:
-        found["R@1 during training"] = plots.recall_curve(evals)
+        found[f"{headline(evals[0]).title} during training"] = plots.quality_curve(evals)
     if steps:
         found["From loss to weight"] = _weights(run, steps, metrics, learned=learned)
     split = metrics.get("test") or metrics.get("val")
-    if split and split["by_frequency"]:
+    if split and split.get("by_frequency"):
         found["R@1 by concept frequency"] = plots.frequency_scatter(
             split["by_concept"], split["by_frequency"]
         )

@@ -19,6 +19,7 @@ from mama_augment.core.shared.charts import (
     svg,
     whole_numbers,
 )
+from mama_train.measure.headline import headline
 from mama_train.objective.health import log_weights, usual_losses
 from mama_train.run.history import Row
 
@@ -43,21 +44,22 @@ def loss_curve(steps: Sequence[Row]) -> str:
     return svg(draw, alt="Loss per training step")
 
 
-def recall_curve(evals: Sequence[Row]) -> str:
-    """R@1 on the validation split over the run, both directions."""
+def quality_curve(evals: Sequence[Row]) -> str:
+    """The main number on the validation split over the run; of retrieval, both directions."""
+    main = headline(evals[0])
 
     def draw(figure: Figure) -> None:
         axes = figure.add_subplot()
         x = [row["step"] for row in evals]
-        for direction, colour in (("text_to_video", BLUE), ("video_to_text", ORANGE)):
-            y = [row[direction]["R@1"] for row in evals]
-            name = direction.replace("_", " ")
+        for place, colour in zip(main.places, (BLUE, ORANGE), strict=False):
+            y = [row[place][main.name] for row in evals]
+            name = place.replace("_", " ")
             axes.plot(x, y, color=colour, marker="o", markersize=3.5, linewidth=2, label=name)
-        label(axes, "step", "validation R@1 (%)")
+        label(axes, "step", f"validation {main.name} (%)")
         axes.set_ylim(bottom=0)
         axes.legend()
 
-    return svg(draw, alt="R@1 on the validation split over the run, both directions")
+    return svg(draw, alt=f"{main.title} on the validation split over the run")
 
 
 def weight_curve(loss_P: Floats, weight_P: Floats, net: Callable[[Floats], Floats] | None) -> str:

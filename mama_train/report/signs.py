@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from mama_train.measure.headline import headline
 from mama_train.objective.health import NetHealth, last_tenth, net_health
 from mama_train.run.history import Row
 
@@ -37,13 +38,13 @@ def early_plateau(steps: Sequence[Row], evals: Sequence[Row]) -> str | None:
     losses = np.array([r["loss"] for r in steps])
     quarter = len(losses) // 4
     second, last = losses[quarter : 2 * quarter].mean(), losses[-quarter:].mean()
-    recall = [r["text_to_video"]["R@1"] for r in evals]
+    recall = [headline(r).of(r) for r in evals]
     half = len(recall) // 2
     if last > 0.95 * second and max(recall[half:]) <= max(recall[:half]) < 95:
         return (
-            f"Early plateau: the loss went from {second:.3f} to {last:.3f} only and validation R@1 "
-            "did not improve in the second half. The margin may be too large (try half of it), or "
-            "the learning rate too low."
+            f"Early plateau: the loss went from {second:.3f} to {last:.3f} only and validation "
+            f"{headline(evals[0]).title} did not improve in the second half. The margin may be too "
+            "large (try half of it), or the learning rate too low."
         )
     return None
 

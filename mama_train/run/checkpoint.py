@@ -27,6 +27,7 @@ from mama_augment.core.errors import InputError
 from mama_augment.core.store.files import whole
 from mama_train.config import TrainConfig
 from mama_train.data.loader import Position
+from mama_train.models.answers import answers_json, head_of
 from mama_train.models.base import DualEncoder
 from mama_train.models.build import build_from_checkpoint, build_to_measure
 from mama_train.models.tokenizer import TextTokenizer
@@ -51,7 +52,11 @@ def save_model(folder: Path, model: DualEncoder, tokenizer: TextTokenizer) -> No
     with disk_errors(folder):
         save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
         tokenizer.save(folder)
-    config = {**model.config_json(), "mama_train_frames": model.frame_spec.to_json()}
+    config = {
+        **model.config_json(),
+        **answers_json(model.answer_head),
+        "mama_train_frames": model.frame_spec.to_json(),
+    }
     (folder / "config.json").write_text(json.dumps(config, indent=1, default=str))
 
 
@@ -189,6 +194,7 @@ def load_model(
             "from Python, by mama_train.load_model(path, model=OwnModel(...))"
         )
     encoder = model.encoder()
+    encoder.answer_head = head_of(read_config(found))
     load_weights(encoder, load_file(found / "model.safetensors"), source=str(found))
     return encoder, model.text_tokenizer()
 

@@ -14,9 +14,9 @@ from mama_augment.core.store.lock import locked
 from mama_train import ranks
 from mama_train.config import TrainConfig
 from mama_train.data.index import read_concepts
-from mama_train.data.loader import BatchSource
+from mama_train.data.source import BatchSource
 from mama_train.errors import NonFiniteLossError
-from mama_train.measure.evaluate import evaluate
+from mama_train.measure.headline import headline
 from mama_train.objective.config import LEARNED
 from mama_train.objective.health import net_health
 from mama_train.run import checkpoint, interrupt
@@ -37,9 +37,9 @@ STOPPING = "stopping after this step; Ctrl-C again stops at once, without saving
 
 @dataclass(frozen=True, kw_only=True)
 class TrainResult:
-    """`metrics` is what `metrics.json` holds: best_step, logit_scale (its inverse temperature),
-    num_steps, seconds, samples_per_second,
-    val and test (as `evaluate` gives them, or None where skipped), val_at_start (val before the
+    """`metrics` is what `metrics.json` holds: task, best_step, logit_scale (its inverse
+    temperature), num_steps, seconds, samples_per_second,
+    val and test (as the task gives them, or None where skipped), val_at_start (val before the
     first step), eval_shards (further test splits by name), weights, weight_net (a `NetHealth`, or
     None without a weight net), notes."""
 
@@ -160,13 +160,15 @@ class _Run:
         if val is None:
             return False
         metrics = setup.trainee.with_average(
-            lambda: evaluate(setup.trainee.model, val, setup.concepts, autocast=setup.autocast)
+            lambda: setup.task.evaluate(
+                setup.trainee.model, val, setup.concepts, autocast=setup.autocast
+            )
         )
         self.watch.evaluated(progress.step, metrics)
         self.pending.append({"kind": "eval", "split": "val", "step": progress.step, **metrics})
         if progress.step == 0:
             return False
-        score = metrics["text_to_video"]["R@1"]
+        score = headline(metrics).of(metrics)
         if progress.best_score is not None and score <= progress.best_score:
             return False
         progress.best_score, progress.best_step = score, progress.step
@@ -203,7 +205,7 @@ def _final_metrics(setup: Setup) -> tuple[dict[str, Any], dict[str, Any] | None]
     def on(
         clips: BatchSource, concepts: list[dict[str, Any]], *, with_queries: bool = False
     ) -> dict[str, Any]:
-        return evaluate(
+        return setup.task.evaluate(
             trainee.model, clips, concepts, autocast=setup.autocast, with_queries=with_queries
         )
 
@@ -216,6 +218,7 @@ def _final_metrics(setup: Setup) -> tuple[dict[str, Any], dict[str, Any] | None]
     test = None if setup.test is None else on(setup.test, setup.concepts, with_queries=True)
     queries = None if test is None else test.pop("queries")
     metrics = {
+        "task": setup.config.task.name,
         "best_step": run_step,
         "logit_scale": float(trainee.model.logit_scale.detach().exp()),
         "weights": setup.weighting.kind,

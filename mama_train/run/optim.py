@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from mama_train.models.base import DualEncoder
 from mama_train.objective.config import Weighting
-from mama_train.objective.objective import SCALE, Named
+from mama_train.objective.objective import SCALE
+from mama_train.objective.passes import Named
 from mama_train.run.config import OptimConfig
 
 USUAL_LR = {True: 1e-3, False: 1e-5}

@@ -13,8 +13,9 @@ from mama_train import ranks
 from mama_train.config import TrainConfig
 from mama_train.data.config import DataConfig
 from mama_train.data.index import SplitIndex, concept_frequency, read_concepts, read_splits
-from mama_train.data.loader import BatchSource, Floats, Loader, open_others
-from mama_train.data.rows import all_agreements, check_aligned
+from mama_train.data.loader import Loader
+from mama_train.data.rows import all_agreements
+from mama_train.data.source import BatchSource, Floats, Items, open_others
 from mama_train.models.base import DualEncoder
 from mama_train.models.tokenizer import TextTokenizer
 from mama_train.objective.config import Weighting
@@ -34,6 +35,8 @@ from mama_train.run.optim import (
 from mama_train.run.state import Progress, Trainee
 from mama_train.start.model import start_model
 from mama_train.start.own import OwnModel
+from mama_train.tasks.base import Task
+from mama_train.tasks.registry import TASKS
 
 
 @dataclass
@@ -48,6 +51,7 @@ class Setup:
     device: torch.device
     trainee: Trainee
     progress: Progress
+    task: Task
     train: Loader
     meta: Loader | None
     val: BatchSource | None
@@ -82,28 +86,34 @@ def prepare(config: TrainConfig, *, own: OwnModel | None = None, overwrite: bool
     device = torch_device(config.compute.device)
     ranks.start(device)
     index = read_splits(config.shards)
-    visited = index["train"].only(config.data.sources)
-    _check_train(config.shards, config.data, index["train"], visited)
+    notes: list[str] = []
+    task = TASKS[config.task.name](config.task)
+    if index["train"].num_clips:
+        task.learn(index["train"], config.data, notes)
+    items = {split: task.items(of_split) for split, of_split in index.items()}
+    visited = items["train"].index
+    if config.task.name == "retrieval":
+        visited = visited.only(config.data.sources)
+    _check_train(config.shards, config.data, items["train"].index, visited)
     by_agreement = config.loss.rule == "agreement"
     agreements = all_agreements(index["train"]) if by_agreement else None
     if config.weighting.kind == "oracle":
-        check_aligned(index["train"])
-    notes: list[str] = []
+        task.check_truth(index["train"])
     found = find_run(config, notes, overwrite=overwrite)
-    weighting = _weighting_in_use(config.weighting, index["meta"], notes)
+    weighting = _weighting_in_use(config.weighting, items["meta"].index, notes)
     name = config.model.init
     init = None if name is None else checkpoint.find_checkpoint(name)
-    start = start_model(config, index["train"], notes, init=init, own=own)
+    start = start_model(config, index["train"], task, notes, init=init, own=own)
     model, tokenizer = start.model, start.tokenizer
     optim = settled(config.optim, model)
     scales = _lr_scales(model, optim, start.new, notes)
     is_meta = weighting.kind == "mlp-meta"
     _check_compile(config, is_meta=is_meta, notes=notes)
     _check_passes(config.compute, model.to(device).train(), tokenizer, is_meta=is_meta)
-    others = open_others(config.save.eval_shards, model.frame_spec, tokenizer)
+    others = open_others(config.save.eval_shards, model.frame_spec, tokenizer, task.items)
     concepts = read_concepts(config.shards)
     loaders = _Loaders(model, tokenizer, concepts, agreements, config.seed)
-    train = loaders.of(visited, config.data)
+    train = loaders.of(dataclasses.replace(items["train"], index=visited), config.data)
     steps_per_epoch = len(train.epoch(0))
     num_steps = config.steps or config.epochs * steps_per_epoch
     check_longer(config, found, num_steps)
@@ -112,7 +122,7 @@ def prepare(config: TrainConfig, *, own: OwnModel | None = None, overwrite: bool
     trainee = _trainee(model, tokenizer, optimizer, config.seed, weighting, optim.ema_decay)
     progress = _resume(found, trainee, num_steps, notes)
     held_out = config.data.held_out(config.meta.batch_size)
-    meta = loaders.of(index["meta"], held_out) if is_meta else None
+    meta = loaders.of(items["meta"], held_out) if is_meta else None
     return Setup(
         config=config,
         weighting=weighting,
@@ -120,10 +130,11 @@ def prepare(config: TrainConfig, *, own: OwnModel | None = None, overwrite: bool
         device=device,
         trainee=trainee,
         progress=progress,
+        task=task,
         train=train,
         meta=meta,
-        val=loaders.to_evaluate(index["val"], held_out, notes),
-        test=loaders.to_evaluate(index["test"], held_out, notes),
+        val=loaders.to_evaluate(items["val"], held_out, notes),
+        test=loaders.to_evaluate(items["test"], held_out, notes),
         others=others,
         concepts=concepts,
         num_steps=num_steps,
@@ -147,24 +158,24 @@ class _Loaders:
         self.spec, self.tokenizer, self.seed = model.frame_spec, tokenizer, seed
         self.frequency = concept_frequency(concepts)
 
-    def of(self, index: SplitIndex, data: DataConfig) -> Loader:
+    def of(self, items: Items, data: DataConfig) -> Loader:
         return Loader(
-            index,
+            items.index,
             self.spec,
             self.tokenizer,
             self.frequency,
             data,
             seed=self.seed,
             agreements=self.agreements,
+            make=items.make,
         )
 
-    def to_evaluate(
-        self, index: SplitIndex, data: DataConfig, notes: list[str]
-    ) -> BatchSource | None:
-        if index.num_captions == 0:
-            notes.append(f"the shards have no {index.split} split; evaluation on it is skipped")
+    def to_evaluate(self, items: Items, data: DataConfig, notes: list[str]) -> BatchSource | None:
+        if items.index.num_captions == 0:
+            split = items.index.split
+            notes.append(f"the shards have no {split} split; evaluation on it is skipped")
             return None
-        return self.of(index, data).clips
+        return self.of(items, data).clips
 
 
 def _check_compile(config: TrainConfig, *, is_meta: bool, notes: list[str]) -> None:

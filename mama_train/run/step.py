@@ -38,6 +38,7 @@ class Stepper:
             chunk=setup.config.compute.rows_per_pass,
             autocast=setup.autocast,
             compile=setup.config.compute.compile,
+            contrast=setup.task.contrast,
         )
         layers = setup.config.meta.layers
         self.meta_names = None if layers is None else setup.trainee.model.upper_names(layers)

@@ -9,6 +9,7 @@ from typing import Any
 
 from mama_augment.core.errors import InputError
 from mama_augment.core.shared import say
+from mama_train.measure.headline import headline
 
 
 class Watch:
@@ -86,8 +87,7 @@ class Terminal(Watch):
         self.bar.update(self.task, advance=1, loss=f"loss {row['loss']:.3f}", rate=rate)
 
     def evaluated(self, step: int, metrics: dict[str, Any]) -> None:
-        found = metrics["text_to_video"]
-        say.tell(f"step {step}: val R@1 {found['R@1']:.1f} %, MdR {found['MdR']:g}")
+        say.tell(f"step {step}: val {headline(metrics).words(metrics)}")
 
     def note(self, text: str) -> None:
         say.tell(text, "note")
@@ -110,9 +110,9 @@ class TensorBoard(Watch):
                 self.writer.add_scalar(f"train/{name}", value, row["step"])
 
     def evaluated(self, step: int, metrics: dict[str, Any]) -> None:
-        for direction in ("text_to_video", "video_to_text"):
-            for name, value in metrics[direction].items():
-                self.writer.add_scalar(f"val/{direction}/{name}", value, step)
+        for place in headline(metrics).places:
+            for name, value in metrics[place].items():
+                self.writer.add_scalar(f"val/{place}/{name}", value, step)
 
     def end(self) -> None:
         self.writer.close()
@@ -139,7 +139,8 @@ class WeightsAndBiases(Watch):
         self.run.log(scalars, step=row["step"])
 
     def evaluated(self, step: int, metrics: dict[str, Any]) -> None:
-        self.run.log({f"val/{k}": v for k, v in metrics["text_to_video"].items()}, step=step)
+        main = metrics[headline(metrics).places[0]]
+        self.run.log({f"val/{k}": v for k, v in main.items()}, step=step)
 
     def end(self) -> None:
         self.run.finish()

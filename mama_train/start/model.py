@@ -5,7 +5,7 @@ with adapters, partly frozen.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -18,7 +18,6 @@ from mama_augment.core.errors import InputError
 from mama_train.config import TrainConfig
 from mama_train.data.features import heads_config
 from mama_train.data.index import SplitIndex
-from mama_train.data.rows import all_texts
 from mama_train.models.base import DualEncoder
 from mama_train.models.build import build, build_from_checkpoint
 from mama_train.models.config import HEADS, SMALL, ModelConfig
@@ -27,6 +26,7 @@ from mama_train.models.layers import Encoder
 from mama_train.models.tokenizer import TextTokenizer
 from mama_train.start.lora import add_adapters
 from mama_train.start.own import OwnModel
+from mama_train.tasks.base import Task
 
 SCALE = "logit_scale"
 SHOWN = 8
@@ -47,6 +47,7 @@ class Start:
 def start_model(
     config: TrainConfig,
     train: SplitIndex,
+    task: Task,
     notes: list[str],
     *,
     init: Path | None = None,
@@ -61,12 +62,13 @@ def start_model(
     if own is not None:
         start = Start(model=own.encoder(), tokenizer=own.text_tokenizer())
     elif init is not None and config.model.name in (SMALL, HEADS):
-        start = _whole(config.model, init, train, notes)
+        start = _whole(config.model, init, task.texts(train), notes)
     else:
-        start = _by_name(config, train, notes)
+        start = _by_name(config, train, task.texts(train), notes)
     if init is not None and config.model.name not in (SMALL, HEADS):
         start = _taken_over(start, init, notes)
-    model, new = start.model, start.new
+    model = start.model
+    new = [*start.new, *task.fit(model, notes)]
     _limit_scale(model, config, notes)
     _freeze(model, config.model, new, notes)
     if config.model.lora is not None:
@@ -78,10 +80,12 @@ def start_model(
     return Start(model=model, tokenizer=start.tokenizer, new=new)
 
 
-def _by_name(config: TrainConfig, train: SplitIndex, notes: list[str]) -> Start:
+def _by_name(
+    config: TrainConfig, train: SplitIndex, words: Iterable[str], notes: list[str]
+) -> Start:
     model, tokenizer, new = build(
         config.model.name,
-        all_texts(train),
+        words,
         seed=config.seed,
         num_frames=config.model.num_frames,
         heads=partial(heads_config, train, config.model),
@@ -91,7 +95,7 @@ def _by_name(config: TrainConfig, train: SplitIndex, notes: list[str]) -> Start:
     return Start(model=model, tokenizer=tokenizer, new=new)
 
 
-def _whole(config: ModelConfig, init: Path, train: SplitIndex, notes: list[str]) -> Start:
+def _whole(config: ModelConfig, init: Path, words: Iterable[str], notes: list[str]) -> Start:
     """The model of a checkpoint, with its words."""
     model, tokenizer = build_from_checkpoint(init, num_frames=config.num_frames)
     if config.name == HEADS and not isinstance(model, Heads):
@@ -100,9 +104,9 @@ def _whole(config: ModelConfig, init: Path, train: SplitIndex, notes: list[str])
             "leave one of the two out"
         )
     notes.append(f"starts as the {type(model).__name__} of {config.init}, with its tokenizer")
-    unknown = tokenizer.unknown_share(islice(all_texts(train), LOOKED_AT))
+    unknown = tokenizer.unknown_share(islice(words, LOOKED_AT))
     if unknown > 0:
-        notes.append(f"{100 * unknown:.1f} % of the words of the captions are unknown to it")
+        notes.append(f"{100 * unknown:.1f} % of the words of the texts are unknown to it")
     return Start(model=model, tokenizer=tokenizer)
 
 

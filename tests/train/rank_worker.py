@@ -16,7 +16,8 @@ from torch import Tensor
 
 from mama_train.config import TrainConfig
 from mama_train.objective.meta import MetaOutcome, meta_gradient
-from mama_train.objective.objective import Encoded, Objective, exact_attention
+from mama_train.objective.objective import Encoded, Objective
+from mama_train.objective.passes import exact_attention
 from mama_train.objective.unrolled import unrolled_meta_gradient
 from mama_train.run import step as step_module
 from mama_train.run.setup import prepare

@@ -18,6 +18,7 @@ import torch
 from mama_train.run.checkpoint import find_checkpoint, load_progress
 from mama_train.run.device import torch_device
 from mama_train.run.history import read_history
+from tests.train.questions_helper import write_question_shards
 from tests.train.shards_helper import write_shards
 
 WORKER = Path(__file__).with_name("rank_worker.py")
@@ -84,6 +85,25 @@ def test_two_processes_equal_one(tmp_path: Path, more: dict[str, Any]) -> None:
             assert float((found - expected).norm() / expected.norm()) < bound
     start = torch.zeros_like(one["net.out.weight"])
     assert not torch.equal(one["net.out.weight"], start)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "more", [{"task": "qa-open", "qa_answers": 8}, {"task": "qa-choice", "rows_per_pass": 2}]
+)
+def test_two_processes_learn_to_answer_as_one_does(tmp_path: Path, more: dict[str, Any]) -> None:
+    shards = write_question_shards(tmp_path / "shards", {"train": 20, "meta": 9})
+    settings = {"batch_size": 7, "meta_batch_size": 5, "meta_every": 1, "num_frames": 2, **more}
+    (one,) = parameters(shards, tmp_path / "one", 1, settings)
+    two = parameters(shards, tmp_path / "two", 2, settings)
+    assert any(name.startswith("answer_head.") for name in one)
+    for name, expected in one.items():
+        assert torch.equal(two[0][name], two[1][name]), name
+        torch.testing.assert_close(two[0][name], expected, rtol=0, atol=1e-7, msg=name)
+    alone = torch.load(tmp_path / "one/meta0.pt", weights_only=True)
+    for step in alone:
+        error = (step["exact"] - step["unrolled"]).norm() / step["unrolled"].norm()
+        assert float(error) < 1e-8
 
 
 @pytest.mark.parametrize(

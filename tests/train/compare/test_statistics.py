@@ -139,4 +139,4 @@ def test_markdown_rows_have_as_many_cells_as_the_head() -> None:
 
 
 def test_every_measure_has_a_name_of_its_own() -> None:
-    assert len(MEASURES) == 26
+    assert len(MEASURES) == 29

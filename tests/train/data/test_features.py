@@ -13,8 +13,9 @@ from mama_augment.core.errors import InputError
 from mama_train.data.config import DataConfig
 from mama_train.data.features import heads_config
 from mama_train.data.index import SplitIndex, read_index
-from mama_train.data.loader import BatchSource, Loader, open_rows
+from mama_train.data.loader import Loader
 from mama_train.data.rows import all_texts, check_aligned
+from mama_train.data.source import BatchSource, open_rows
 from mama_train.models.base import FeatureSpec, FrameSpec
 from mama_train.models.config import ModelConfig
 from mama_train.models.tokenizer import TextTokenizer

@@ -137,7 +137,7 @@ def test_the_forward_mode_pass_is_the_derivative(chunk: int | None) -> None:
         moved = {n: p.detach() + share * tangent[n] for n, p in names.items()}
         embed: Callable[..., Any] = torch.func.functional_call
         video, text = embed(model, moved, batch.model_input())
-        return objective._loss_B(batch, video, text, moved["logit_scale"])
+        return objective.loss_B(batch, (video, text), moved["logit_scale"])
 
     numeric_B = (loss_at(1e-6) - loss_at(-1e-6)) / 2e-6
     torch.testing.assert_close(found_B, numeric_B, rtol=1e-6, atol=1e-8)

@@ -17,7 +17,8 @@ from mama_train.models.weights import MAY_BE_NEW
 from mama_train.objective.config import MarginLoss, Weighting, WeightOutput
 from mama_train.objective.margins import MarginNow
 from mama_train.objective.meta import MetaOutcome, VirtualStep, adamw_step, meta_gradient
-from mama_train.objective.objective import Objective, exact_attention
+from mama_train.objective.objective import Objective
+from mama_train.objective.passes import exact_attention
 from mama_train.objective.unrolled import unrolled_meta_gradient
 from mama_train.objective.update import AdamWUpdate
 from mama_train.objective.weighting import Weigher, WeightNet

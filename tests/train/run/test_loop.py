@@ -20,8 +20,8 @@ import torch.nn.functional as F
 
 from mama_train.config import TrainConfig
 from mama_train.data.index import read_concepts, read_index
-from mama_train.data.loader import BatchSource
 from mama_train.data.rows import ClipRows
+from mama_train.data.source import BatchSource
 from mama_train.measure.evaluate import evaluate
 from mama_train.models.build import build, build_from_checkpoint
 from mama_train.report.page import training_sections, write_report

@@ -19,10 +19,14 @@ from mama_train.run import checkpoint
 from mama_train.run.loop import train
 from mama_train.run.setup import prepare
 from mama_train.start.model import start_model
+from mama_train.tasks.config import TaskConfig
+from mama_train.tasks.retrieval import Retrieval
 from tests.train.features_helper import write_feature_shards
 from tests.train.published_helper import write_published
 
 SIZES = {"train": 24, "meta": 6, "val": 6, "test": 6}
+
+RETRIEVAL = Retrieval(TaskConfig())
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +86,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def start(published: Path, init: Path, kind: str, **changes: Any) -> tuple[Any, list[str]]:
     notes: list[str] = []
     fields = {"shards": "s", "model": f"{kind}:{published}", "init": str(init), **changes}
-    found = start_model(TrainConfig.of(**fields), None, notes, init=init)  # type: ignore[arg-type]
+    found = start_model(TrainConfig.of(**fields), None, RETRIEVAL, notes, init=init)  # type: ignore[arg-type]
     return found, notes
 
 
@@ -139,8 +143,8 @@ def test_a_scale_above_the_bound_starts_at_it_and_is_told(tmp_path: Path) -> Non
     checkpoint.save_model(tmp_path / "warm", given, tokenizer)
     settings = {"shards": "s", "model": str(tmp_path / "warm")}
     notes: list[str] = []
-    found = start_model(TrainConfig.of(**settings), None, notes)  # type: ignore[arg-type]
+    found = start_model(TrainConfig.of(**settings), None, RETRIEVAL, notes)  # type: ignore[arg-type]
     assert found.model.logit_scale.detach().exp().item() == pytest.approx(100)
     assert "inverse temperature is 116.5; it starts at the bound, 100" in notes[0]
     with pytest.raises(InputError, match="max_logit_scale=117"):
-        start_model(TrainConfig.of(**settings, max_logit_scale=50.0), None, notes)  # type: ignore[arg-type]
+        start_model(TrainConfig.of(**settings, max_logit_scale=50.0), None, RETRIEVAL, notes)  # type: ignore[arg-type]
