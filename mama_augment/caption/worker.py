@@ -202,7 +202,11 @@ class CaptionWorker:
     def _row(self, prepared: Prepared, index: int, completion: Completion) -> dict[str, Any]:
         settings = self.settings
         verdict = judge(
-            completion.text, prompt=prepared.prompt, finish_reason=completion.finish_reason
+            completion.text,
+            prompt=prepared.prompt,
+            input=settings.input,
+            finish_reason=completion.finish_reason,
+            config=settings.judging,
         )
         layout = None
         if settings.input == "grid":
@@ -215,7 +219,7 @@ class CaptionWorker:
             "raw_text": completion.text,
             "status": verdict.status,
             "reason": verdict.reason,
-            "flags": list(getattr(verdict, "flags", ())),
+            "flags": list(verdict.flags),
             "model": settings.model,
             "model_revision": settings.model_revision,
             "prompt_name": settings.prompt.name,
