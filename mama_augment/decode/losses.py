@@ -8,6 +8,8 @@ where a file was never written, and the index of an AVI file (which `packets.py`
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import av
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +20,8 @@ HOLLOW_CODECS = frozenset(["vp8", "vp9", "av1"])
 """They decode anything, and have no reason for long runs of zeros. (Others notice by themselves, or
 may be padded with zeros.)"""
 HOLE = bytes(64)
+UNIT_HEAD_BYTES = 24
+"""Of a slice: its header's first fields."""
 HEAD_BYTES = 4096
 """Of a packet: the slice header lies behind parameter sets and messages."""
 SLICE, IDR_SLICE, PARAMETERS = 1, 5, 7
@@ -79,8 +83,8 @@ class FrameNumbers:
         self._last = None
 
     def is_after_gap(self, packet: av.Packet) -> bool:
-        head = bytes(memoryview(packet)[:HEAD_BYTES])
-        for unit in self._units(head):
+        """Told every packet in turn."""
+        for unit in self._units(packet):
             kind = unit[0] & 31 if unit else 0
             if kind == PARAMETERS and not self._length_bytes:
                 self._take_parameters(unit)
@@ -96,7 +100,7 @@ class FrameNumbers:
             return False
         number = 0
         if not is_idr:
-            bits = Bits(unit[1:40])
+            bits = Bits(unit[1:UNIT_HEAD_BYTES])
             for _ in range(3):  # first macroblock, slice type, parameter set
                 bits.golomb()
             number = bits.take(self._bits)
@@ -113,15 +117,18 @@ class FrameNumbers:
         except (IndexError, ValueError):
             self._bits = None
 
-    def _units(self, head: bytes) -> list[bytes]:
+    def _units(self, packet: av.Packet) -> Iterator[bytes]:
+        """The beginnings of its units."""
+        content = memoryview(packet)
         if not self._length_bytes:
-            return _between_start_codes(head)
-        units, at, size = [], 0, self._length_bytes
-        while at + size < len(head):
-            length = int.from_bytes(head[at : at + size], "big")
-            units.append(head[at + size : at + size + length])
-            at += size + length
-        return units
+            yield from _between_start_codes(bytes(content[:HEAD_BYTES]))
+            return
+        at, size = 0, self._length_bytes
+        while at + size < len(content):
+            length = int.from_bytes(content[at : at + size], "big")
+            at += size
+            yield bytes(content[at : at + min(length, UNIT_HEAD_BYTES)])
+            at += length
 
 
 class Bits:
@@ -141,10 +148,10 @@ class Bits:
 
     def golomb(self) -> int:
         """An unsigned Exp-Golomb number."""
-        zeros = 0
-        while not self.take(1):
-            zeros += 1
-        return (1 << zeros) - 1 + self.take(zeros)
+        rest = self._value & ((1 << self._left) - 1)
+        zeros = self._left - rest.bit_length()
+        self._left -= zeros
+        return self.take(zeros + 1) - 1
 
 
 HIGH_PROFILES = frozenset([100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135])

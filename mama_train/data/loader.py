@@ -239,15 +239,15 @@ class Loader:
         self.index = index
         self.data = data
         self.seed = seed
-        self.in_memory = decoded_bytes(index, spec) <= data.cache_bytes
+        num_bytes = index.num_clips * reader_of(spec, index).bytes_per_clip
+        self.in_memory = num_bytes <= data.cache_bytes
         self.concepts = concept_lists(index) if data.batches == "by-concept" else None
         has_more = isinstance(spec, FrameSpec) and index.has_column(TRAIN_FRAMES)
         self.draws_frames = data.frame_choice == "drawn" or (
             data.frame_choice == "auto" and (data.augment > 0 or has_more)
         )
-        self.keep_C = None
-        if data.visit == "weighted":
-            self.keep_C = keep_probabilities(index)[index.number_C]
+        is_weighted = data.visit == "weighted"
+        self.keep_C = keep_probabilities(index)[index.number_C] if is_weighted else None
         num_groups = groups_in_window(index, data.window_clips) + 2
         self.clips = BatchSource(
             open_rows(index, spec, num_groups_kept=num_groups),
@@ -318,8 +318,3 @@ class Loader:
                 here = Position(epoch=number, batch=i + 1, carried=carried)
                 yield (here if i + 1 < len(order) else following), (order.batch(i), salt)
             number, first, carried = number + 1, 0, order.left
-
-
-def decoded_bytes(index: SplitIndex, spec: ClipSpec) -> int:
-    """Memory for all clips of a split as the model takes them, about."""
-    return index.num_clips * reader_of(spec, index).bytes_per_clip

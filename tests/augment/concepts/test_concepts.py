@@ -248,9 +248,9 @@ def test_clusters_of_vectors_are_found_and_named() -> None:
     pairs = {(k, ids[0]) for k, ids in zip(labels, assigned, strict=True) if ids}
     assert len(pairs) == 3
     assert {name.split(": ")[1] for name in clusters.names} == {
-        "dog, runs",
-        "cat, sleeps",
-        "falls, rain",
+        "dog, run",
+        "cat, sleep",
+        "fall, rain",
     }
     with pytest.raises(InputError, match="3 dimensions"):
         assign(clusters, "x", values=[[1.0, 2, 3]])
