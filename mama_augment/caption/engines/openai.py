@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import re
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -82,6 +83,7 @@ class OpenAIEngine:
     def __init__(self, config: EngineConfig, pause: Callable[[float], None] = time.sleep) -> None:
         self.config = config
         self._pause = pause
+        self._ended = threading.Event()
         self._adapted: frozenset[str] = frozenset()
 
     def close(self) -> None:
@@ -94,6 +96,7 @@ class OpenAIEngine:
         source = iter(requests)
         running: dict[Future[Result], CaptionRequest] = {}
         num_captions = 0
+        self._ended.clear()
         pool = ThreadPoolExecutor(self.config.max_in_flight, thread_name_prefix="openai")
         try:
             while True:
@@ -110,6 +113,7 @@ class OpenAIEngine:
                     num_captions -= request.n
                     yield request.request_id, future.result()
         finally:
+            self._ended.set()
             pool.shutdown(wait=False, cancel_futures=True)
 
     def _ask(self, request: CaptionRequest) -> Result:
@@ -130,13 +134,17 @@ class OpenAIEngine:
         url = f"{self.config.base_url.rstrip('/')}/chat/completions"
         body = body_of(request, self.config)
         seconds = FIRST_PAUSE_SECONDS
-        for attempt in range(1, MAX_ATTEMPTS + 1):
+        attempt = 0
+        while attempt < MAX_ATTEMPTS:
+            attempt += 1
             try:
                 return self._adapting(url, body)
             except ServerRefusalError as refusal:
                 if not refusal.is_passing:
                     return refusal_of(refusal)
                 error: Exception = refusal
+                # Too many at once is no clip's fault: it waits as long as the stream is wanted.
+                attempt -= refusal.status == 429 and not self._ended.is_set()
                 seconds = refusal.retry_after or seconds
             except (TimeoutError, UnfinishedAnswerError) as passing:
                 error = passing

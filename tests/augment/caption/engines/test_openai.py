@@ -332,3 +332,27 @@ def test_an_account_without_money_ends_the_run_at_once(
     with pytest.raises(InputError, match="wants to be paid"):
         list(engine(server.base_url, max_in_flight=1).generate(requests(3)))
     assert len(server.bodies) <= 2
+
+
+def test_too_many_at_once_is_no_reason_to_give_a_clip_up(server: Server) -> None:
+    server.behave = lambda body, number: (
+        (429, {"error": "slow down"}, {}) if number <= 4 * MAX_ATTEMPTS else says(body)
+    )
+    pauses: list[float] = []
+    ((_, result),) = engine(server.base_url, pauses).generate(requests(1))
+    assert isinstance(result, list)
+    assert (len(pauses), max(pauses)) == (4 * MAX_ATTEMPTS, 30.0)
+
+
+def test_a_stream_that_is_given_up_waits_for_no_server(server: Server) -> None:
+    server.behave = lambda body, number: (
+        says(body) if body["seed"] == 0 else (429, {"error": "slow down"}, {})
+    )
+    before = set(threading.enumerate())
+    results = engine(server.base_url, max_in_flight=2).generate(requests(2))
+    assert next(results)[0] == "0"
+    results.close()
+    for thread in set(threading.enumerate()) - before:
+        if thread.name.startswith("openai"):
+            thread.join(timeout=20)
+            assert not thread.is_alive()
