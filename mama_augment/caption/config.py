@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from mama_augment.caption.engines.base import ChatConfig, SamplingConfig
 from mama_augment.caption.input.layout import AUTO, GridLayout
 from mama_augment.caption.input.shown import INPUTS
+from mama_augment.caption.judge.config import JudgeConfig
 from mama_augment.core.errors import InputError, check_choice
 from mama_augment.core.fields import option
 
@@ -51,6 +52,7 @@ class AskConfig:
     generated captions there, so by default they are left out."""
     chat: ChatConfig = field(default_factory=ChatConfig)
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    judging: JudgeConfig = field(default_factory=JudgeConfig)
     seed: int = 0
     """Another seed draws other captions."""
     picture_px: int | None = None

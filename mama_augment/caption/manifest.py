@@ -124,6 +124,7 @@ def config_of(settings: CaptionSettings, engine_name: str) -> dict[str, Any]:
         **number,
         "every_split": settings.every_split,
         "input": settings.input,
+        "judging": settings.judging.fields(),
         # Named only where it is on: such captions depend on code that came with the model.
         **({"trust_remote_code": True} if settings.trust_remote_code else {}),
         **settings.key_fields(),

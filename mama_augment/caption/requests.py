@@ -15,6 +15,7 @@ from mama_augment.caption.input.layout import AUTO, GridLayout, PictureSize
 from mama_augment.caption.input.present import show
 from mama_augment.caption.input.prompts import Prompt, PromptRowError
 from mama_augment.caption.input.shown import Shown
+from mama_augment.caption.judge.config import JudgeConfig
 from mama_augment.caption.known import Known
 from mama_augment.core.schema import HELD_OUT
 from mama_augment.core.shared.jpeg import BrokenFrameError
@@ -34,6 +35,8 @@ class CaptionSettings:
     """None: for each clip the one that suits its frames."""
     chat: ChatConfig = field(default_factory=ChatConfig)
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    judging: JudgeConfig = field(default_factory=JudgeConfig)
+    """What becomes of what was said; no part of a caption's key."""
     engine_args: Mapping[str, Any] = field(default_factory=dict)
     """Those of the engine's arguments that may change what it says."""
     trust_remote_code: bool = False

@@ -11,6 +11,7 @@ from mama_augment.caption.engines import EngineConfig, ServingConfig
 from mama_augment.caption.engines.arguments import written
 from mama_augment.caption.input import prompts
 from mama_augment.caption.input.layout import AUTO, PictureSize
+from mama_augment.caption.judge.language import settle_language
 from mama_augment.caption.requests import CaptionSettings
 from mama_augment.core.errors import InputError
 from mama_augment.core.shared import say
@@ -59,6 +60,9 @@ def settle_all(
         grid=ask.grid if ask.grid is not None else model.grid,
         chat=chat,
         sampling=sampling,
+        judging=dataclasses.replace(
+            ask.judging, language=settle_language(ask.judging.language, prompt.text)
+        ),
         engine_args=engines.telling_args(name, config.more),
         trust_remote_code=ask.trust_remote_code,
         num_captions=1 if ask.num_captions is None else ask.num_captions,

@@ -13,6 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from mama_augment.caption.breaker import unless_systematic
 from mama_augment.caption.engines import EngineConfig, make_engine
 from mama_augment.caption.engines.base import CaptionRequest, Completion, EngineError, Result
 from mama_augment.caption.engines.supervised import StartEngine, SupervisedEngine
@@ -80,7 +81,11 @@ class CaptionWorker:
         self._asked: dict[str, tuple[Prepared, CaptionRequest, int]] = {}
 
     def run_unit(self, group_id: str) -> int:
-        """Caption every unit of a group; returns the number of captions."""
+        """Caption every unit of a group; returns the number of captions.
+
+        Raises:
+            StoppedError: the engine takes or finishes no request, for one reason.
+        """
         unit_ids = self.groups[group_id]
         todo = self._left_of(unit_ids)
         try:
@@ -89,7 +94,7 @@ class CaptionWorker:
             if first is not None:  # else everything was known already: no model is needed
                 # Closed at once when recording fails (a full disk): its threads must not go on.
                 with closing(self._engine.generate(_chain(first, requests))) as results:
-                    for request_id, result in results:
+                    for request_id, result in unless_systematic(results):
                         self._record_result(request_id, result)
             assert not self._units, sorted(self._units)
         finally:
@@ -202,7 +207,11 @@ class CaptionWorker:
     def _row(self, prepared: Prepared, index: int, completion: Completion) -> dict[str, Any]:
         settings = self.settings
         verdict = judge(
-            completion.text, prompt=prepared.prompt, finish_reason=completion.finish_reason
+            completion.text,
+            prompt=prepared.prompt,
+            input=settings.input,
+            finish_reason=completion.finish_reason,
+            config=settings.judging,
         )
         layout = None
         if settings.input == "grid":
@@ -215,7 +224,7 @@ class CaptionWorker:
             "raw_text": completion.text,
             "status": verdict.status,
             "reason": verdict.reason,
-            "flags": list(getattr(verdict, "flags", ())),
+            "flags": list(verdict.flags),
             "model": settings.model,
             "model_revision": settings.model_revision,
             "prompt_name": settings.prompt.name,

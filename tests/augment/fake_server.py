@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-Answer = tuple[int, dict[str, Any], dict[str, str]]
+Answer = tuple[int, Any, dict[str, str]]
+"""Status, what is sent as JSON (bytes as they are), headers."""
 
 
 class Server(ThreadingHTTPServer):
@@ -49,8 +50,8 @@ class Handler(BaseHTTPRequestHandler):
                 server.num_running -= 1
         self.answer(*answer)
 
-    def answer(self, status: int, content: dict[str, Any], headers: dict[str, str]) -> None:
-        data = json.dumps(content).encode()
+    def answer(self, status: int, content: Any, headers: dict[str, str]) -> None:
+        data = content if isinstance(content, bytes) else json.dumps(content).encode()
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)

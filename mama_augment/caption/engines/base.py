@@ -27,7 +27,7 @@ class SamplingConfig:
     top_p: float = 1.0
     """Draw from the likeliest words that together have this probability."""
     max_tokens: int = 128
-    """Longest caption, in tokens; one that is cut off here is rejected."""
+    """Longest caption, in tokens; see --on-truncated for one that is cut off here."""
     sampling_args: tuple[str, ...] = ()
     """More of the engine's own sampling arguments, as key=value, JSON, or a .toml or .json file:
     vLLM's SamplingParams, transformers' GenerationConfig, fields of a server's request. May be
@@ -126,6 +126,11 @@ class Completion:
     """`stop` (the model ended) or `length` (max_tokens ended it)."""
     mean_logprob: float | None = None
     """Mean natural logarithm of its tokens' probabilities, where it was asked for."""
+
+    def __post_init__(self) -> None:
+        # Halves of characters, which JSON can carry and neither files nor tables can hold.
+        text = self.text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        object.__setattr__(self, "text", text)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import http.client
 import json
+import logging
 import os
+import re
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -16,21 +19,35 @@ from typing import Any
 from mama_augment.caption.engines import EngineConfig
 from mama_augment.caption.engines.base import (
     CaptionRequest,
-    Completion,
     EngineDiedError,
     EngineError,
     Result,
 )
-from mama_augment.caption.engines.openai_chat import mean_logprob, messages_of
+from mama_augment.caption.engines.openai_chat import (
+    UnfinishedAnswerError,
+    completions_of,
+    messages_of,
+    model_names,
+)
 from mama_augment.caption.models import Model, served
 from mama_augment.core.errors import InputError
+
+log = logging.getLogger(__name__)
 
 MAX_ATTEMPTS = 6
 FIRST_PAUSE_SECONDS = 0.5
 """Doubled after each attempt, unless the server names a time itself: 15 s in all."""
 MAX_PAUSE_SECONDS = 30.0
-UNFINISHED = (None, "", "abort", "error")
-"""What servers give as `finish_reason` of a caption that they left unfinished."""
+REFUSED_WORDS = (
+    "unsupported",
+    "not supported",
+    "unrecognized",
+    "unknown",
+    "not permitted",
+    "extra",
+)
+"""With these a server says that it does not know a parameter."""
+QUOTA_WORDS = ("insufficient_quota", "insufficient credits", "exceeded your current quota")
 
 
 class ServerRefusalError(Exception):
@@ -45,11 +62,15 @@ class ServerRefusalError(Exception):
     @property
     def is_passing(self) -> bool:
         """Whether the same request may succeed later."""
-        return self.status in (408, 409, 429) or self.status >= 500
+        return not self.is_quota and (self.status in (408, 409, 429) or self.status >= 500)
 
-
-class UnfinishedAnswerError(Exception):
-    """The server answered without having ended its captions."""
+    @property
+    def is_quota(self) -> bool:
+        """Whether nothing is answered before somebody pays."""
+        said = self.message.lower()
+        return self.status == 402 or (
+            self.status in (403, 429) and any(word in said for word in QUOTA_WORDS)
+        )
 
 
 class OpenAIEngine:
@@ -62,6 +83,8 @@ class OpenAIEngine:
     def __init__(self, config: EngineConfig, pause: Callable[[float], None] = time.sleep) -> None:
         self.config = config
         self._pause = pause
+        self._ended = threading.Event()
+        self._adapted: frozenset[str] = frozenset()
 
     def close(self) -> None:
         """Nothing is held open between requests."""
@@ -73,6 +96,7 @@ class OpenAIEngine:
         source = iter(requests)
         running: dict[Future[Result], CaptionRequest] = {}
         num_captions = 0
+        self._ended.clear()
         pool = ThreadPoolExecutor(self.config.max_in_flight, thread_name_prefix="openai")
         try:
             while True:
@@ -89,6 +113,7 @@ class OpenAIEngine:
                     num_captions -= request.n
                     yield request.request_id, future.result()
         finally:
+            self._ended.set()
             pool.shutdown(wait=False, cancel_futures=True)
 
     def _ask(self, request: CaptionRequest) -> Result:
@@ -107,15 +132,19 @@ class OpenAIEngine:
 
     def _choices(self, request: CaptionRequest) -> Result:
         url = f"{self.config.base_url.rstrip('/')}/chat/completions"
-        body = json.dumps(body_of(request, self.config)).encode()
+        body = body_of(request, self.config)
         seconds = FIRST_PAUSE_SECONDS
-        for attempt in range(1, MAX_ATTEMPTS + 1):
+        attempt = 0
+        while attempt < MAX_ATTEMPTS:
+            attempt += 1
             try:
-                return completions_of(call(url, body, self.config.timeout_seconds))
+                return self._adapting(url, body)
             except ServerRefusalError as refusal:
                 if not refusal.is_passing:
                     return refusal_of(refusal)
                 error: Exception = refusal
+                # Too many at once is no clip's fault: it waits as long as the stream is wanted.
+                attempt -= refusal.status == 429 and not self._ended.is_set()
                 seconds = refusal.retry_after or seconds
             except (TimeoutError, UnfinishedAnswerError) as passing:
                 error = passing
@@ -128,6 +157,49 @@ class OpenAIEngine:
             if isinstance(error, kind):
                 return EngineError(reason=reason, message=f"{error} ({MAX_ATTEMPTS} attempts)")
         raise EngineDiedError(f"no server answers at {self.config.base_url}: {error}") from error
+
+    def _adapting(self, url: str, body: dict[str, Any]) -> Result:
+        """One answer; a parameter that the server refuses is given as it wants it, from then on.
+
+        Raises:
+            ServerRefusalError: it refuses still.
+        """
+        for _ in range(1 + len(ADAPTATIONS)):
+            sent = adapted(body, self._adapted)
+            try:
+                return completions_of(
+                    call(url, json.dumps(sent).encode(), self.config.timeout_seconds)
+                )
+            except ServerRefusalError as refusal:
+                name = refused_parameter(refusal)
+                if name is None or name not in sent:
+                    raise
+                if name not in self._adapted:
+                    log.warning("the server does not take %s: %s", name, ADAPTATIONS[name])
+                self._adapted |= {name}
+        raise AssertionError("each adaptation is made once")
+
+
+ADAPTATIONS = {
+    "max_tokens": "max_completion_tokens is sent in its place",
+    "seed": "it is left out, so that captions are drawn without one",
+}
+
+
+def adapted(body: dict[str, Any], names: frozenset[str]) -> dict[str, Any]:
+    """A request without the parameters of these names, or with what stands in their place."""
+    sent = {name: value for name, value in body.items() if name not in names}
+    if "max_tokens" in names:
+        sent["max_completion_tokens"] = body["max_tokens"]
+    return sent
+
+
+def refused_parameter(refusal: ServerRefusalError) -> str | None:
+    """The parameter that a refusal is about, where there is another way to ask."""
+    said = refusal.message.lower()
+    if refusal.status not in (400, 422) or not any(word in said for word in REFUSED_WORDS):
+        return None
+    return next((name for name in ADAPTATIONS if re.search(rf"\b{name}\b", said)), None)
 
 
 PASSING = (
@@ -158,42 +230,18 @@ def body_of(request: CaptionRequest, config: EngineConfig) -> dict[str, Any]:
     return body | config.more | request.sampling.more
 
 
-def completions_of(answer: dict[str, Any]) -> Result:
-    """The captions of a server's answer; token counts are the server's, where it tells them.
-
-    Raises:
-        UnfinishedAnswerError: a caption is cut off, and not by `max_tokens`.
-    """
-    choices = sorted(answer.get("choices") or [], key=lambda choice: choice.get("index", 0))
-    usage = answer.get("usage") or {}
-    completions = []
-    for choice in choices:
-        finish = choice.get("finish_reason")
-        if finish in UNFINISHED:
-            raise UnfinishedAnswerError(f"the server's answer has finish_reason {finish!r}")
-        if finish not in ("stop", "length"):
-            message = f"the server ended the request with {finish!r}"
-            reason = finish if finish == "content_filter" else "ended_by_server"
-            return EngineError(reason=reason, message=message)
-        num_output = usage.get("completion_tokens") if len(choices) == 1 else None
-        completions.append(
-            Completion(
-                text=(choice["message"].get("content") or "").strip(),
-                num_prompt_tokens=usage.get("prompt_tokens"),
-                num_output_tokens=num_output,  # for several choices, servers give the sum only
-                finish_reason=finish,
-                mean_logprob=mean_logprob(choice),
-            )
-        )
-    return completions
-
-
 def refusal_of(refusal: ServerRefusalError) -> EngineError:
     """A request that the server will not take, this time or any other.
 
     Raises:
-        InputError: it is not this request's fault: the key, the model's name, the address.
+        InputError: it is not this request's fault: the key, the quota, the model's name, the
+            address.
     """
+    if refusal.is_quota:
+        raise InputError(
+            f"the server wants to be paid before it answers ({refusal}). Raise the account's "
+            "quota, and run the command again: what is done is kept"
+        )
     if refusal.status in (401, 403, 404):
         raise InputError(
             f"the server refuses every request ({refusal}). Check --base-url, --model, and the "
@@ -204,11 +252,12 @@ def refusal_of(refusal: ServerRefusalError) -> EngineError:
     return EngineError(reason=reason, message=str(refusal))
 
 
-def call(url: str, body: bytes | None, timeout_seconds: float) -> dict[str, Any]:
+def call(url: str, body: bytes | None, timeout_seconds: float) -> Any:
     """One HTTP exchange of JSON.
 
     Raises:
         ServerRefusalError: the server answered with an error.
+        UnfinishedAnswerError: its answer is not JSON.
         TimeoutError: it did not answer in time.
         OSError, http.client.HTTPException: it cannot be reached, or broke off.
     """
@@ -218,7 +267,7 @@ def call(url: str, body: bytes | None, timeout_seconds: float) -> dict[str, Any]
     question = urllib.request.Request(url, data=body, headers=headers)
     try:
         with urllib.request.urlopen(question, timeout=timeout_seconds) as answer:
-            return dict(json.loads(answer.read()))
+            return json.loads(answer.read())
     except urllib.error.HTTPError as error:
         with error:
             content = error.read(2000).decode(errors="replace")
@@ -232,7 +281,7 @@ def call(url: str, body: bytes | None, timeout_seconds: float) -> dict[str, Any]
             raise error.reason from error
         raise
     except ValueError as error:
-        raise http.client.HTTPException(f"the answer is not JSON: {error}") from error
+        raise UnfinishedAnswerError(f"the server's answer is not JSON: {error}") from error
 
 
 def find_served(model: str, base_url: str) -> Model:
@@ -254,8 +303,8 @@ def check_server(base_url: str, model: str) -> None:
     """
     url = f"{base_url.rstrip('/')}/models"
     try:
-        served = [entry["id"] for entry in call(url, None, 10.0).get("data", [])]
-    except (ServerRefusalError, OSError, http.client.HTTPException) as error:
+        served = model_names(call(url, None, 10.0))
+    except (ServerRefusalError, UnfinishedAnswerError, OSError, http.client.HTTPException) as error:
         raise InputError(
             f"--engine openai: {url} does not answer as such a server does ({error}). Start one "
             "with, say, `vllm serve MODEL`, or correct --base-url"

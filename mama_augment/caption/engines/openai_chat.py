@@ -1,4 +1,4 @@
-"""A clip and a question as an OpenAI-style server takes them."""
+"""A clip and a question as an OpenAI-style server takes them, and its answer as captions."""
 
 from __future__ import annotations
 
@@ -7,10 +7,23 @@ from typing import Any
 
 import cv2
 
-from mama_augment.caption.engines.base import CaptionRequest, ChatConfig
+from mama_augment.caption.engines.base import (
+    CaptionRequest,
+    ChatConfig,
+    Completion,
+    EngineError,
+    Result,
+)
 from mama_augment.caption.input.control import neutralised
 from mama_augment.caption.input.shown import Shown, parts_of
 from mama_augment.core.shared.jpeg import Image
+
+UNFINISHED = (None, "", "abort", "error")
+"""What servers give as `finish_reason` of a caption that they left unfinished."""
+
+
+class UnfinishedAnswerError(Exception):
+    """The server answered without having ended its captions, or not in this protocol."""
 
 
 def messages_of(request: CaptionRequest, chat: ChatConfig) -> list[dict[str, Any]]:
@@ -28,11 +41,88 @@ def messages_of(request: CaptionRequest, chat: ChatConfig) -> list[dict[str, Any
     return [*([system] if chat.system_prompt else []), {"role": "user", "content": content}]
 
 
+def completions_of(answer: Any) -> Result:
+    """The captions of a server's answer; token counts are the server's, where it tells them.
+
+    Raises:
+        UnfinishedAnswerError: a caption is cut off, and not by `max_tokens`; or the answer is not
+            one of this protocol. Either may be another the next time.
+    """
+    if not isinstance(answer, dict):
+        raise UnfinishedAnswerError(f"the server's answer is {shown(answer)}, not an object")
+    if answer.get("error") and not answer.get("choices"):
+        raise UnfinishedAnswerError(f"the server answered with an error: {shown(answer['error'])}")
+    choices = answer.get("choices") or []
+    if not isinstance(choices, list) or not all(isinstance(c, dict) for c in choices):
+        raise UnfinishedAnswerError(f"the server's choices are {shown(choices)}")
+    choices = sorted(choices, key=lambda c: _count(c.get("index")) or 0)
+    told = answer.get("usage")
+    usage: dict[str, Any] = told if isinstance(told, dict) else {}
+    completions = []
+    for choice in choices:
+        finish = choice.get("finish_reason")
+        if finish in UNFINISHED:
+            raise UnfinishedAnswerError(f"the server's answer has finish_reason {finish!r}")
+        if finish not in ("stop", "length"):
+            message = f"the server ended the request with {finish!r}"
+            reason = finish if finish == "content_filter" else "ended_by_server"
+            return EngineError(reason=reason, message=message)
+        num_output = _count(usage.get("completion_tokens")) if len(choices) == 1 else None
+        completions.append(
+            Completion(
+                text=_text_of(choice),
+                num_prompt_tokens=_count(usage.get("prompt_tokens")),
+                num_output_tokens=num_output,  # for several choices, servers give the sum only
+                finish_reason=finish,
+                mean_logprob=mean_logprob(choice),
+            )
+        )
+    return completions
+
+
+def model_names(answer: Any) -> list[str]:
+    """The names of a server's list of models; empty where it has none to tell."""
+    listed = answer.get("data") if isinstance(answer, dict) else None
+    if not isinstance(listed, list):
+        return []
+    return [str(entry["id"]) for entry in listed if isinstance(entry, dict) and "id" in entry]
+
+
 def mean_logprob(choice: dict[str, Any]) -> float | None:
     """Of a choice's tokens; None where the server does not tell."""
-    told = (choice.get("logprobs") or {}).get("content") or []
-    values = [token["logprob"] for token in told if token.get("logprob") is not None]
+    told = choice.get("logprobs")
+    tokens = told.get("content") if isinstance(told, dict) else None
+    values = [
+        float(token["logprob"])
+        for token in (tokens if isinstance(tokens, list) else [])
+        if isinstance(token, dict) and isinstance(token.get("logprob"), int | float)
+    ]
     return sum(values) / len(values) if values else None
+
+
+def _text_of(choice: dict[str, Any]) -> str:
+    """What was said: a text, or the texts of parts; nothing said is empty."""
+    message = choice.get("message")
+    if not isinstance(message, dict):
+        raise UnfinishedAnswerError(f"the server's choice has no message: {shown(choice)}")
+    content = message.get("content") or ""
+    if isinstance(content, list):
+        parts = [part.get("text") for part in content if isinstance(part, dict)]
+        content = "".join(part for part in parts if isinstance(part, str))
+    if not isinstance(content, str):
+        raise UnfinishedAnswerError(f"the server's message has content {shown(content)}")
+    return content.strip()
+
+
+def _count(value: Any) -> int | None:
+    """A number of tokens that a table can hold; None for anything else."""
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    return value if is_number and 0 <= value < 2**31 else None
+
+
+def shown(value: Any) -> str:
+    """The beginning of something odd, for a message."""
+    return repr(value)[:200]
 
 
 def _video_url(shown: Shown) -> str:

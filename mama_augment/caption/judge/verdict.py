@@ -1,90 +1,63 @@
-"""Clean what a model said about a grid, and accept or reject it with a reason; pure.
+"""What a model said -> a caption, or why not; pure, and linear in the length of the text.
 
-A model that is shown a grid of key frames talks of images, collages and panels; a caption is to
-talk of the video. The paper's demo replaces the word "image"; here the phrases around it too.
+Wrapping is taken off only where it is certain; a text that is doubtful afterwards is rejected by
+name or flagged, never rewritten into what was not said. Each family of rules is one module of this
+folder and has its place in `PEELING` (repeated until nothing more comes off) or `SIFTING`.
 """
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
+from mama_augment.caption.judge.config import JudgeConfig
+from mama_augment.caption.judge.ending import find_length, keep_sentences
+from mama_augment.caption.judge.language import find_language
+from mama_augment.caption.judge.loops import find_loop
+from mama_augment.caption.judge.pictures import drop_picture, find_grid_talk, to_time_words
+from mama_augment.caption.judge.reasoning import drop_thoughts
+from mama_augment.caption.judge.refusals import drop_question, find_refusal
+from mama_augment.caption.judge.said import Asked, Found, Rule, one_line
+from mama_augment.caption.judge.tokens import drop_tokens, find_garbled
+from mama_augment.caption.judge.wrapping import find_wrapper, unwrap
 from mama_augment.core.reasons import reason_of
 
-_PICTURES = (
-    r"(?:images?|pictures?|photos?|photographs?|frames?|panels?|screenshots?|stills?|snapshots?)"
-)
-_GROUPS = (
-    r"(?:series|sequence|set|collection|collage|grid|montage|mosaic|group|row|strip|compilation)"
-)
-_TILINGS = r"(?:grid|collage|montage|mosaic)"
-_SHOWS = r"(?:shows?|depicts?|captures?|features?|displays?|illustrates?|contains?)"
-_UP_TO_TWO_WORDS = r"(?:(?!(?:is|are|was|shows?)\b)[a-z0-9-]+\s+){0,2}?"
-_PLACES = (
-    r"(?:(?:top|upper|bottom|lower|middle|cent(?:er|re|ral)|left|right|first|second|third|last|"
-    r"final|next)(?:-|\s+))+"
-)
-
-_REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
-    (re.compile(pattern, re.IGNORECASE), replacement)
-    for pattern, replacement in (
-        # "a collage of twelve small images" is the video, whatever the number.
-        (
-            rf"\b(?:(?:an?|the|this|these)\s+{_UP_TO_TWO_WORDS})?{_GROUPS}\s+of\s+"
-            rf"{_UP_TO_TWO_WORDS}{_PICTURES}\b",
-            "the video",
-        ),
-        # A place in the grid is a moment of the video.
-        (rf"\bin\s+the\s+{_PLACES}(?:{_PICTURES}|{_TILINGS})\b", "in the video"),
-        (rf"\bthe\s+{_PLACES}{_PICTURES}\b", "the video"),
-        (
-            r"\b(?:from\s+)?left\s+to\s+right,?\s*(?:and\s+)?(?:from\s+)?top\s+to\s+bottom\b,?\s*",
-            "",
-        ),
-        # Pictures talked about as such; "a picture on the wall" is content and stays.
-        (
-            rf"\b(?:the|this|these|all|each|every|both)\s+(?:\w+\s+)?{_PICTURES}\s+{_SHOWS}\b",
-            "the video shows",
-        ),
-        (
-            rf"\b(in|throughout|across|of|from)\s+(?:the|this|these|each|every|all(?:\s+the)?)\s+"
-            rf"{_PICTURES}\b",
-            r"\1 the video",
-        ),
-        (rf"\b(?:this|these)\s+{_PICTURES}\b", "the video"),
-        (rf"\b(?:the|this|a)\s+{_TILINGS}\s+{_SHOWS}\b", "the video shows"),
-        (rf"\bin\s+(?:the|this)\s+{_TILINGS}\b", "in the video"),
-        # What is left, as in the paper's demo.
-        (r"\ban\s+images?\b", "a video"),
-        (r"\bimages?\b", "video"),
-        # Several rewrites of one phrase leave doubles behind.
-        (r"\b(?:(?:the|a)\s+)?video\s+of\s+(?=the\s+video\b)", ""),
-        (r"\bvideo(?:\s+video)+\b", "video"),
-        (r"\bthe\s+(?=the\s+)", ""),
-    )
-)
-_MARKUP = re.compile(r"<\|?/?[a-zA-Z_][a-zA-Z0-9_ ]*\|?>|\[/?INST\]")
-_LABEL = re.compile(r"^(?:video\s+)?(?:caption|description|answer|assistant)\s*:\s*", re.IGNORECASE)
-_REFUSAL = re.compile(
-    r"^(?:i\s*['’]?\s*a?m\s+(?:very\s+)?sorry|sorry,|as\s+an?\s+(?:ai|language)\b|"
-    r"i\s+(?:can\s*not|can['’]t|am\s+(?:not\s+able|unable)|do\s+not\s+have|don['’]t\s+have)\b|"
-    r"i['’]m\s+(?:not\s+able|unable)|unfortunately,?\s+i\b|"
-    r"it\s+is\s+not\s+possible\s+(?:for\s+me\s+)?to\b)",
-    re.IGNORECASE,
-)
 MOST_PASSES = 8
-"""A rewrite may lay bare what another pass takes away: "Image caption:" is a label only once it
-talks of the video."""
-_WORD = re.compile(r"\w+(?:['’-]\w+)*")
-_QUOTES = ('""', "''", "“”", "‘’", "``")
+"""A label may lay bare a quotation, and that another label; what is wrapped deeper is a
+`wrapper`."""
+
+
+def _flatten(text: str, asked: Asked) -> Found:
+    """One line, with a capital letter."""
+    text = one_line(text)
+    return Found(text[:1].upper() + text[1:])
+
+
+PEELING: tuple[Rule, ...] = (drop_thoughts, drop_tokens, unwrap, drop_question)
+SIFTING: tuple[Rule, ...] = (
+    find_loop,
+    find_refusal,
+    find_language,
+    find_wrapper,
+    keep_sentences,
+    drop_picture,
+    to_time_words,
+    find_grid_talk,
+    find_length,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """A cleaned caption and why it is rejected; `reason` is None for an accepted one."""
+    """A caption and why it is rejected; `reason` is None for an accepted one.
+
+    flags: what was done or is to be known: `order_words`, `truncated`, `repeat_dropped`,
+    `cut_at_turn`, `picture_talk`.
+    """
 
     text: str | None
     reason: str | None
+    flags: Sequence[str] = field(default=())
 
     def __post_init__(self) -> None:
         assert self.reason is None or reason_of("caption", self.reason).where == "rows"
@@ -94,77 +67,62 @@ class Verdict:
         return "ok" if self.reason is None else "rejected"
 
 
-def judge(raw_text: str, *, prompt: str = "", finish_reason: str = "stop") -> Verdict:
-    """Clean a caption, then accept or reject it.
+def judge(
+    raw_text: str,
+    *,
+    prompt: str = "",
+    input: str = "grid",
+    finish_reason: str = "stop",
+    config: JudgeConfig | None = None,
+) -> Verdict:
+    """A caption of a raw text; an accepted one that is judged again is accepted as it is.
 
-    Reasons, first match: `empty` (no letters), `garbled` (bytes that are not text), `echo` (the
-    prompt itself), `refusal`, `looping` (a phrase over and over), `truncated` (max_tokens ended
-    it).
+    The text of a rejected one is what it was when a rule refused it, None for `empty`.
     """
-    text = clean(raw_text)
-    words = _WORD.findall(text.lower())
-    if not any(c.isalpha() for c in text):
+    config = config if config is not None else JudgeConfig()
+    asked = Asked(prompt=prompt, input=input, finish_reason=finish_reason, config=config)
+    found = find_garbled(raw_text, asked)
+    if found.reason is not None:
+        return Verdict(text=_storable(raw_text), reason=found.reason)
+    found = _peeled(raw_text, asked)
+    if found.reason is None and not any(c.isalpha() for c in found.text):
         return Verdict(text=None, reason="empty")
-    reason = None
-    if "\ufffd" in text:
-        reason = "garbled"
-    elif prompt and words == _WORD.findall(clean(prompt).lower()):
-        reason = "echo"
-    elif _REFUSAL.match(text):
-        reason = "refusal"
-    elif is_looping(words):
-        reason = "looping"
-    elif finish_reason == "length":
-        reason = "truncated"
-    return Verdict(text=text, reason=reason)
-
-
-def clean(raw_text: str) -> str:
-    """One line of plain text that talks of the video; idempotent."""
-    text = raw_text
     for _ in range(MOST_PASSES):
-        before, text = text, _cleaned_once(text)
-        if text == before:
+        before = found
+        for rule in (_flatten, *SIFTING, _flatten):
+            if found.reason is None:
+                found = _after(found, rule, asked)
+        if found.reason is not None or found.text == before.text:
             break
-    return text
+        # What was taken off the start may lay more bare.
+        found = _and(found, _peeled(found.text, asked))
+    else:
+        found = Found(found.text, "wrapper", found.flags)
+    return Verdict(text=one_line(found.text), reason=found.reason, flags=found.flags)
 
 
-def _cleaned_once(raw_text: str) -> str:
-    text = _MARKUP.sub(" ", raw_text)
-    text = " ".join(text.split())
-    text = _unwrap(text)
-    for pattern, replacement in _REWRITES:
-        text = pattern.sub(replacement, text)
-    text = re.sub(r"\s+([,.;:!?])", r"\1", " ".join(text.split()))
-    return text[:1].upper() + text[1:]
+def _peeled(text: str, asked: Asked) -> Found:
+    """Without what stands around the caption."""
+    found = Found(text)
+    for _ in range(MOST_PASSES):
+        before = found.text
+        for rule in PEELING:
+            found = _after(found, rule, asked)
+            if found.reason is not None:
+                return found
+        if found.text == before:
+            return found
+    return Found(found.text, "wrapper", found.flags)
 
 
-def _unwrap(text: str) -> str:
-    """Drop labels ("Caption:") and quotation marks around the whole."""
-    while True:
-        before = text
-        text = _LABEL.sub("", text).strip()
-        for left, right in (tuple(pair) for pair in _QUOTES):
-            inner = text[1:-1]
-            if len(text) > 1 and text[0] == left and text[-1] == right and left not in inner:
-                text = inner.strip()
-        if text == before:
-            return text
+def _after(found: Found, rule: Rule, asked: Asked) -> Found:
+    return _and(found, rule(found.text, asked))
 
 
-def is_looping(words: list[str]) -> bool:
-    """Whether a phrase is repeated back to back, or few phrases make up a long text.
+def _and(found: Found, then: Found) -> Found:
+    """The later text and reason, the flags of both."""
+    return Found(then.text, then.reason, tuple(dict.fromkeys((*found.flags, *then.flags))))
 
-    A phrase of n words counts as a loop when it stands 6 times in a row for n = 1, 4 times for
-    n = 2 and 3 times for 3 to 12 words ("very, very far" is none); and so does a text of 24 words
-    or more in which fewer than half of the three-word phrases are new.
-    """
-    for size in range(1, 13):
-        needed = {1: 6, 2: 4}.get(size, 3)
-        matches = 0  # words in a row that equal the word `size` places before
-        for index in range(size, len(words)):
-            matches = matches + 1 if words[index] == words[index - size] else 0
-            if matches >= size * (needed - 1):
-                return True
-    phrases = [tuple(words[i : i + 3]) for i in range(len(words) - 2)]
-    return len(words) >= 24 and len(set(phrases)) < 0.5 * len(phrases)
+
+def _storable(text: str) -> str:
+    return one_line(text.encode("utf-8", "replace").decode())

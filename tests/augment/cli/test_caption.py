@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 
 from mama_augment.cli import app
 from mama_augment.core.errors import InputError
+from mama_augment.core.store.audit import audit
 from mama_augment.core.store.step_dir import StepDir
 from tests.augment.fake_server import Answer, Server, serving
 from tests.augment.worlds import clip, write_clips
@@ -147,3 +148,20 @@ def test_the_dry_run_of_an_engine_here_states_its_budget(clips_dir: str, tmp_pat
     assert table["budget"] == "at most 8.33 engine-hours"
     assert table["budget on GPUs"] == "at most 8.33 GPU-hours, 1 per engine"
     assert not (tmp_path / "out").exists()
+
+
+def test_a_server_that_refuses_everything_rejects_no_clip(tmp_path: Path, server: Server) -> None:
+    num = 40
+    clips = write_clips(tmp_path / "clips", [clip(f"c{i:02d}") for i in range(num)])
+    out = tmp_path / "out"
+    refuses = {"error": {"message": "this model does not support images"}}
+    server.behave = lambda body, number: (400, refuses, {})
+    result = run(clips, out, server)
+    assert result.exit_code == 1
+    assert "does not support images" in " ".join(result.output.split())
+    ledger = audit(StepDir.open(str(out), step="caption"))
+    assert (ledger.num_in, ledger.num_rejected, ledger.num_pending) == (num, 0, num)
+    server.behave = names_itself
+    assert run(clips, out, server).exit_code == 0
+    ledger = audit(StepDir.open(str(out), step="caption"))
+    assert (ledger.num_ok, ledger.num_pending) == (num, 0)

@@ -235,3 +235,124 @@ def test_a_servers_log_probabilities_are_averaged(server: Server) -> None:
     ((_, result),) = engine(server.base_url).generate(requests(1))
     assert isinstance(result, list)
     assert result[0].mean_logprob == -1.0
+
+
+ODD_ANSWERS = [
+    {"choices": [{"index": 0, "finish_reason": "stop"}]},
+    {"choices": [{"index": 0, "finish_reason": "stop", "message": None}]},
+    {"choices": [{"finish_reason": "stop", "message": {"content": 7}}]},
+    {"choices": [7]},
+    {"choices": "none"},
+    {"choices": None},
+    {"error": {"message": "upstream is overloaded"}},
+    ["a", "list"],
+    "a text",
+    None,
+    b"<html><body>Bad gateway</body></html>",
+    "Hündin".encode("latin-1"),
+]
+
+
+@pytest.mark.parametrize("answer", ODD_ANSWERS, ids=range(len(ODD_ANSWERS)))
+def test_an_odd_answer_costs_its_request_and_no_other(server: Server, answer: Any) -> None:
+    server.behave = lambda body, number: (200, answer, {}) if body["seed"] == 200 else says(body)
+    results = dict(engine(server.base_url).generate(requests(4)))
+    error = results.pop("2")
+    assert isinstance(error, EngineError)
+    assert (error.verdict, error.reason) == ("failed", "engine_error")
+    assert all(isinstance(result, list) for result in results.values())
+
+
+def test_a_servers_words_about_an_error_are_kept(server: Server) -> None:
+    server.behave = lambda body, number: (200, {"error": {"message": "upstream is down"}}, {})
+    ((_, error),) = engine(server.base_url).generate(requests(1))
+    assert isinstance(error, EngineError)
+    assert "upstream is down" in error.message
+
+
+def test_content_as_parts_is_read_and_half_characters_can_be_stored(server: Server) -> None:
+    parts = [{"type": "text", "text": "A dog "}, {"type": "text", "text": "runs \ud83d."}]
+    server.behave = lambda body, number: (
+        200,
+        {"choices": [{"finish_reason": "stop", "message": {"content": parts}}], "usage": [3]},
+        {},
+    )
+    ((_, result),) = engine(server.base_url).generate(requests(1))
+    assert isinstance(result, list)
+    assert (result[0].text, result[0].num_prompt_tokens) == ("A dog runs \ufffd.", None)
+
+
+@pytest.mark.parametrize("data", [None, [], [None, {"object": "model"}], "m"])
+def test_a_list_of_models_that_tells_nothing_is_no_reason_to_stop(
+    server: Server, data: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "mama_augment.caption.engines.openai.call", lambda url, body, seconds: {"data": data}
+    )
+    check_server(server.base_url, "m")
+
+
+def test_a_parameter_that_the_server_does_not_take_is_given_another_way(server: Server) -> None:
+    def as_newer_models_do(body: dict[str, Any], number: int) -> Answer:
+        for name in ("max_tokens", "seed"):
+            if name in body:
+                hint = " Use 'max_completion_tokens' instead." if name == "max_tokens" else ""
+                message = f"Unsupported parameter: '{name}'.{hint}"
+                return 400, {"error": {"message": message}}, {}
+        return says(body | {"seed": 0})
+
+    server.behave = as_newer_models_do
+    captioner = engine(server.base_url, max_in_flight=1)
+    results = dict(captioner.generate(requests(5, max_tokens=9)))
+    assert all(isinstance(result, list) for result in results.values())
+    assert len(server.bodies) == 5 + 2  # found out once, for all
+    last = server.bodies[-1]
+    assert (last["max_completion_tokens"], "max_tokens" in last, "seed" in last) == (
+        9,
+        False,
+        False,
+    )
+
+
+def test_a_parameter_that_nothing_can_stand_for_refuses_the_request(server: Server) -> None:
+    server.behave = lambda body, number: (400, {"error": "Unsupported parameter: top_p"}, {})
+    ((_, error),) = engine(server.base_url).generate(requests(1))
+    assert isinstance(error, EngineError)
+    assert error.reason == "request_refused"
+
+
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [(402, "Insufficient credits"), (429, "insufficient_quota: you exceeded your current quota")],
+)
+def test_an_account_without_money_ends_the_run_at_once(
+    server: Server, status: int, message: str
+) -> None:
+    server.behave = lambda body, number: (status, {"error": {"message": message}}, {})
+    with pytest.raises(InputError, match="wants to be paid"):
+        list(engine(server.base_url, max_in_flight=1).generate(requests(3)))
+    assert len(server.bodies) <= 2
+
+
+def test_too_many_at_once_is_no_reason_to_give_a_clip_up(server: Server) -> None:
+    server.behave = lambda body, number: (
+        (429, {"error": "slow down"}, {}) if number <= 4 * MAX_ATTEMPTS else says(body)
+    )
+    pauses: list[float] = []
+    ((_, result),) = engine(server.base_url, pauses).generate(requests(1))
+    assert isinstance(result, list)
+    assert (len(pauses), max(pauses)) == (4 * MAX_ATTEMPTS, 30.0)
+
+
+def test_a_stream_that_is_given_up_waits_for_no_server(server: Server) -> None:
+    server.behave = lambda body, number: (
+        says(body) if body["seed"] == 0 else (429, {"error": "slow down"}, {})
+    )
+    before = set(threading.enumerate())
+    results = engine(server.base_url, max_in_flight=2).generate(requests(2))
+    assert next(results)[0] == "0"
+    results.close()
+    for thread in set(threading.enumerate()) - before:
+        if thread.name.startswith("openai"):
+            thread.join(timeout=20)
+            assert not thread.is_alive()
