@@ -52,7 +52,7 @@ constraints-vllm: $(VENV)/installed  ## the newest set for GPU machines, in plac
 	mv constraints-vllm.new constraints-vllm.txt
 
 check-constraints-vllm: $(VENV)/installed  ## whether that set still resolves; asks for metadata only
-	$(RESOLVE_VLLM) --constraint constraints-vllm.txt >/dev/null
+	tests/check_resolves.sh $(RESOLVE_VLLM) --constraint constraints-vllm.txt
 
 .venv-vllm/installed: pyproject.toml tests/vllm_cpu/make_env.sh
 	PYTHON='$(PYTHON)' TORCH='$(TORCH)' TORCH_INDEX='$(TORCH_INDEX)' tests/vllm_cpu/make_env.sh .venv-vllm
