@@ -15,7 +15,6 @@ from itertools import islice
 import av
 import av.error
 import numpy as np
-import numpy.typing as npt
 
 from mama_augment.decode.losses import HOLLOW_CODECS, FrameNumbers, is_hollow
 from mama_augment.decode.packets import NO_PLACE, PacketIndex, read_packets
@@ -36,7 +35,6 @@ class Decoder:
         codec = self._context.codec.canonical_name
         self._numbers = FrameNumbers(self._context.extradata) if codec == "h264" else None
         self._may_be_hollow = codec in HOLLOW_CODECS
-        self._is_lossy: npt.NDArray[np.bool_] | None = None
         self.num_errors = 0
 
     def runs(
@@ -49,7 +47,6 @@ class Decoder:
         """
         position = 0
         self._index = index
-        self._is_lossy = index.is_lossy
         packets = read_packets(self._video, index)
         chosen = None if wanted is None else set(wanted)
         for run in runs:
@@ -93,7 +90,8 @@ class Decoder:
             return True
         if self._may_be_hollow and is_hollow(packet):
             return True
-        return self._is_lossy is not None and bool(self._is_lossy[place])
+        is_lossy = self._index.is_lossy
+        return is_lossy is not None and bool(is_lossy[place])
 
     def _decode(
         self, packet: av.Packet | None, place: int, trust: Trust

@@ -28,9 +28,8 @@ class DecordReader(ClipReader):
         self._path = video.path
         self._format = video.container.format.name
         self._num_threads = num_threads
-        by_time = np.argsort(self.packets.pts, kind="stable")
         # decord counts every packet's frame by time, those that edit lists hide included.
-        self._decord_index = np.argsort(by_time, kind="stable")
+        self._decord_index = np.argsort(self.packets.by_time, kind="stable")
 
     def frames(self) -> Iterator[IndexedFrame]:
         if self.has_timeline:

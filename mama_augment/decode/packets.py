@@ -52,18 +52,21 @@ class PacketIndex:
     """Whether every shown frame has its own time stamp, so that frames can be addressed."""
 
     @cached_property
-    def _by_time(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Time stamps, ascending, and the places of their packets."""
-        order = np.argsort(self.pts, kind="stable")
-        return self.pts[order], order
+    def by_time(self) -> npt.NDArray[np.int64]:
+        """Places of the packets in the order of their time stamps."""
+        return np.argsort(self.pts, kind="stable")
+
+    @cached_property
+    def _times(self) -> npt.NDArray[np.int64]:
+        return self.pts[self.by_time]
 
     def place_of(self, pts: int | None) -> int:
         """The packet with a time stamp, by its place; NO_PLACE: none has it."""
         if pts is None:
             return NO_PLACE
-        times, order = self._by_time
-        at = int(np.searchsorted(times, pts))
-        return int(order[at]) if at < len(times) and times[at] == pts else NO_PLACE
+        at = int(np.searchsorted(self._times, pts))
+        is_there = at < len(self) and self._times[at] == pts
+        return int(self.by_time[at]) if is_there else NO_PLACE
 
     @cached_property
     def keys(self) -> npt.NDArray[np.int64]:
@@ -134,10 +137,12 @@ def _read_index(video: OpenVideo) -> PacketIndex:
     is_key_N = np.array(keys, bool)
     shown_N, places_N = np.array(shown, bool), np.array(places, np.int64)
     number_N = np.arange(len(pts_N))
+    has_timeline = _has_timeline(pts_N[shown_N], video)
     if len(promised_dts) > len(pts_N):
-        # Where it lost its way, the demuxer counted on from the last packet before.
+        # Where it lost its way, the demuxer counted on from the last packet before: the times that
+        # its packets, and so their frames, bear are not theirs.
         number_N = _numbers(places_N, promised_offsets)
-        pts_N = dts_N = np.where(number_N < 0, NO_TIME, promised_dts[number_N])
+        has_timeline = False
     else:
         promised_dts = dts_N
         _check_start(video, places_N)
@@ -152,7 +157,7 @@ def _read_index(video: OpenVideo) -> PacketIndex:
         number=number_N,
         promised_dts=promised_dts,
         is_whole=is_whole,
-        has_timeline=_has_timeline(pts_N[shown_N], video),
+        has_timeline=has_timeline,
     )
 
 

@@ -87,7 +87,7 @@ class ClipReader:
         if not packets.has_timeline:
             return np.arange(len(packets))
         seconds = packets.pts * self.info.time_base_seconds - self.info.origin_seconds
-        order = np.argsort(packets.pts, kind="stable")
+        order = packets.by_time
         return np.asarray(order[(packets.is_shown & self._span.holds(seconds))[order]])
 
     def pts(self, index: int) -> int:

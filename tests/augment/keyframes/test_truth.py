@@ -41,6 +41,8 @@ FILES: dict[str, dict[str, Any]] = {
     "mpeg2.ts": MPEG2,
     "mpeg2.avi": MPEG2,
     "mpeg4.avi": MPEG4,
+    "mpeg4-in-order.avi": {"codec": "mpeg4", "options": {"g": "12"}},
+    "motion-jpeg.avi": {"codec": "mjpeg", "pix_fmt": "yuvj420p"},
     "mpeg4.mp4": MPEG4,
     "vp9.webm": VP9,
     "vp9.mp4": VP9,
