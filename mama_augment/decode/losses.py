@@ -16,10 +16,11 @@ import numpy.typing as npt
 
 TS_PACKET, TS_SYNC = 188, 0x47
 CHUNK_TS_PACKETS = 2**16
-HOLLOW_CODECS = frozenset(["vp8", "vp9", "av1"])
+HOLLOW_CODECS = frozenset(["vp8", "vp9", "av1", "mjpeg"])
 """They decode anything, and have no reason for long runs of zeros. (Others notice by themselves, or
 may be padded with zeros.)"""
 HOLE = bytes(64)
+JPEG_START, JPEG_SCAN, JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
 UNIT_HEAD_BYTES = 24
 """Of a slice: its header's first fields."""
 HEAD_BYTES = 4096
@@ -55,8 +56,14 @@ def broken_at(path: str, pid: int) -> npt.NDArray[np.int64]:
 
 
 def is_hollow(packet: av.Packet) -> bool:
-    """Whether a packet of a codec in HOLLOW_CODECS holds zeros where coded pictures have none."""
-    return HOLE in bytes(memoryview(packet))
+    """Whether a packet of a codec in HOLLOW_CODECS holds zeros where coded pictures have none: not
+    in the headers of a JPEG, and not behind its end, where cameras pad."""
+    content = bytes(memoryview(packet))
+    if content.startswith(JPEG_START):
+        content = content[max(0, content.rfind(JPEG_SCAN)) :]
+        picture = content.rstrip(b"\0")
+        content = picture if picture.endswith(JPEG_END) else content
+    return HOLE in content
 
 
 class FrameNumbers:
