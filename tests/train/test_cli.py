@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from mama_train.cli import main
+from tests.train.program import call
 from tests.train.shards_helper import write_shards
 
 SIZES = {"train": 12, "meta": 6, "val": 6, "test": 6}
@@ -25,18 +25,6 @@ def run(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "first"
     assert call("run", str(shards), "--out", str(out), *QUICK) == 0
     return out
-
-
-def call(*words: str) -> int:
-    """The exit code of `mama-train WORDS`."""
-    before, sys.argv = sys.argv, ["mama-train", *words]
-    try:
-        main()
-    except SystemExit as error:
-        return int(error.code or 0)
-    finally:
-        sys.argv = before
-    return 0
 
 
 def test_run_writes_a_report(run: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 import tomllib
 from importlib import resources
 from pathlib import Path
@@ -12,9 +11,9 @@ from typing import Any
 import pytest
 
 from mama_augment.core.shared.settings_file import shipped_configs
-from mama_train.cli import main
 from mama_train.config import TrainConfig
 from mama_train.recipes import CONFIGS, about
+from tests.train.program import call
 from tests.train.shards_helper import write_shards
 
 RECIPES = ("mama-paper-msrvtt", "clip-vip-msrvtt", "didemo", "activitynet", "small-cpu")
@@ -26,18 +25,6 @@ def text_of(name: str) -> str:
 
 def settings_of(name: str) -> dict[str, Any]:
     return tomllib.loads(text_of(name))["run"]
-
-
-def call(*words: str) -> int:
-    """The exit code of `mama-train WORDS`."""
-    before, sys.argv = sys.argv, ["mama-train", *words]
-    try:
-        main()
-    except SystemExit as error:
-        return int(error.code or 0)
-    finally:
-        sys.argv = before
-    return 0
 
 
 def test_all_recipes_ship() -> None:
