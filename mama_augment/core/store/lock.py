@@ -149,11 +149,11 @@ os.register_at_fork(after_in_child=_forget)
 
 
 def _acquire(
-    directory: Path, name: str, *, is_shared: bool, wait_seconds: float = WAIT_SECONDS
+    directory: Path, name: str, *, is_shared: bool, wait_seconds: float | None = None
 ) -> _Lock | None:
-    """The lock, held; None where there can be none."""
+    """The lock, held, after WAIT_SECONDS at most; None where there can be none."""
     path = directory / name
-    deadline = time.monotonic() + wait_seconds
+    deadline = time.monotonic() + (WAIT_SECONDS if wait_seconds is None else wait_seconds)
     while True:
         try:
             directory.mkdir(parents=True, exist_ok=True)

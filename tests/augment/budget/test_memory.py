@@ -12,7 +12,7 @@ from unittest.mock import patch
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mama_augment.balance import gather
@@ -89,7 +89,6 @@ def test_the_budget_goes_where_a_search_through_everything_puts_it(
 
 
 @pytest.mark.parametrize("num_concepts", [6, 127, 128, 40_000])
-@settings(deadline=None)
 @given(concept_lists, st.integers(1, 7))
 def test_flat_lists_are_the_lists_and_turn_around(
     num_concepts: int, clips: list[list[int]], size: int

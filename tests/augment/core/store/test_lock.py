@@ -192,7 +192,7 @@ def test_runs_take_turns_where_one_deletes_the_file_of_the_other(tmp_path: Path)
         "import sys\n"
         "from pathlib import Path\n"
         "from mama_augment.core.store import lock\n"
-        "lock.WAIT_SECONDS, lock.POLL_SECONDS = 300, 0\n"
+        "lock.WAIT_SECONDS, lock.POLL_SECONDS = 60, 0\n"
         "number = Path(sys.argv[1], 'number')\n"
         "for _ in range(200):\n"
         "    with lock.locked(sys.argv[1]):\n"
@@ -201,7 +201,7 @@ def test_runs_take_turns_where_one_deletes_the_file_of_the_other(tmp_path: Path)
     (tmp_path / "number").write_text("0")
     command = [sys.executable, "-c", program, str(tmp_path)]
     processes = [subprocess.Popen(command) for _ in range(3)]
-    assert [p.wait(timeout=400) for p in processes] == [0, 0, 0]
+    assert [p.wait(timeout=120) for p in processes] == [0, 0, 0]
     assert (tmp_path / "number").read_text() == "600"
 
 
