@@ -187,12 +187,15 @@ def test_a_lock_file_left_by_a_crash_is_no_content(tmp_path: Path) -> None:
 
 
 def test_runs_take_turns_where_one_deletes_the_file_of_the_other(tmp_path: Path) -> None:
-    """Many processes, each adding 1 to a number: none reads before the one before has written."""
+    """Many processes, each adding 1 to a number: none reads before the one before has written.
+
+    Those that wait leave the processor: two that spin can keep the third from it for a minute.
+    """
     program = (
         "import sys\n"
         "from pathlib import Path\n"
         "from mama_augment.core.store import lock\n"
-        "lock.WAIT_SECONDS, lock.POLL_SECONDS = 60, 0\n"
+        "lock.WAIT_SECONDS, lock.POLL_SECONDS = 60, 0.001\n"
         "number = Path(sys.argv[1], 'number')\n"
         "for _ in range(200):\n"
         "    with lock.locked(sys.argv[1]):\n"
