@@ -1,11 +1,13 @@
-"""Does balancing by mined concepts help the tail of a trained model? On a world of features.
+"""Does balancing by mined concepts help the tail of a trained model? On a made world.
 
-    python benchmarks/balance_training.py --out tail      # about 2 CPU minutes
+    python benchmarks/balance_training.py --out tail                       # about 2 CPU minutes
+    python benchmarks/balance_training.py --out tail-plain --kind plain \
+        --arms all random 'even, mined'                                    # about 20
 
-A world of vectors with Zipf concepts and wrong captions (`mama-augment shapes --kind features`) is
-made. Concepts are mined from its training captions; nobody hands over a list. Each arm keeps some
-of the training captions and trains the same number of steps; the test split is clean and even.
-Tail: the half of the true concepts with the fewest training captions.
+A world of vectors, or of moving shapes as pixels (`--kind plain`), with Zipf concepts and wrong
+captions is made. Concepts are mined from its training captions; nobody hands over a list. Each arm
+keeps some of the training captions and trains the same number of steps; the test split is clean and
+even. Tail: the half of the true concepts with the fewest training captions.
 
     all             every caption
     random          a random share of them, as large as that of the arms below
@@ -40,6 +42,11 @@ from mama_augment.core.draws import draw_unit
 from mama_augment.core.store.step_dir import StepDir
 
 ARMS = ("all", "random", "even, mined", "union, mined", "even, truth")
+SETTINGS: dict[str, dict[str, Any]] = {
+    "features": {"model": "heads", "steps": 400, "lr": 2e-3},
+    "plain": {"steps": 500, "lr": 1e-3},
+}
+"""Of the training, by kind of world; all else is the same."""
 
 
 def command(program: str, *words: object) -> None:
@@ -89,24 +96,23 @@ def make_arm(world: Path, out: Path, table: pa.Table, keep: np.ndarray) -> None:
     pq.write_table(table.filter(pa.array(keep)), out / "train/train.parquet", row_group_size=1_000)
 
 
-def train_one(shards: Path, out: Path, seed: int) -> dict[str, Any]:
-    """Metrics of a run of 400 steps on weights that are all the same, without a margin."""
+def train_one(shards: Path, out: Path, seed: int, kind: str) -> dict[str, Any]:
+    """Metrics of a run with weights that are all the same, without a margin."""
     import torch
 
     from mama_train.config import TrainConfig
     from mama_train.run.loop import train
 
     torch.set_num_threads(1)
-    settings: dict[str, Any] = {"model": "heads", "weights": "none", "margin_kind": "none"}
     config = TrainConfig.of(
         shards=str(shards),
         out=str(out),
-        steps=400,
         seed=seed,
-        lr=2e-3,
         batch_size=64,
+        weights="none",
+        margin_kind="none",
         tensorboard=False,
-        **settings,
+        **SETTINGS[kind],
     )
     return dict(train(config, overwrite=True).metrics)
 
@@ -126,6 +132,8 @@ def spread(values: list[float]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path, default=Path("tail"))
+    parser.add_argument("--kind", choices=SETTINGS, default="features")
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=ARMS)
     parser.add_argument("--share", type=float, default=0.6)
     parser.add_argument("--num-seeds", type=int, default=3)
     parser.add_argument("--noise-rate", type=float, default=0.4)
@@ -134,7 +142,7 @@ def main() -> None:
     world = options.out / "world"
     dials = ["--noise-rate", options.noise_rate, "--zipf-exponent", options.zipf_exponent]
     shutil.rmtree(options.out, ignore_errors=True)
-    command("mama-augment", "shapes", world, "--kind", "features", *dials)
+    command("mama-augment", "shapes", world, "--kind", options.kind, *dials)
     table = pa.concat_tables(
         t.filter(pa.array([s == "train" for s in t["split"].to_pylist()]))
         for t in StepDir.open(str(world)).tables()
@@ -145,7 +153,7 @@ def main() -> None:
     columns = ["arm", "captions", "own concepts, effective", "true concepts, effective"]
     print("|", " | ".join([*columns, "R@1 %", "tail R@1 %", "tail by seed"]), "|")
     print("|---|---:|---|---:|---:|---:|---|")
-    for arm in ARMS:
+    for arm in options.arms:
         keep, evenness = kept(arm, table, options.share)
         shards = options.out / arm.replace(", ", "-")
         make_arm(world, shards, table, keep)
@@ -153,7 +161,7 @@ def main() -> None:
         runs = []
         for seed in range(options.num_seeds):
             run = options.out / f"run-{shards.name}-{seed}"
-            runs.append(train_one(shards, run, seed))
+            runs.append(train_one(shards, run, seed, options.kind))
         of_tail = [recall(m, tail) for m in runs]
         cells = [arm, f"{keep.sum():,}", evenness, f"{effective_number(list(true.values())):.1f}"]
         cells += [spread([recall(m) for m in runs]), spread(of_tail)]

@@ -119,6 +119,7 @@ def _values(facts: Facts) -> dict[str, Any]:
         "visits": _visits(stats),
         "concept_rows": _concept_rows(visited),
         "num_concepts": len(visited),
+        "forecast_rows": stats.get("forecast", {}).get("concepts", [])[:MAX_CONCEPT_ROWS],
         "never": [c["name"] for c in facts.concepts if c not in visited],
         "most_visits": max([1, *(max(c["num_before"], c["num_after"]) for c in facts.concepts)]),
         "rank_chart": rank_curve(

@@ -27,6 +27,7 @@ from mama_augment.core.ledger import Reject
 from mama_augment.core.schema import SHARDS
 from mama_augment.core.store.audit import audit
 from mama_augment.core.store.step_dir import StepDir
+from mama_augment.people.report import build_report
 from mama_augment.runtime import RuntimeConfig
 from tests.augment.steps import run_balance
 from tests.augment.worlds import caption, clip, write_captions, write_clips
@@ -293,6 +294,10 @@ def test_captions_are_held_against_the_plan_that_asked_for_them(tmp_path: Path) 
     ]
     assert forecast["share_met"] == 5 / 8
     assert "8 visits of new captions; they brought 8 to train, 62.5%" in result.output
+    page = Path(build_report(str(tmp_path / "report.html"), clips, [captions], str(out)))
+    told = page.read_text()
+    assert "8 expected, 8 came; 62 % of the expected ones are met" in told
+    assert '<th scope="row">green</th><td>8</td><td>5</td>' in told
     missing = str(tmp_path / "other.parquet")
     with pytest.raises(InputError, match=r"other\.concepts"):
         BalanceStep(plan=missing).manifest_config()
