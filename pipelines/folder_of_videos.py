@@ -3,7 +3,9 @@
     python pipelines/folder_of_videos.py VIDEOS --out work --model llava
 
 VIDEOS is a folder, a glob, a file or a manifest (docs/data-format.md). Kill it and run it again:
-it continues. Copy this file and change what you like; every step also stands alone.
+it continues. With more videos there, it does the new ones, keeps every video in its split and
+trains anew; the last shards and run stay beside the new ones as shards-before and run-before. Copy
+this file and change what you like; every step also stands alone.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from typing import Annotated
 
 import typer
 from commands import run
+from training import room_for_shards, train, write_report
 
 from mama_augment.core.shared.say import say
 
@@ -28,6 +31,10 @@ def main(
     grid: Annotated[str, typer.Option(help="Rows x columns of the grid, or auto.")] = "auto",
     concepts: Annotated[str, typer.Option(help="vocabulary or topics.")] = "vocabulary",
     epochs: Annotated[int, typer.Option(help="Passes of the training.")] = 10,
+    seeds: Annotated[int, typer.Option(help="Trainings, each with a seed of its own.")] = 1,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Train without margin and weights, too.")
+    ] = False,
 ) -> None:
     """Key frames, captions, balanced shards, a trained model and one report of it all."""
     clips, captions, shards = out / "clips", out / "captions", out / "shards"
@@ -35,27 +42,13 @@ def main(
     something_failed |= run(
         "mama-augment", "caption", clips, "--out", captions, "--model", model, "--grid", grid
     )
+    kept = room_for_shards(shards, clips, captions, out / "run", out / "runs")
     something_failed |= run(
-        "mama-augment", "balance", clips, captions, "--out", shards, "--concepts", concepts
+        "mama-augment", "balance", clips, captions, "--out", shards, "--concepts", concepts, *kept
     )
-    run("mama-train", "run", shards, "--out", out / "run", "--epochs", epochs, "--overwrite")
-    write_report(out)
-    say(f"report: {out / 'report.html'}")
+    sections = train(out, shards, {"epochs": epochs}, seeds=seeds, compare=compare)
+    say(f"report: {write_report(out, sections)}")
     sys.exit(something_failed)
-
-
-def write_report(out: Path) -> None:
-    """One self-contained HTML file about the data and the training."""
-    from mama_augment.people.report import build_report
-    from mama_train.report.page import training_sections
-
-    build_report(
-        str(out / "report.html"),
-        clips_dir=str(out / "clips"),
-        captions_dirs=[str(out / "captions")],
-        shards_dir=str(out / "shards"),
-        extra_sections=training_sections(out / "run"),
-    )
 
 
 if __name__ == "__main__":

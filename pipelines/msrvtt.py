@@ -20,6 +20,9 @@ from typing import Annotated, Any
 
 import typer
 from commands import run
+from training import room_for_shards, train, write_report
+
+from mama_augment.core.shared.say import say
 
 MANIFEST_COLUMNS = ("video", "clip_id", "text", "trusted", "split")
 
@@ -32,6 +35,10 @@ def main(
     backbone: Annotated[str, typer.Option(help="As mama-train run --model.")] = "small",
     num_captions: Annotated[int, typer.Option(help="Generated per clip.")] = 1,
     steps: Annotated[int, typer.Option(help="Training steps.")] = 10_000,
+    seeds: Annotated[int, typer.Option(help="Trainings, each with a seed of its own.")] = 1,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Train without margin and weights, too.")
+    ] = False,
 ) -> None:
     """Manifest, key frames, captions, shards, training on MSR-VTT 1k-A."""
     out.mkdir(parents=True, exist_ok=True)
@@ -44,14 +51,14 @@ def main(
     )  # fmt: skip
     sampling = ("--num-captions", num_captions, "--temperature", 0.2 if num_captions == 1 else 0.7)
     failed |= run("mama-augment", "caption", clips, "--out", captions, "--model", model, *sampling)
+    kept = room_for_shards(shards, clips, captions, out / "run", out / "runs")
     failed |= run(
         "mama-augment", "balance", clips, captions, "--out", shards,
-        "--concepts", "vocabulary", "--test-size", 0,
+        "--concepts", "vocabulary", "--test-size", 0, *kept,
     )  # fmt: skip
-    run(
-        "mama-train", "run", shards, "--out", out / "run", "--model", backbone, "--steps", steps,
-        "--overwrite",
-    )  # fmt: skip
+    settings = {"model": backbone, "steps": steps}
+    sections = train(out, shards, settings, seeds=seeds, compare=compare)
+    say(f"report: {write_report(out, sections)}")
     sys.exit(failed)
 
 

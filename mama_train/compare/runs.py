@@ -133,7 +133,7 @@ def _run_one(place: Place, config: TrainConfig, overwrite: bool, with_report: bo
     from mama_train.errors import NonFiniteLossError
     from mama_train.report.page import write_report
     from mama_train.run.folder import changes
-    from mama_train.run.loop import QUERIES_NAME, train
+    from mama_train.run.loop import train
 
     run = config.run_folder()
     is_known = not overwrite and (run / "config.json").is_file() and not changes(config, run)
@@ -147,6 +147,23 @@ def _run_one(place: Place, config: TrainConfig, overwrite: bool, with_report: bo
             return Run(diverged=_diverged(run) or str(error))
         if with_report:
             write_report(run)
+    return read_run(run)
+
+
+def read_run(run: Path) -> Run:
+    """What a run that is over left in its folder.
+
+    Raises:
+        InputError: it is not over.
+    """
+    from mama_train.run.loop import QUERIES_NAME
+
+    if (reason := _diverged(run)) is not None:
+        return Run(diverged=reason)
+    if not (run / "metrics.json").is_file():
+        raise InputError(
+            f"{str(run)!r} holds no finished run; `mama-train compare` ends those of a comparison"
+        )
     queries = run / QUERIES_NAME
     return Run(
         metrics=json.loads((run / "metrics.json").read_text()),

@@ -10,9 +10,9 @@ from mama_augment.core.shared import say
 from mama_augment.core.shared.page import Section, note, page, table
 from mama_augment.core.store.files import write_whole
 from mama_train.compare import charts, texts
-from mama_train.compare.arms import Comparison
+from mama_train.compare.arms import Comparison, read_comparison, run_folder
 from mama_train.compare.measures import SHOWN, Run, chance, states
-from mama_train.compare.runs import Shown, Step
+from mama_train.compare.runs import Shown, Step, read_run
 from mama_train.compare.summary import Summary, summarise
 from mama_train.measure.headline import headline
 
@@ -105,6 +105,33 @@ def write_comparison(folder: Path, compared: Compared) -> Path:
     path = folder / "comparison.html"
     write_whole(path, page("Comparison", _sections(compared, tables), made_by="mama-train"))
     return path
+
+
+IN_SHORT = ("Text to video", "Answers", "Rare concepts, model and weights")
+"""Tables of a comparison that stand in another page; the others are in its own."""
+
+
+def comparison_sections(file: str, folder: Path) -> list[Section]:
+    """The heart of a finished comparison, to stand in another page: of the file that
+    `mama-train compare` was given, with `folder` as its --out.
+
+    Raises:
+        InputError: the file is wrong, or a run is not over.
+    """
+    comparison = read_comparison(file)
+    results = {
+        arm: [read_run(run_folder(folder, arm, seed)) for seed in comparison.seeds]
+        for arm in comparison.arms
+    }
+    compared = Compared.of(comparison, results)
+    tables = {
+        title: texts.rows_of(compared.summary, measures, chance=compared.chance)
+        for title, measures in texts.groups_of(compared.summary).items()
+        if title in IN_SHORT
+    }
+    first, *others = _sections(compared, tables)
+    title = "Does it help? " + ", ".join(comparison.arms)
+    return [Section(title=title, html=first.html), *others]
 
 
 def _sections(

@@ -84,7 +84,9 @@ def test_the_demo_reports_what_it_made(demo: Path) -> None:
     report = (demo / "report.html").read_text()
     assert "http://" not in report.replace("http://www.w3.org/", "")
     assert "https://" not in report
-    for arm in ("generated", "human"):
+    assert "Does it help?" in report
+    for arm in ("human captions", "with margin and weights", "with generated captions, too"):
+        assert arm in report
         metrics = json.loads((demo / f"runs/{arm}-seed0/metrics.json").read_text())
         assert metrics["test"]["text_to_video"]["num_queries"] == 16
         assert metrics["num_steps"] == 6
@@ -122,6 +124,42 @@ def test_a_persons_folder_with_broken_files_in_it(tmp_path: Path) -> None:
     ledger = audit(StepDir.open(str(tmp_path / "work/clips")), deep=True)
     assert (ledger.num_in, ledger.num_ok, ledger.num_rejected) == (6, 4, 2)
     assert (tmp_path / "work/report.html").stat().st_size > 10_000
+
+
+def test_a_folder_that_grows_is_trained_on_anew_and_one_that_does_not_is_left(
+    tmp_path: Path,
+) -> None:
+    world = make_world(tmp_path / "world", WorldConfig(num_videos=12, meta=0, val=0, test=0))
+    videos = sorted(world.manifest.parent.glob("videos/*.mp4"))
+    folder, work = tmp_path / "folder", tmp_path / "work"
+    folder.mkdir()
+    for path in videos[:9]:
+        shutil.copy(path, folder)
+    line = ("folder_of_videos.py", folder, "--out", work, "--model", "llava-shapes", "--epochs", 1)
+    result = run_pipeline(*line)
+    assert result.returncode == 0, result.stdout + result.stderr
+    trained = work / "run/metrics.json"
+    first = trained.stat().st_mtime_ns
+    assert run_pipeline(*line).returncode == 0
+    assert trained.stat().st_mtime_ns == first
+    assert not (work / "shards-before").exists()
+    for path in videos[9:]:
+        shutil.copy(path, folder)
+    # What a kill between the two moves leaves: the run has gone, its shards are still there.
+    (work / "run").rename(work / "run-before")
+    result = run_pipeline(*line)
+    assert result.returncode == 0, result.stdout + result.stderr
+    clips = texts_by_split(work / "shards")["train"]
+    assert len(clips) == 12
+    before = texts_by_split(work / "shards-before")["train"]
+    assert len(before) == 9
+    assert set(before) < set(clips)
+    second = trained.stat().st_mtime_ns
+    assert second != first
+    result = run_pipeline(*line)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert trained.stat().st_mtime_ns == second
+    assert len(texts_by_split(work / "shards")["train"]) == 12
 
 
 def test_real_footage_with_its_manifest(tmp_path: Path, shared_dir: Path) -> None:

@@ -10,7 +10,6 @@ Shapes: N clips of a piece.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -29,16 +28,10 @@ from mama_augment.shapes.shards.piece import (
     zipf_concepts,
 )
 from mama_augment.shapes.world.render import render_frame
-from mama_augment.shapes.world.scene import MOTION_PAIRS, Scene
-from mama_augment.shapes.world.take import FPS, Take, draw_take
+from mama_augment.shapes.world.sampling import dealt
+from mama_augment.shapes.world.scene import FEW_CONCEPTS, MOTION_PAIRS, Scene
+from mama_augment.shapes.world.take import FPS, Take, plain_take
 
-CONCEPTS = (
-    *((colour, shape) for colour in ("red", "green", "blue") for shape in ("circle", "square")),
-    *((colour, "triangle") for colour in ("red", "green", "blue")),
-    *(("yellow", shape) for shape in ("circle", "square", "triangle")),
-)
-DEALT = {"test": slice(0, 8), "val": slice(8, 12), "meta": slice(12, 30), "train": slice(12, 30)}
-"""Places in a concept's order of motions that a split has."""
 FRAMES = 12
 SIZE_PX = 48
 """Frames are squeezed into squares, so that a model's square crop loses nothing of the motion."""
@@ -55,7 +48,7 @@ class PlainWorld:
 
     @property
     def concepts(self) -> Sequence[str]:
-        return [f"{colour} {shape}" for colour, shape in CONCEPTS[: self.config.num_concepts]]
+        return FEW_CONCEPTS[: self.config.num_concepts]
 
     @property
     def schema(self) -> pa.Schema:
@@ -99,27 +92,16 @@ class PlainWorld:
 
     def _dealt(self, split: str) -> Ints:
         """The motions of each concept that a split has, by number."""
-        orders = [
-            Draws((self.config.seed, "clean", concept)).shuffled("motions", range(30))
-            for concept in self.concepts
-        ]
-        return np.array(orders)[:, DEALT[split]]
+        return np.array([dealt(self.config.seed, concept, split) for concept in self.concepts])
 
 
 def scenes(some: Scenes) -> list[Scene]:
     """Numbers to scenes."""
     found = []
     for concept, motion in zip(some.concept_N.tolist(), some.motion_N.tolist(), strict=True):
-        (colour, shape), (first, second) = CONCEPTS[concept], MOTION_PAIRS[motion]
+        (colour, shape), (first, second) = FEW_CONCEPTS[concept].split(), MOTION_PAIRS[motion]
         found.append(Scene(colour=colour, shape=shape, first_motion=first, second_motion=second))
     return found
-
-
-def plain_take(scene: Scene, draws: Draws) -> Take:
-    """A take in one shot, by a still camera that is held level."""
-    take = draw_take(scene, draws)
-    shot = dataclasses.replace(take.shots[0], first_frame=0, zoom=1.0, offset=(0.0, 0.0))
-    return dataclasses.replace(take, shots=(shot,), shake_px=0.0, tilt_degrees=0.0)
 
 
 def places(take: Take) -> Ints:

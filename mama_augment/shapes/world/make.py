@@ -21,11 +21,11 @@ from mama_augment.core.draws import Draws
 from mama_augment.core.errors import InputError
 from mama_augment.shapes.world.config import CLEAN_SPLITS, WorldConfig
 from mama_augment.shapes.world.encode import draw_coding, write_h264
-from mama_augment.shapes.world.human import human_caption
+from mama_augment.shapes.world.human import human_caption, plain_caption
 from mama_augment.shapes.world.render import render_clip
-from mama_augment.shapes.world.sampling import clean_scene, train_scene
-from mama_augment.shapes.world.scene import CONCEPTS, Scene, is_held_out
-from mama_augment.shapes.world.take import FPS, draw_take
+from mama_augment.shapes.world.sampling import SPACES, clean_scene, train_scene
+from mama_augment.shapes.world.scene import Scene, is_held_out
+from mama_augment.shapes.world.take import FPS, draw_take, plain_take
 
 MIN_VIDEOS_PER_WORKER = 16
 """Below that, starting a process costs more than it saves."""
@@ -65,7 +65,7 @@ def world_members(config: WorldConfig) -> Iterator[Member]:
         yield train_member(config, index)
     for split in CLEAN_SPLITS:
         for index in range(config.num_in(split)):
-            scene = clean_scene(config.seed, split, index)
+            scene = clean_scene(config.seed, split, index, SPACES[config.scenes])
             yield Member(split=split, index=index, scene=scene, described=scene)
 
 
@@ -73,12 +73,12 @@ def train_member(config: WorldConfig, index: int) -> Member:
     """Train video `index`; at the noise rate its text is that of another scene, drawn from the
     same Zipf distribution, so that noise favours frequent concepts as it does on the web.
     """
-    scene = described = train_scene(config.seed, index, config.zipf_exponent)
+    draw = partial(train_scene, config.seed, index, config.zipf_exponent, SPACES[config.scenes])
+    scene = described = draw()
     if Draws((config.seed, "train", index)).unit("misaligned?") < config.noise_rate:
         attempt = 0
         while described == scene:
-            name = f"misaligned {attempt}"
-            described = train_scene(config.seed, index, config.zipf_exponent, name)
+            described = draw(f"misaligned {attempt}")
             attempt += 1
     return Member(split="train", index=index, scene=scene, described=described)
 
@@ -86,10 +86,11 @@ def train_member(config: WorldConfig, index: int) -> Member:
 def manifest_row(config: WorldConfig, member: Member) -> dict[str, str]:
     """The manifest's row: what a pipeline may know, then the truth."""
     scene, draws = member.scene, Draws((config.seed, member.split, member.index, "text"))
+    told = member.described
     return {
         "video": f"videos/{member.clip_id}.mp4",
         "clip_id": member.clip_id,
-        "text": human_caption(member.described, draws),
+        "text": plain_caption(told) if config.scenes == "few" else human_caption(told, draws),
         "source": "human",
         "trusted": _flag(member.split != "train"),
         "split": member.split,
@@ -108,10 +109,10 @@ def _flag(value: bool) -> str:
     return "true" if value else "false"
 
 
-def write_member(directory: Path, seed: int, member: Member) -> str:
+def write_member(directory: Path, config: WorldConfig, member: Member) -> str:
     """Film, compress and write one video; return its clip_id."""
-    draws = Draws((seed, member.split, member.index, "video"))
-    take = draw_take(member.scene, draws)
+    draws = Draws((config.seed, member.split, member.index, "video"))
+    take = {"many": draw_take, "few": plain_take}[config.scenes](member.scene, draws)
     with (directory / f"{member.clip_id}.mp4").open("wb") as file:
         write_h264(file, render_clip(take), draw_coding(draws), fps=FPS)
     return member.clip_id
@@ -134,7 +135,7 @@ def make_world(
     _claim(out, config)
     members = list(world_members(config))
     with ExitStack() as stack:
-        write = partial(write_member, out / "videos", config.seed)
+        write = partial(write_member, out / "videos", config)
         if num_workers > 1 and len(members) >= MIN_VIDEOS_PER_WORKER * num_workers:
             workers = ProcessPoolExecutor(num_workers, mp_context=get_context("spawn"))
             written = stack.enter_context(workers).map(write, members, chunksize=8)
@@ -144,7 +145,7 @@ def make_world(
             if on_video is not None:
                 on_video(done, len(members))
     vocabulary = out / "vocabulary.txt"
-    vocabulary.write_text("".join(f"{concept}\n" for concept in CONCEPTS))
+    vocabulary.write_text("".join(f"{concept}\n" for concept in SPACES[config.scenes].concepts))
     rows = [manifest_row(config, member) for member in members]
     with (out / "manifest.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")

@@ -17,6 +17,12 @@ COLOURS = ("red", "orange", "yellow", "green", "cyan", "blue", "purple", "white"
 SHAPES = ("circle", "square", "triangle", "star", "cross")
 MOTIONS = ("moves left", "moves right", "moves up", "moves down", "grows", "shrinks")
 CONCEPTS = tuple(f"{colour} {shape}" for colour, shape in product(COLOURS, SHAPES))
+FEW_CONCEPTS = (
+    *(f"{colour} {shape}" for colour in ("red", "green", "blue") for shape in ("circle", "square")),
+    *(f"{colour} triangle" for colour in ("red", "green", "blue")),
+    *(f"yellow {shape}" for shape in ("circle", "square", "triangle")),
+)
+"""Those of worlds of few scenes, which take the first of them."""
 MOTION_PAIRS = tuple(permutations(MOTIONS, 2))
 """The two motions of a scene always differ, so that their order can be told."""
 

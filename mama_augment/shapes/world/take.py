@@ -6,6 +6,7 @@ Positions and sizes are in units of the frame's width; y grows downwards. A fram
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 from mama_augment.core.draws import Draws
@@ -74,6 +75,13 @@ def draw_take(scene: Scene, draws: Draws) -> Take:
         shake_px=draws.uniform("shake", 0.0, 2.5),
         shake_seed=draws.bits("shake seed"),
     )
+
+
+def plain_take(scene: Scene, draws: Draws) -> Take:
+    """A take in one shot, by a still camera that is held level."""
+    take = draw_take(scene, draws)
+    shot = dataclasses.replace(take.shots[0], first_frame=0, zoom=1.0, offset=(0.0, 0.0))
+    return dataclasses.replace(take, shots=(shot,), shake_px=0.0, tilt_degrees=0.0)
 
 
 def _sizes(motions: tuple[str, str], draws: Draws) -> tuple[float, float, float]:

@@ -7,6 +7,7 @@ import hashlib
 from collections import Counter
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ def rows(directory: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-SMALL = {"meta": 2, "val": 0, "test": 3}
+SMALL: dict[str, Any] = {"meta": 2, "val": 0, "test": 3}
 
 
 def test_the_same_config_gives_the_same_bytes_for_any_number_of_workers(tmp_path: Path) -> None:
