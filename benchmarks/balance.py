@@ -20,9 +20,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from mama_augment.balance.keep.union import auto_cap, concept_probabilities, keep_probability
-from mama_augment.concepts.base import TextBatch
+from mama_augment.concepts.language.texts import TextBatch
+from mama_augment.concepts.language.words import words
 from mama_augment.concepts.vocabulary import Entry, Vocabulary
-from mama_augment.concepts.words import words
 from mama_augment.core.draws import draw_unit
 
 NUM_WORDS = 30_000

@@ -33,8 +33,8 @@ from mama_augment.balance.keep.settings import BalanceConfig
 from mama_augment.concepts import ConceptConfig, TextBatch, fit_assigner
 from mama_augment.concepts.histogram import effective_number, spread
 from mama_augment.concepts.judge import judge
+from mama_augment.concepts.language.texts import BATCH, batches_of, read_texts
 from mama_augment.concepts.listing import list_concepts
-from mama_augment.concepts.texts import BATCH, batches_of, read_texts
 
 ASSIGNERS = {
     "mined": ConceptConfig(),

@@ -37,7 +37,7 @@ from mama_augment.balance.keep.rule import choose_rule
 from mama_augment.balance.keep.settings import BalanceConfig
 from mama_augment.concepts import ConceptConfig, TextBatch, fit_assigner
 from mama_augment.concepts.histogram import effective_number
-from mama_augment.concepts.texts import batches_of
+from mama_augment.concepts.language.texts import batches_of
 from mama_augment.core.draws import draw_unit
 from mama_augment.core.store.step_dir import StepDir
 

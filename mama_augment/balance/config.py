@@ -9,8 +9,8 @@ from typing import Any
 from mama_augment.balance.keep.settings import BalanceConfig
 from mama_augment.balance.splits import SplitSizes
 from mama_augment.concepts.base import ConceptConfig
-from mama_augment.concepts.curated import CURATED
 from mama_augment.concepts.forecast import FORECAST_NAME, concepts_beside
+from mama_augment.concepts.language.curated import CURATED
 from mama_augment.core.errors import InputError
 from mama_augment.core.fields import option
 from mama_augment.core.manifest import fingerprint

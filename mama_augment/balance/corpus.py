@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from mama_augment.balance.source.video_splits import VideoSplits
-from mama_augment.concepts.base import TextBatch
+from mama_augment.concepts.language.texts import TextBatch
 
 _TEXT = pa.struct(
     {

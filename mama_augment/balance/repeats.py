@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from mama_augment.balance.corpus import ClipTexts
-from mama_augment.concepts.words import words
+from mama_augment.concepts.language.words import words
 
 NUM_EXAMPLES = 5
 FILLERS = frozenset(

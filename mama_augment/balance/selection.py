@@ -15,7 +15,8 @@ from mama_augment.balance.corpus import ClipTexts, Text
 from mama_augment.balance.keep.rule import KeepRule
 from mama_augment.balance.keep.settings import BalanceConfig
 from mama_augment.balance.splits import Candidate, DrawnSplits
-from mama_augment.concepts.base import FittedAssigner, TextBatch
+from mama_augment.concepts.base import FittedAssigner
+from mama_augment.concepts.language.texts import TextBatch
 from mama_augment.core.draws import draw_unit
 
 

@@ -17,7 +17,7 @@ from mama_augment.balance.repeats import Repeats
 from mama_augment.balance.selection import count_visits
 from mama_augment.balance.source.earlier import Changes
 from mama_augment.concepts.histogram import spread
-from mama_augment.concepts.words import words
+from mama_augment.concepts.language.words import words
 from mama_augment.core.schema import HELD_OUT, SPLITS, is_generated
 from mama_augment.core.store.files import Folder
 from mama_augment.core.store.sidecars import CONCEPTS_NAME, STATS_NAME

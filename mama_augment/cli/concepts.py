@@ -39,8 +39,8 @@ class ConceptsCommand:
     def __call__(self) -> int:
         from mama_augment.concepts import fit_assigner
         from mama_augment.concepts.judge import judge
+        from mama_augment.concepts.language.texts import batches_of, read_texts
         from mama_augment.concepts.listing import list_concepts, write_edits
-        from mama_augment.concepts.texts import batches_of, read_texts
         from mama_augment.core.store.files import Folder
 
         if self.show < 1:

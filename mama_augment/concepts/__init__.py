@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from mama_augment.concepts.base import (
-    ConceptAssigner,
-    ConceptConfig,
-    FittedAssigner,
-    TextBatch,
-    TextBatches,
-    read_model,
-)
+from mama_augment.concepts.base import ConceptAssigner, ConceptConfig, FittedAssigner, read_model
 from mama_augment.concepts.edits import KEY as EDITS
 from mama_augment.concepts.edits import Edits, edited, read_edits
+from mama_augment.concepts.language.texts import TextBatch, TextBatches
 from mama_augment.concepts.registry import ASSIGNERS
 from mama_augment.core.store.files import Folder
 

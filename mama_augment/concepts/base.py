@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, Self
 
 import pyarrow as pa
 
-from mama_augment.concepts.kinds import DEFAULT_KINDS, check_kinds, parse_kinds
+from mama_augment.concepts.language.kinds import DEFAULT_KINDS, check_kinds, parse_kinds
+from mama_augment.concepts.language.texts import TextBatch, TextBatches
 from mama_augment.concepts.registry import ASSIGNERS
 from mama_augment.core.errors import InputError
 from mama_augment.core.fields import option
 from mama_augment.core.store.files import Folder
 
 MODEL_NAME = "model.json"
-
-
-@dataclass(frozen=True, kw_only=True)
-class TextBatch:
-    """Texts, and for each the value of its clip's concept column (None without one)."""
-
-    texts: Sequence[str]
-    values: Sequence[Any] = field(default_factory=tuple)
-
-
-TextBatches = Callable[[], Iterator[TextBatch]]
-"""Starts a pass over all texts; called once per pass, so that no pass holds them in memory."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mama_augment.concepts.base import MODEL_NAME, FittedAssigner, TextBatch
+from mama_augment.concepts.base import MODEL_NAME, FittedAssigner
+from mama_augment.concepts.language.texts import TextBatch
 from mama_augment.core.errors import InputError
 from mama_augment.core.store.files import Folder, folder_and_name
 

@@ -15,17 +15,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from mama_augment.concepts.base import (
-    ColumnKind,
-    ConceptAssigner,
-    ConceptConfig,
-    TextBatch,
-    TextBatches,
-    write_model,
-)
+from mama_augment.concepts.base import ColumnKind, ConceptAssigner, ConceptConfig, write_model
 from mama_augment.concepts.column import is_list, is_number
-from mama_augment.concepts.tagging import learn_language
-from mama_augment.concepts.telling import telling_words
+from mama_augment.concepts.language.tagging import learn_language
+from mama_augment.concepts.language.telling import telling_words
+from mama_augment.concepts.language.texts import TextBatch, TextBatches
 from mama_augment.core.errors import InputError
 from mama_augment.core.store.files import Folder
 

@@ -9,15 +9,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.types as pt
 
-from mama_augment.concepts.base import (
-    ColumnKind,
-    ConceptAssigner,
-    ConceptConfig,
-    TextBatch,
-    TextBatches,
-    write_model,
-)
+from mama_augment.concepts.base import ColumnKind, ConceptAssigner, ConceptConfig, write_model
 from mama_augment.concepts.column import is_list, is_number, is_string
+from mama_augment.concepts.language.texts import TextBatch, TextBatches
 from mama_augment.core.store.files import Folder
 
 

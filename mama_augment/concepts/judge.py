@@ -18,11 +18,10 @@ from typing import Any
 import numpy as np
 
 from mama_augment.concepts import ConceptConfig, FittedAssigner, fit_assigner
-from mama_augment.concepts.base import TextBatch
-from mama_augment.concepts.language import Language
-from mama_augment.concepts.tagging import learn_language
-from mama_augment.concepts.telling import telling_words
-from mama_augment.concepts.texts import batches_of
+from mama_augment.concepts.language.lemmas import Language
+from mama_augment.concepts.language.tagging import learn_language
+from mama_augment.concepts.language.telling import telling_words
+from mama_augment.concepts.language.texts import TextBatch, batches_of
 from mama_augment.core.draws import draw_unit
 
 SEEDS = (0, 1, 2)

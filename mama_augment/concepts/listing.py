@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mama_augment.concepts.base import FittedAssigner, TextBatch
+from mama_augment.concepts.base import FittedAssigner
+from mama_augment.concepts.language.texts import TextBatch
 from mama_augment.core.store.files import output_file
 
 

@@ -21,17 +21,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mama_augment.concepts.base import (
-    ConceptAssigner,
-    ConceptConfig,
-    TextBatch,
-    TextBatches,
-    write_model,
-)
-from mama_augment.concepts.counting import FrequentCounter
-from mama_augment.concepts.kinds import DEFAULT_KINDS
-from mama_augment.concepts.language import ENGLISH, Language
-from mama_augment.concepts.tagging import learn_language
+from mama_augment.concepts.base import ConceptAssigner, ConceptConfig, write_model
+from mama_augment.concepts.language.counting import FrequentCounter
+from mama_augment.concepts.language.kinds import DEFAULT_KINDS
+from mama_augment.concepts.language.lemmas import ENGLISH, Language
+from mama_augment.concepts.language.tagging import learn_language
+from mama_augment.concepts.language.texts import TextBatch, TextBatches
 from mama_augment.core.store.files import Folder
 
 NUM_TOPICS = 8

@@ -15,19 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from mama_augment.concepts.base import (
-    ConceptAssigner,
-    ConceptConfig,
-    FittedAssigner,
-    TextBatch,
-    TextBatches,
-    write_model,
-)
-from mama_augment.concepts.curated import CURATED, Entry, as_lemmas, curated, read_entries
-from mama_augment.concepts.language import Language
-from mama_augment.concepts.mining import implied, mine
-from mama_augment.concepts.tagging import learn_language
-from mama_augment.concepts.words import words
+from mama_augment.concepts.base import ConceptAssigner, ConceptConfig, FittedAssigner, write_model
+from mama_augment.concepts.language.curated import CURATED, Entry, as_lemmas, curated, read_entries
+from mama_augment.concepts.language.lemmas import Language
+from mama_augment.concepts.language.mining import implied, mine
+from mama_augment.concepts.language.tagging import learn_language
+from mama_augment.concepts.language.texts import TextBatch, TextBatches
+from mama_augment.concepts.language.words import words
 from mama_augment.core.errors import InputError
 from mama_augment.core.store.files import Folder, folder_and_name
 

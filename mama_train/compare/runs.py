@@ -73,9 +73,9 @@ def run_comparison(
     found: dict[Place, Run] = {}
     # Spawned, because torch does not survive a fork after it has used threads.
     context = get_context("spawn")
-    told = context.Queue()
+    told, ending = context.Queue(), context.Event()
     with ProcessPoolExecutor(
-        jobs, mp_context=context, initializer=_begin, initargs=(told, threads)
+        jobs, mp_context=context, initializer=_begin, initargs=(told, ending, threads)
     ) as pool:
         work = {
             pool.submit(
@@ -89,7 +89,9 @@ def run_comparison(
                 found[arm, seed] = future.result()
                 shown.done(arm, seed, found[arm, seed])
         except BaseException as error:
-            # Runs under way end at their next step, with a checkpoint; none of the others begins.
+            # Runs under way end at their next step, with a checkpoint; none of the others begins,
+            # not even the one that the pool has handed to a process already.
+            ending.set()
             pool.shutdown(wait=False, cancel_futures=True)
             if isinstance(error, TerminatedError):  # Ctrl-C reaches them by itself
                 for process in active_children():
@@ -119,13 +121,15 @@ def _pass_on(told: Any, shown: Shown) -> None:
 
 _told: Any = None
 """In a process of a run: where it says how far it is."""
+_ending: Any = None
+"""Set when the comparison ends early."""
 
 
-def _begin(told: Any, threads: int) -> None:
+def _begin(told: Any, ending: Any, threads: int) -> None:
     import torch
 
-    global _told
-    _told = told
+    global _told, _ending
+    _told, _ending = told, ending
     torch.set_num_threads(threads)
 
 
@@ -135,6 +139,8 @@ def _run_one(place: Place, config: TrainConfig, overwrite: bool, with_report: bo
     from mama_train.run.folder import changes
     from mama_train.run.loop import train
 
+    if _ending.is_set():
+        raise TerminatedError
     run = config.run_folder()
     is_known = not overwrite and (run / "config.json").is_file() and not changes(config, run)
     if is_known and (reason := _diverged(run)):
@@ -145,6 +151,9 @@ def _run_one(place: Place, config: TrainConfig, overwrite: bool, with_report: bo
                 train(config, overwrite=not is_known, watch=watch)
         except NonFiniteLossError as error:
             return Run(diverged=_diverged(run) or str(error))
+        except KeyboardInterrupt:  # Ctrl-C may reach this process before it reaches the parent
+            _ending.set()
+            raise
         if with_report:
             write_report(run)
     return read_run(run)

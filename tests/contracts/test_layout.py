@@ -82,7 +82,6 @@ def test_help_starts_without_heavy_libraries(command: str) -> None:
 MOST_SIDE_BY_SIDE = 13
 REGISTRIES = {
     "mama_augment/cli": "one command a file",
-    "mama_augment/concepts": "one assigner a file",
     "mama_augment/inputs/datasets": "one data set a file",
 }
 """Folders that hold one variant, command or reader a file may have more of them."""

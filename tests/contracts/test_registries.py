@@ -19,13 +19,8 @@ from mama_augment.caption.engines import AUTO, ENGINES, EngineConfig, settle
 from mama_augment.caption.engines.base import CaptionRequest, Completion, EngineKind, Result
 from mama_augment.cli import app
 from mama_augment.concepts import ASSIGNERS, ConceptConfig
-from mama_augment.concepts.base import (
-    ConceptAssigner,
-    TextBatch,
-    TextBatches,
-    read_model,
-    write_model,
-)
+from mama_augment.concepts.base import ConceptAssigner, read_model, write_model
+from mama_augment.concepts.language.texts import TextBatch, TextBatches
 from mama_augment.core.errors import InputError
 from mama_augment.core.store.files import Folder
 from mama_augment.core.store.step_dir import StepDir

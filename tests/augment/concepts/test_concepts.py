@@ -12,15 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mama_augment.concepts import ConceptConfig, FittedAssigner, fit_assigner, load_assigner
-from mama_augment.concepts.base import TextBatch
-from mama_augment.concepts.counting import FrequentCounter
-from mama_augment.concepts.curated import CURATED, curated
 from mama_augment.concepts.embedding import fit_clusters
 from mama_augment.concepts.given import Given, fit_given
-from mama_augment.concepts.mining import implied
+from mama_augment.concepts.language.counting import FrequentCounter
+from mama_augment.concepts.language.curated import CURATED, curated
+from mama_augment.concepts.language.mining import implied
+from mama_augment.concepts.language.texts import TextBatch
+from mama_augment.concepts.language.words import content_words, words
 from mama_augment.concepts.topics import fit_topics
 from mama_augment.concepts.vocabulary import Entry, Vocabulary, mine_vocabulary, read_vocabulary
-from mama_augment.concepts.words import content_words, words
 from mama_augment.core.errors import InputError
 from mama_augment.core.store.files import Folder
 

@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 from mama_augment.cli import app
 from mama_augment.concepts import ConceptConfig, fit_assigner
 from mama_augment.concepts.judge import judge, npmi, overlap
-from mama_augment.concepts.telling import top_words
-from mama_augment.concepts.texts import batches_of, read_texts
+from mama_augment.concepts.language.telling import top_words
+from mama_augment.concepts.language.texts import batches_of, read_texts
 from mama_augment.core.errors import InputError
 from tests.augment.worlds import caption, clip, write_captions, write_clips
 

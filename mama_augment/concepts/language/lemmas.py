@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from mama_augment.concepts.kinds import (
+from mama_augment.concepts.language.kinds import (
     ATTRIBUTES,
     DETERMINERS,
     GENERAL_NOUNS,
     GENERAL_VERBS,
     PEOPLE,
 )
-from mama_augment.concepts.words import STOP_WORDS, words
+from mama_augment.concepts.language.words import STOP_WORDS, words
 from mama_augment.core.errors import InputError
 
 ENGLISH = "en"

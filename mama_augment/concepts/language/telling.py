@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from mama_augment.concepts.language import Language
+from mama_augment.concepts.language.lemmas import Language
 
 
 def telling_words(

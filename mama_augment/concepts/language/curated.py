@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from mama_augment.concepts.language import BARRIER, Language
+from mama_augment.concepts.language.lemmas import BARRIER, Language
 from mama_augment.core.errors import InputError
 
 CURATED = ("actions", "objects", "scenes")

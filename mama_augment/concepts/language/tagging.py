@@ -11,10 +11,16 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 
-from mama_augment.concepts.base import TextBatches
-from mama_augment.concepts.curated import scene_lemmas
-from mama_augment.concepts.language import BARRIER, ENGLISH, Language, english_lemma, listed_kind
-from mama_augment.concepts.words import STOP_WORDS, words
+from mama_augment.concepts.language.curated import scene_lemmas
+from mama_augment.concepts.language.lemmas import (
+    BARRIER,
+    ENGLISH,
+    Language,
+    english_lemma,
+    listed_kind,
+)
+from mama_augment.concepts.language.texts import TextBatches
+from mama_augment.concepts.language.words import STOP_WORDS, words
 
 SAMPLE = 20_000
 """Texts that are tagged: the first in the shuffled order."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from mama_augment.concepts.base import TextBatch, TextBatches
 from mama_augment.core.errors import InputError
 from mama_augment.core.store.files import Folder, folder_and_name
 from mama_augment.core.store.layout import MANIFEST_NAME
@@ -16,6 +17,18 @@ from mama_augment.core.store.step_dir import StepDir
 
 BATCH = 40_000
 COLUMN = "text"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextBatch:
+    """Texts, and for each the value of its clip's concept column (None without one)."""
+
+    texts: Sequence[str]
+    values: Sequence[Any] = field(default_factory=tuple)
+
+
+TextBatches = Callable[[], Iterator[TextBatch]]
+"""Starts a pass over all texts; called once per pass, so that no pass holds them in memory."""
 
 
 def read_texts(uris: Sequence[str]) -> list[str]:

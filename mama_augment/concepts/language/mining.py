@@ -21,11 +21,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mama_augment.concepts.base import TextBatches
-from mama_augment.concepts.counting import FrequentCounter
-from mama_augment.concepts.curated import CURATED, Entry, as_lemmas, curated, surfaces, synonyms
-from mama_augment.concepts.language import BARRIER, ENGLISH, Language
-from mama_augment.concepts.tagging import learn_language
+from mama_augment.concepts.language.counting import FrequentCounter
+from mama_augment.concepts.language.curated import (
+    CURATED,
+    Entry,
+    as_lemmas,
+    curated,
+    surfaces,
+    synonyms,
+)
+from mama_augment.concepts.language.lemmas import BARRIER, ENGLISH, Language
+from mama_augment.concepts.language.tagging import learn_language
+from mama_augment.concepts.language.texts import TextBatches
 
 NUM_CONCEPTS = 1_000
 MIN_TEXTS = 3
