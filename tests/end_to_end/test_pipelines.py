@@ -88,7 +88,7 @@ def test_the_demo_reports_what_it_made(demo: Path) -> None:
     for arm in ("human captions", "with margin and weights", "with generated captions, too"):
         assert arm in report
         metrics = json.loads((demo / f"runs/{arm}-seed0/metrics.json").read_text())
-        assert metrics["test"]["text_to_video"]["num_queries"] == 16
+        assert metrics["test"]["text_to_video"]["num_queries"] == 96
         assert metrics["num_steps"] == 6
 
 
