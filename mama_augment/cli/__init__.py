@@ -7,6 +7,7 @@ from mama_augment.cli.balance import BalanceCommand
 from mama_augment.cli.caption import CaptionCommand
 from mama_augment.cli.concepts import ConceptsCommand
 from mama_augment.cli.dataset import DatasetCommand
+from mama_augment.cli.export import ExportCommand
 from mama_augment.cli.inspect import InspectCommand
 from mama_augment.cli.keyframes import KeyframesCommand
 from mama_augment.cli.pipeline import add_pipelines
@@ -26,6 +27,7 @@ COMMANDS: dict[str, type[Command]] = {
     "concepts": ConceptsCommand,
     "plan": PlanCommand,
     "balance": BalanceCommand,
+    "export": ExportCommand,
     "report": ReportCommand,
     "validate": ValidateCommand,
     "status": StatusCommand,
