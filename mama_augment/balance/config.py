@@ -32,6 +32,9 @@ class BalanceStep:
     sizes: SplitSizes = field(default_factory=SplitSizes, metadata=option(panel="Splits"))
     splits_from: str | None = field(default=None, metadata=option(panel="Splits"))
     """An earlier output of `balance`: every video that is in it keeps its split."""
+    reviews: str | None = field(default=None, metadata=option(panel="Splits"))
+    """The output of `review`: accepted and edited texts are trusted, and serve in the split that
+    they were reviewed for; rejected ones leave."""
     plan: str | None = field(default=None, metadata=option("--plan", panel="Concepts"))
     """The plan that the captions follow: its concepts are counted, and what it expected is compared
     with what the captions brought."""
@@ -47,7 +50,7 @@ class BalanceStep:
 
     def manifest_config(self) -> dict[str, Any]:
         """The config as it is compared on a rerun: files by their content, not their path; that of
-        `splits_from` is filled in by who opens it."""
+        `splits_from` and of `reviews` is filled in by who opens it."""
         config = dataclasses.asdict(self)
         config["concepts"]["vocabulary"] = _lists_fingerprint(self.concepts.vocabulary)
         config["concepts"]["edits"] = _file_fingerprint(self.concepts.edits)

@@ -30,6 +30,7 @@ from mama_augment.balance.selection import (
 from mama_augment.balance.source.earlier import Changes, Earlier
 from mama_augment.balance.source.frames import Frames
 from mama_augment.balance.source.inputs import Inputs
+from mama_augment.balance.source.reviews import Reviews
 from mama_augment.balance.source.video_splits import VideoSizes, VideoSplits
 from mama_augment.balance.splits import (
     CandidatePool,
@@ -63,10 +64,11 @@ def decide(
     scratch: Path,
     on_phase: Callable[[str], None],
     earlier: Earlier | None = None,
+    reviews: Reviews | None = None,
 ) -> Decisions:
     """Decide about every text; `rows-<unit>.arrow` in `scratch` holds each unit's clips.
 
-    earlier: shards whose splits are kept.
+    earlier: shards whose splits are kept. reviews: what a person said of texts.
 
     Algorithm, each step a pass over the buckets of the corpus:
         1. Join clips and captions, in the seeded order; blank and doubled texts leave. Pixels go
@@ -89,6 +91,7 @@ def decide(
         column=concept_column(step.concepts),
         frames=frames,
         earlier=earlier,
+        reviews=reviews,
     )
     on_phase(f"finding concepts ({step.concepts.assigner})")
     assigner = fit_assigner(step.concepts, corpus.fit_batches)
@@ -98,6 +101,7 @@ def decide(
     on_phase("balancing")
     stats = ShardStats(names=names, warnings=list(drawn.warnings), short=drawn.short_concepts)
     stats.repeats = Repeats(limit=step.balance.max_same_text)
+    stats.reviews = reviews
     stats.changes = None if earlier is None else Changes(earlier=earlier)
     texts = count(corpus, drawn, stats, stats.repeats)
     if step.plan is not None:

@@ -19,6 +19,7 @@ from mama_augment.balance.config import BalanceStep
 from mama_augment.balance.decide import Decisions, decide
 from mama_augment.balance.source.earlier import Earlier
 from mama_augment.balance.source.inputs import Inputs
+from mama_augment.balance.source.reviews import Reviews
 from mama_augment.balance.stats import write_sidecars
 from mama_augment.core.manifest import Manifest, versions
 from mama_augment.core.shares import Share
@@ -75,11 +76,15 @@ class Balance:
         if self.config.splits_from is not None:
             earlier = Earlier.open(self.config.splits_from, out.uri)
             config["splits_from"] = earlier.step_dir.input_fingerprint()
+        reviews = None
+        if self.config.reviews is not None:
+            reviews = Reviews.open(self.config.reviews)
+            config["reviews"] = reviews.fingerprint
         if (done := _already_done(out, config, source)) is not None:
             return done.manifest
         self._share = out.share
         self._scratch = _make_scratch(out.uri, out.share)
-        self._decided = decide(inputs, self.config, self._scratch, tell.phase, earlier)
+        self._decided = decide(inputs, self.config, self._scratch, tell.phase, earlier, reviews)
         return Manifest(
             step=STEP,
             config=config,

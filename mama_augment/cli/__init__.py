@@ -13,6 +13,7 @@ from mama_augment.cli.keyframes import KeyframesCommand
 from mama_augment.cli.pipeline import add_pipelines
 from mama_augment.cli.plan import PlanCommand
 from mama_augment.cli.report import ReportCommand
+from mama_augment.cli.review import ReviewCommand
 from mama_augment.cli.shapes import ShapesCommand
 from mama_augment.cli.status import StatusCommand
 from mama_augment.cli.validate import ValidateCommand
@@ -26,6 +27,7 @@ COMMANDS: dict[str, type[Command]] = {
     "caption": CaptionCommand,
     "concepts": ConceptsCommand,
     "plan": PlanCommand,
+    "review": ReviewCommand,
     "balance": BalanceCommand,
     "export": ExportCommand,
     "report": ReportCommand,

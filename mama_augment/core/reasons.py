@@ -189,12 +189,24 @@ _table(
     ("not_planned", "the plan gives them none"),
     where="manifest",
 )
+_table(
+    "review",
+    "rejected",
+    ("wrong", "it says what is not there"),
+    ("incomplete", "it leaves out what matters"),
+    ("vague", "it would fit many other clips"),
+    ("bad_language", "it is garbled, or not a sentence"),
+    ("unsafe", "it, or the clip, should not be in a training set"),
+    ("bad_clip", "the clip itself is of no use"),
+    where="rows",
+)
 # These words stand in `rejects/` of every balanced directory: other words are other bytes.
 _table(
     "balance",
     "rejected",
     ("no_clip", "the clips table has no such clip; was the caption made from another one?"),
     ("empty_text", "the text is blank"),
+    ("review_rejected", "a person rejected it", "only with `--reviews`"),
     (
         "duplicate",
         "the clip already has this text",

@@ -106,6 +106,28 @@ CAPTIONS = pa.schema(
 )
 """One row per generated caption; `status` is ok or rejected, and a rejected one says why."""
 
+REVIEWS = pa.schema(
+    [
+        pa.field("clip_id", pa.string(), nullable=False),
+        pa.field("video_uri", pa.string()),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("caption_index", pa.int32()),
+        pa.field("raw_text", pa.string(), nullable=False),
+        pa.field("text", pa.string()),
+        pa.field("status", pa.string(), nullable=False),
+        pa.field("reason", pa.string()),
+        pa.field("verdict", pa.string(), nullable=False),
+        pa.field("split", pa.string()),
+        pa.field("concept", pa.string()),
+        pa.field("seconds", pa.float64()),
+        pa.field("reviewed_at", pa.string(), nullable=False),
+    ]
+)
+"""One row per text that a person has judged. `raw_text` is what stood there, `text` what is to
+stand there (null: rejected); `split` is the one that the clip shall serve in (null: any)."""
+
+VERDICTS = ("accepted", "edited", "rejected")
+
 CAPTION = pa.struct(
     [
         pa.field("text", pa.string(), nullable=False),
@@ -243,5 +265,6 @@ STEP_TABLES = {
     "keyframes": StepTable(num_held_out=_num_held_out),
     "caption": StepTable(("status",), _num_ok_captions, holds_rejected=True),
     "balance": StepTable(("captions",), _num_kept_texts),
+    "review": StepTable(("status",), _num_ok_captions, holds_rejected=True),
 }
 """By the step's name, which is all that a directory on disk says of it."""

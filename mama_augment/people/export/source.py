@@ -14,7 +14,7 @@ from mama_augment.core.errors import InputError
 from mama_augment.core.schema import CAPTION_EXTRAS, GENERATED_PREFIX
 from mama_augment.core.store.sidecars import CONCEPTS_NAME, read_sidecar
 from mama_augment.core.store.step_dir import StepDir
-from mama_augment.people.export.clips import Clips, clips_of
+from mama_augment.people.clips import Clips, clips_of
 from mama_augment.people.export.config import ExportConfig
 from mama_augment.people.export.formats.base import Example
 

@@ -18,7 +18,7 @@ from mama_augment.core.store.step_dir import StepDir
 
 CLIP_COLUMNS = (
     *("clip_id", "video_uri", "start_seconds", "end_seconds", "width_px", "height_px"),
-    *("fps", "split"),
+    *("fps", "split", "num_key_frames"),
 )
 UNITS_KEPT = 2
 """With their pixels. Captions come in the order of their clips."""
