@@ -28,23 +28,34 @@ def main(
     grid: Annotated[str, typer.Option(help="Rows x columns of the grid, or auto.")] = "auto",
     concepts: Annotated[str, typer.Option(help="vocabulary or topics.")] = "vocabulary",
     epochs: Annotated[int, typer.Option(help="Passes of the training.")] = 10,
+    reviews: Annotated[
+        Path | None,
+        typer.Option(help="Output of `mama-augment review`: texts that may be trusted."),
+    ] = None,
 ) -> None:
     """Key frames, captions, balanced shards, a trained model and one report of it all."""
-    clips, captions, shards = out / "clips", out / "captions", out / "shards"
+    clips, captions = out / "clips", out / "captions"
+    # What was made without reviews stays.
+    shards, trained = (out / (name + "-reviewed" * bool(reviews)) for name in ("shards", "run"))
     something_failed = run("mama-augment", "keyframes", videos, "--out", clips, "-q", num_frames)
     something_failed |= run(
         "mama-augment", "caption", clips, "--out", captions, "--model", model, "--grid", grid
     )
-    something_failed |= run(
-        "mama-augment", "balance", clips, captions, "--out", shards, "--concepts", concepts
-    )
-    run("mama-train", "run", shards, "--out", out / "run", "--epochs", epochs, "--overwrite")
-    write_report(out)
+    balance = ["mama-augment", "balance", clips, captions, "--out", shards, "--concepts", concepts]
+    something_failed |= run(*balance, *(("--reviews", reviews) if reviews else ()))
+    run("mama-train", "run", shards, "--out", trained, "--epochs", epochs, "--overwrite")
+    write_report(out, shards, trained)
     say(f"report: {out / 'report.html'}")
+    if reviews is None:
+        say(
+            "To learn weights from texts that you trust, judge some in the browser: "
+            f"mama-augment review {clips} {captions} --out {out / 'reviews'}. Then run this again "
+            f"with --reviews {out / 'reviews'}"
+        )
     sys.exit(something_failed)
 
 
-def write_report(out: Path) -> None:
+def write_report(out: Path, shards: Path, trained: Path) -> None:
     """One self-contained HTML file about the data and the training."""
     from mama_augment.people.report import build_report
     from mama_train.report.page import training_sections
@@ -53,8 +64,8 @@ def write_report(out: Path) -> None:
         str(out / "report.html"),
         clips_dir=str(out / "clips"),
         captions_dirs=[str(out / "captions")],
-        shards_dir=str(out / "shards"),
-        extra_sections=training_sections(out / "run"),
+        shards_dir=str(shards),
+        extra_sections=training_sections(trained),
     )
 
 
