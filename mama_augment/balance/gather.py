@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mama_augment.balance.corpus import ClipTexts, Corpus, Text, read_stream
+from mama_augment.balance.source.beside import Beside
 from mama_augment.balance.source.clips import ClipReader
-from mama_augment.balance.source.earlier import Earlier
 from mama_augment.balance.source.frames import Frames
 from mama_augment.balance.source.inputs import Inputs
 from mama_augment.balance.source.reviews import Reviews
@@ -39,30 +39,29 @@ def gather(
     seed: int,
     column: ConceptColumn | None = None,
     frames: Frames | None = None,
-    earlier: Earlier | None = None,
-    reviews: Reviews | None = None,
+    beside: Beside | None = None,
 ) -> Corpus:
     """Join the texts that came with the clips with the generated ones; stage `joined`.
 
-    frames: where pixels go, which are read on the way. earlier: shards whose splits are kept.
-    reviews: what a person said of texts.
+    frames: where pixels go, which are read on the way.
 
     Raises:
         InputError: the clips table has no such column, one of another type, or an unknown split;
             or a clip is in two directories.
     """
+    beside = beside or Beside()
     num_buckets = min(MAX_BUCKETS, 1 + inputs.num_rows // TEXTS_PER_BUCKET)
     dealer = _Dealer(scratch, num_buckets, seed)
-    _deal_captions(dealer, inputs, reviews)
+    _deal_captions(dealer, inputs, beside.reviews)
     reader = ClipReader(clips=inputs.clips, column=column, frames=frames)
     value_type: pa.DataType = pa.null()
-    video_splits = VideoSplits(earlier=earlier)
+    video_splits = VideoSplits(earlier=beside.earlier)
     num_clips = 0
     for table in _gathered(reader.tables()):
         value_type = table["value"].type
         num_clips += len(table)
-        if reviews is not None:
-            table = reviews.with_splits(table, earlier)
+        if beside.reviews is not None:
+            table = beside.reviews.with_splits(table, beside.earlier)
         video_splits.add(table)
         dealer.deal("clips", table)
     video_splits.close()
@@ -72,7 +71,7 @@ def gather(
     corpus = Corpus(scratch, num_buckets, value_type, video_splits, num_clips)
     uris = [step_dir.folder.uri for step_dir in inputs.clips.dirs]
     for bucket in range(num_buckets):
-        clips = _Clips(uris, reviews)
+        clips = _Clips(uris, beside)
         clips.add_rows(dealer.read("clips", bucket))
         clips.add_captions(dealer.read("captions", bucket))
         corpus.write("joined", bucket, clips.in_order())
@@ -140,9 +139,9 @@ class _Dealer:
 class _Clips:
     """The clips of one bucket, each with its given texts, then the generated ones."""
 
-    def __init__(self, uris: Sequence[str], reviews: Reviews | None) -> None:
+    def __init__(self, uris: Sequence[str], beside: Beside) -> None:
         self._uris = uris
-        self._reviews = reviews
+        self._reviews, self._scores = beside.reviews, beside.scores
         self._clips: dict[str, ClipTexts] = {}
 
     def add_rows(self, rows: list[dict[str, Any]]) -> None:
@@ -184,9 +183,15 @@ class _Clips:
         new = Text(f"{clip.clip_id}|{source}|{index}", text, source, trusted)
         if self._reviews is not None:
             self._reviews.judge(clip.clip_id, new)
+        if self._scores is not None:
+            self._scores.note(clip.clip_id, new)
         _append(clip, new)
 
     def in_order(self) -> list[ClipTexts]:
+        """All is added."""
+        if self._scores is not None:
+            for clip in self._clips.values():
+                self._scores.judge(clip.texts)
         return sorted(self._clips.values(), key=lambda clip: (clip.order, clip.clip_id))
 
 

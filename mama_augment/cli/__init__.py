@@ -8,12 +8,14 @@ from mama_augment.cli.caption import CaptionCommand
 from mama_augment.cli.concepts import ConceptsCommand
 from mama_augment.cli.dataset import DatasetCommand
 from mama_augment.cli.export import ExportCommand
+from mama_augment.cli.features import FeaturesCommand
 from mama_augment.cli.inspect import InspectCommand
 from mama_augment.cli.keyframes import KeyframesCommand
 from mama_augment.cli.pipeline import add_pipelines
 from mama_augment.cli.plan import PlanCommand
 from mama_augment.cli.report import ReportCommand
 from mama_augment.cli.review import ReviewCommand
+from mama_augment.cli.score import ScoreCommand
 from mama_augment.cli.shapes import ShapesCommand
 from mama_augment.cli.status import StatusCommand
 from mama_augment.cli.validate import ValidateCommand
@@ -27,6 +29,8 @@ COMMANDS: dict[str, type[Command]] = {
     "caption": CaptionCommand,
     "concepts": ConceptsCommand,
     "plan": PlanCommand,
+    "features": FeaturesCommand,
+    "score": ScoreCommand,
     "review": ReviewCommand,
     "balance": BalanceCommand,
     "export": ExportCommand,

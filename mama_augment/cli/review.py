@@ -30,6 +30,8 @@ class ReviewCommand:
     """Directory for the verdicts. What is there goes on."""
     sample: SampleConfig = field(metadata=option(panel="What is asked about"))
     concepts: ConceptConfig = field(metadata=option(panel="Concepts"))
+    scores: str | None = None
+    """The output of `score`: browsing then filters and sorts by agreement."""
     port: int = PORT
     """The port of 127.0.0.1 to serve the page on; 0 is any that is free."""
     open_page: bool = field(default=False, metadata=option("--open"))
@@ -40,6 +42,7 @@ class ReviewCommand:
         from pathlib import Path
 
         from mama_augment.balance.source.inputs import Inputs
+        from mama_augment.balance.source.scores import Scores
         from mama_augment.core.store.output import StepOutput
         from mama_augment.people.review.open import open_session
         from mama_augment.people.review.server import bind
@@ -54,7 +57,13 @@ class ReviewCommand:
         ):
             with say.terminal() as tell:
                 session = open_session(
-                    inputs, self.out, self.sample, self.concepts, Path(scratch), tell=tell.phase
+                    inputs,
+                    self.out,
+                    self.sample,
+                    self.concepts,
+                    Path(scratch),
+                    agreement=Scores.open(self.scores).of if self.scores is not None else None,
+                    tell=tell.phase,
                 )
             self._serve(session, bound)
         self._sum_up(session)

@@ -49,8 +49,8 @@ FILTERS = ("split", "status", "reason", "source")
 """Columns that a filter compares whole values of."""
 FIT_TEXTS = 40_000
 
-Agreement = Callable[[Sequence[str], Sequence[str]], list[float | None]]
-"""From clip ids and texts to how well they agree, where that was scored."""
+Agreement = Callable[[str, str], float | None]
+"""From a clip's id and a text to how well they agree, where that was scored."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,7 +194,9 @@ def _completed(
     texts = pc.fill_null(table["text"], "").to_pylist()
     ids = assigner.assign(TextBatch(texts=texts, values=[None] * len(texts)))
     words = pc.list_value_length(pc.utf8_split_whitespace(pc.utf8_trim_whitespace(table["text"])))
-    scores = agreement(table["clip_id"].to_pylist(), texts) if agreement else [None] * len(texts)
+    ids_of = table["clip_id"].to_pylist()
+    pairs = zip(ids_of, texts, strict=True)
+    scores = [agreement(*pair) for pair in pairs] if agreement else [None] * len(texts)
     more = {
         "number": pa.array(range(first, first + len(texts)), pa.int64()),
         "num_words": words,
