@@ -57,7 +57,16 @@ class BalanceCommand:
         )
         stats = json.loads(Folder(self.out).read_bytes(STATS_NAME))
         show_stats(stats)
-        names = ("splits", "rejects", "changes", "reviews", "forecast", "keep", "warnings")
+        names = (
+            "splits",
+            "rejects",
+            "changes",
+            "reviews",
+            "scores",
+            "forecast",
+            "keep",
+            "warnings",
+        )
         more = {name: stats[name] for name in names if name in stats}
         code = finish(outcome, self.out, **more)
         is_empty = outcome.ledger.num_in > 0 and not stats["splits"]["train"]["num_rows"]
@@ -115,6 +124,12 @@ def show_stats(stats: Mapping[str, Any]) -> None:
         show_forecast(stats["forecast"])
     if "reviews" in stats:
         show_reviews(stats["reviews"])
+    if "scores" in stats:
+        say.say(
+            "scores: {num_scored:,} texts have one, {num_without:,} have none".format_map(
+                stats["scores"]
+            )
+        )
     if "changes" in stats:
         show_changes(stats["changes"])
     if stats["rejects"]:
