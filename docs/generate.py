@@ -25,6 +25,8 @@ from mama_augment.core.reasons import Reason, reasons_of
 from mama_augment.core.shared.leaves import UNGROUPED, Leaf, leaves
 from mama_augment.keyframes.strategies import STRATEGIES
 from mama_augment.keyframes.strategies.config import KeyFrameConfig
+from mama_augment.people.export.config import ExportConfig
+from mama_augment.people.export.formats import FORMATS
 from mama_train import cli as train
 
 PAGES = Path(__file__).resolve().parent
@@ -51,7 +53,7 @@ def meaning(reason: Reason) -> str:
 
 
 def variants(argument: str) -> list[str]:
-    """`strategies`, `models` or `assigners`: what the registry says of each."""
+    """`strategies`, `models`, `formats` or `assigners`: what the registry says of each."""
     if argument == "strategies":
         rows = (
             (named(name, KeyFrameConfig.strategy), s.help, f"`{s.without_index or name}`")
@@ -60,6 +62,8 @@ def variants(argument: str) -> list[str]:
         return table(("`--strategy`", "chooses", "where frames have no times"), rows)
     if argument == "models":
         return table(("`--model`", "hub id", "grid", "default input"), _models())
+    if argument == "formats":
+        return table(("`--format`", "writes", "`--media`"), _formats())
     assert argument == "assigners", argument
     rows = (
         (named(name, ConceptConfig.assigner), a.help, "the clips table" if a.reads else "the texts")
@@ -76,6 +80,13 @@ def _models() -> Iterable[Sequence[str]]:
     found = models.find(models.BUNDLED)
     what = "in the package; knows only the shapes world"
     yield (f"`{models.BUNDLED}`", what, f"{found.size.width_px} px, {found.grid}", "grid")
+
+
+def _formats() -> Iterable[Sequence[str]]:
+    for name, format in FORMATS.items():
+        kind = "a folder" if format.is_folder else "a file"
+        media = ", ".join(format.media) if len(format.media) > 1 else ""
+        yield (named(name, ExportConfig.format), f"{kind}: {format.help}", media)
 
 
 def options(argument: str) -> list[str]:

@@ -35,19 +35,32 @@ def main(
     compare: Annotated[
         bool, typer.Option("--compare", help="Train without margin and weights, too.")
     ] = False,
+    reviews: Annotated[
+        Path | None,
+        typer.Option(help="Output of `mama-augment review`: texts that may be trusted."),
+    ] = None,
 ) -> None:
     """Key frames, captions, balanced shards, a trained model and one report of it all."""
-    clips, captions, shards = out / "clips", out / "captions", out / "shards"
+    clips, captions = out / "clips", out / "captions"
+    if reviews is not None:
+        out /= "reviewed"  # what was made without them stays
+    shards = out / "shards"
     something_failed = run("mama-augment", "keyframes", videos, "--out", clips, "-q", num_frames)
     something_failed |= run(
         "mama-augment", "caption", clips, "--out", captions, "--model", model, "--grid", grid
     )
-    kept = room_for_shards(shards, clips, captions, out / "run", out / "runs")
+    kept = room_for_shards(shards, clips, captions, out / "run", out / "runs", reviews=reviews)
     something_failed |= run(
         "mama-augment", "balance", clips, captions, "--out", shards, "--concepts", concepts, *kept
     )
     sections = train(out, shards, {"epochs": epochs}, seeds=seeds, compare=compare)
-    say(f"report: {write_report(out, sections)}")
+    say(f"report: {write_report(out, clips, captions, sections)}")
+    if reviews is None:
+        say(
+            "To learn weights from texts that you trust, judge some in the browser: "
+            f"mama-augment review {clips} {captions} --out {out / 'reviews'}. Then run this again "
+            f"with --reviews {out / 'reviews'}"
+        )
     sys.exit(something_failed)
 
 

@@ -58,7 +58,7 @@ def main(
     )  # fmt: skip
     settings = {"model": backbone, "steps": steps}
     sections = train(out, shards, settings, seeds=seeds, compare=compare)
-    say(f"report: {write_report(out, sections)}")
+    say(f"report: {write_report(out, clips, captions, sections)}")
     sys.exit(failed)
 
 

@@ -59,7 +59,7 @@ def main(
     # at this size.
     common = {"steps": steps, "lr": 1e-3, "batch_size": 32}
     sections = train_arms(out, shards, common, ARMS, range(num_seeds), jobs=2)
-    report = write_report(out, sections)
+    report = write_report(out, clips, captions, sections)
     say.say(caption_truth(out))
     say.say(f"{time.monotonic() - started:.0f} s in all")
     say.say(f"report: {report}", style="bold")

@@ -20,28 +20,34 @@ SIDE_BY_SIDE: Mapping[str, Settings] = {
 """Arms of a comparison that asks what margin and learned weights are worth."""
 
 
-def room_for_shards(shards: Path, clips: Path, captions: Path, *runs: Path) -> tuple[str, ...]:
-    """Options of `balance` for clips that may have grown since it ran.
+def room_for_shards(
+    shards: Path, clips: Path, captions: Path, *runs: Path, reviews: Path | None = None
+) -> tuple[str, ...]:
+    """Options of `balance` for clips, captions or reviews that may have grown since it ran.
 
-    Shards of other clips or captions move to SHARDS-before, and what was trained on them likewise;
-    the new ones are made with `--splits-from` it, so that no video changes sides. Nothing moves
-    where nothing grew, and a kill in between costs nothing: the next call goes on.
+    Shards of other ones move to SHARDS-before, and what was trained on them likewise. The new ones
+    are made with `--splits-from` it, so that no video changes sides; reviews say themselves what
+    their clips are for. Nothing moves where nothing grew, and a kill in between costs nothing: the
+    next call goes on.
     """
     from mama_augment.balance.source.inputs import Inputs
+    from mama_augment.balance.source.reviews import Reviews
     from mama_augment.core.store.step_dir import StepDir
 
+    judged = None if reviews is None else Reviews.open(str(reviews)).fingerprint
     if (shards / "manifest.json").is_file():
         made = StepDir.open(str(shards), step="balance")
-        if (
-            made.manifest.input_fingerprint
-            != Inputs.open(str(clips), [str(captions)]).fingerprint()
-        ):
+        source = Inputs.open(str(clips), [str(captions)]).fingerprint()
+        was = made.manifest.input_fingerprint, made.manifest.config.get("reviews")
+        if was != (source, judged):
             for folder in (*runs, shards):
                 if folder is shards and made.units_to_do():
                     shutil.rmtree(shards)  # half of it, of clips that have grown meanwhile
                 elif folder.exists():
                     shutil.rmtree(before(folder), ignore_errors=True)
                     folder.rename(before(folder))
+    if reviews is not None:
+        return ("--reviews", str(reviews))
     return ("--splits-from", str(before(shards))) if before(shards).is_dir() else ()
 
 
@@ -106,14 +112,14 @@ def has_split(shards: Path, split: str) -> bool:
     return bool(stats["splits"][split]["num_rows"])
 
 
-def write_report(out: Path, sections: Sequence[Any]) -> Path:
-    """One self-contained HTML file about the data and the training."""
+def write_report(out: Path, clips: Path, captions: Path, sections: Sequence[Any]) -> Path:
+    """One self-contained HTML file about the data and the training, OUT/report.html."""
     from mama_augment.people.report import build_report
 
     path = build_report(
         str(out / "report.html"),
-        clips_dir=str(out / "clips"),
-        captions_dirs=[str(out / "captions")],
+        clips_dir=str(clips),
+        captions_dirs=[str(captions)],
         shards_dir=str(out / "shards"),
         extra_sections=sections,
     )

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mama_augment.balance.keep.settings import BalanceConfig
+from mama_augment.balance.source.scores import KEEP, check_least
 from mama_augment.balance.splits import SplitSizes
 from mama_augment.concepts.base import ConceptConfig
 from mama_augment.concepts.forecast import FORECAST_NAME, concepts_beside
 from mama_augment.concepts.language.curated import CURATED
-from mama_augment.core.errors import InputError
+from mama_augment.core.errors import InputError, check_choice
 from mama_augment.core.fields import option
 from mama_augment.core.manifest import fingerprint
 from mama_augment.core.store.files import folder_and_name
@@ -32,6 +33,15 @@ class BalanceStep:
     sizes: SplitSizes = field(default_factory=SplitSizes, metadata=option(panel="Splits"))
     splits_from: str | None = field(default=None, metadata=option(panel="Splits"))
     """An earlier output of `balance`: every video that is in it keeps its split."""
+    reviews: str | None = field(default=None, metadata=option(panel="Splits"))
+    """The output of `review`: accepted and edited texts are trusted, and serve in the split that
+    they were reviewed for; rejected ones leave."""
+    scores: str | None = field(default=None, metadata=option(panel="What is kept"))
+    """The output of `score`: captions of the shards carry their agreement."""
+    min_agreement: float | None = field(default=None, metadata=option(panel="What is kept"))
+    """With --scores: texts that agree less with their clip leave, unless they are trusted."""
+    keep: str = field(default="all", metadata=option(choices=KEEP, panel="What is kept"))
+    """With --scores: of a clip's captions by one model, keep all, or the best by agreement."""
     plan: str | None = field(default=None, metadata=option("--plan", panel="Concepts"))
     """The plan that the captions follow: its concepts are counted, and what it expected is compared
     with what the captions brought."""
@@ -41,13 +51,15 @@ class BalanceStep:
     def __post_init__(self) -> None:
         if not 1 <= self.shard_mb <= MAX_SHARD_MB:
             raise InputError(f"--shard-mb is {self.shard_mb}; allowed: 1 to {MAX_SHARD_MB}")
+        check_choice("--keep", self.keep, KEEP)
+        check_least(self.min_agreement, self.keep, self.scores)
         if self.plan is not None and self.concepts.model is None:
             model = dataclasses.replace(self.concepts, model=concepts_beside(self.plan))
             object.__setattr__(self, "concepts", model)
 
     def manifest_config(self) -> dict[str, Any]:
         """The config as it is compared on a rerun: files by their content, not their path; that of
-        `splits_from` is filled in by who opens it."""
+        `splits_from`, `reviews` and `scores` is filled in by who opens it."""
         config = dataclasses.asdict(self)
         config["concepts"]["vocabulary"] = _lists_fingerprint(self.concepts.vocabulary)
         config["concepts"]["edits"] = _file_fingerprint(self.concepts.edits)
@@ -57,6 +69,8 @@ class BalanceStep:
         config["plan"] = _file_fingerprint(
             self.plan and f"{concepts_beside(self.plan)}/{FORECAST_NAME}"
         )
+        if self.scores is None:  # nothing to keep by
+            del config["keep"]
         # JSON has no infinity.
         config["balance"]["cap"] = None if self.balance.cap is None else str(self.balance.cap)
         return config

@@ -27,6 +27,7 @@ _TEXT = pa.struct(
         "reason": pa.string(),
         "concept_ids": pa.list_(pa.int32()),
         "keep_probability": pa.float64(),
+        "agreement": pa.float32(),
     }
 )
 
@@ -44,6 +45,8 @@ class Text:
     """Why it is not in the shards; None as long as it is to be kept."""
     concept_ids: list[int] = field(default_factory=list)
     keep_probability: float = 1.0
+    agreement: float | None = None
+    """With its clip, where it was scored."""
 
 
 @dataclass(slots=True)

@@ -27,7 +27,8 @@ from mama_augment.balance.selection import (
     settle_split,
     thin,
 )
-from mama_augment.balance.source.earlier import Changes, Earlier
+from mama_augment.balance.source.beside import Beside
+from mama_augment.balance.source.earlier import Changes
 from mama_augment.balance.source.frames import Frames
 from mama_augment.balance.source.inputs import Inputs
 from mama_augment.balance.source.video_splits import VideoSizes, VideoSplits
@@ -62,11 +63,9 @@ def decide(
     step: BalanceStep,
     scratch: Path,
     on_phase: Callable[[str], None],
-    earlier: Earlier | None = None,
+    beside: Beside,
 ) -> Decisions:
     """Decide about every text; `rows-<unit>.arrow` in `scratch` holds each unit's clips.
-
-    earlier: shards whose splits are kept.
 
     Algorithm, each step a pass over the buckets of the corpus:
         1. Join clips and captions, in the seeded order; blank and doubled texts leave. Pixels go
@@ -88,7 +87,7 @@ def decide(
         seed=step.balance.seed,
         column=concept_column(step.concepts),
         frames=frames,
-        earlier=earlier,
+        beside=beside,
     )
     on_phase(f"finding concepts ({step.concepts.assigner})")
     assigner = fit_assigner(step.concepts, corpus.fit_batches)
@@ -98,7 +97,8 @@ def decide(
     on_phase("balancing")
     stats = ShardStats(names=names, warnings=list(drawn.warnings), short=drawn.short_concepts)
     stats.repeats = Repeats(limit=step.balance.max_same_text)
-    stats.changes = None if earlier is None else Changes(earlier=earlier)
+    stats.reviews, stats.scores = beside.reviews, beside.scores
+    stats.changes = None if beside.earlier is None else Changes(earlier=beside.earlier)
     texts = count(corpus, drawn, stats, stats.repeats)
     if step.plan is not None:
         forecast = Forecast.read(step.plan)

@@ -15,10 +15,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mama_augment.balance.corpus import ClipTexts, Corpus, Text, read_stream
+from mama_augment.balance.source.beside import Beside
 from mama_augment.balance.source.clips import ClipReader
-from mama_augment.balance.source.earlier import Earlier
 from mama_augment.balance.source.frames import Frames
 from mama_augment.balance.source.inputs import Inputs
+from mama_augment.balance.source.reviews import Reviews
 from mama_augment.balance.source.video_splits import VideoSplits
 from mama_augment.concepts.column import ConceptColumn
 from mama_augment.core.draws import draw_bits
@@ -38,44 +39,54 @@ def gather(
     seed: int,
     column: ConceptColumn | None = None,
     frames: Frames | None = None,
-    earlier: Earlier | None = None,
+    beside: Beside | None = None,
 ) -> Corpus:
     """Join the texts that came with the clips with the generated ones; stage `joined`.
 
-    frames: where pixels go, which are read on the way. earlier: shards whose splits are kept.
+    frames: where pixels go, which are read on the way.
 
     Raises:
         InputError: the clips table has no such column, one of another type, or an unknown split;
             or a clip is in two directories.
     """
+    beside = beside or Beside()
     num_buckets = min(MAX_BUCKETS, 1 + inputs.num_rows // TEXTS_PER_BUCKET)
     dealer = _Dealer(scratch, num_buckets, seed)
+    _deal_captions(dealer, inputs, beside.reviews)
     reader = ClipReader(clips=inputs.clips, column=column, frames=frames)
     value_type: pa.DataType = pa.null()
-    video_splits = VideoSplits(earlier=earlier)
+    video_splits = VideoSplits(earlier=beside.earlier)
     num_clips = 0
     for table in _gathered(reader.tables()):
         value_type = table["value"].type
         num_clips += len(table)
+        if beside.reviews is not None:
+            table = beside.reviews.with_splits(table, beside.earlier)
         video_splits.add(table)
         dealer.deal("clips", table)
     video_splits.close()
     if frames is not None:
         frames.close()
-    for number, captions_dir in enumerate(inputs.captions):
-        columns = ["clip_id", "caption_index", "text", "status", "model"]
-        for table in _gathered(captions_dir.tables(columns)):
-            ok = table.filter(pc.equal(table["status"], "ok")).drop_columns(["status"])
-            dealer.deal("captions", ok.append_column("run", pa.array([number] * len(ok))))
     dealer.close()
     corpus = Corpus(scratch, num_buckets, value_type, video_splits, num_clips)
     uris = [step_dir.folder.uri for step_dir in inputs.clips.dirs]
     for bucket in range(num_buckets):
-        clips = _Clips(uris)
+        clips = _Clips(uris, beside)
         clips.add_rows(dealer.read("clips", bucket))
         clips.add_captions(dealer.read("captions", bucket))
         corpus.write("joined", bucket, clips.in_order())
     return corpus
+
+
+def _deal_captions(dealer: _Dealer, inputs: Inputs, reviews: Reviews | None) -> None:
+    """Before the clips: whose reviewed text is gone is not to be held out."""
+    for number, captions_dir in enumerate(inputs.captions):
+        columns = ["clip_id", "caption_index", "text", "status", "model"]
+        for table in _gathered(captions_dir.tables(columns)):
+            ok = table.filter(pc.equal(table["status"], "ok")).drop_columns(["status"])
+            if reviews is not None:
+                reviews.see(ok)
+            dealer.deal("captions", ok.append_column("run", pa.array([number] * len(ok))))
 
 
 def _gathered(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
@@ -128,8 +139,9 @@ class _Dealer:
 class _Clips:
     """The clips of one bucket, each with its given texts, then the generated ones."""
 
-    def __init__(self, uris: Sequence[str]) -> None:
+    def __init__(self, uris: Sequence[str], beside: Beside) -> None:
         self._uris = uris
+        self._reviews, self._scores = beside.reviews, beside.scores
         self._clips: dict[str, ClipTexts] = {}
 
     def add_rows(self, rows: list[dict[str, Any]]) -> None:
@@ -154,31 +166,44 @@ class _Clips:
                 texts=[],
             )
             for text in row["texts"]:
-                _add(clip, **text)
+                self._add(clip, **text)
 
     def add_captions(self, rows: list[dict[str, Any]]) -> None:
         for row in sorted(rows, key=lambda r: (r["run"], r["clip_id"], r["caption_index"])):
             # A caption of a clip that is not there still has to be accounted for.
             orphan = ClipTexts(row["order"], row["clip_id"], "", None, None, [])
             clip = self._clips.setdefault(row["clip_id"], orphan)
-            _add(clip, text=row["text"], source=f"{GENERATED_PREFIX}{row['model']}", trusted=False)
+            source = f"{GENERATED_PREFIX}{row['model']}"
+            self._add(clip, text=row["text"], source=source, trusted=False)
             if not clip.video:
                 clip.texts[-1].reason = "no_clip"
 
+    def _add(self, clip: ClipTexts, text: str, source: str, trusted: bool) -> None:
+        index = sum(other.source == source for other in clip.texts)
+        new = Text(f"{clip.clip_id}|{source}|{index}", text, source, trusted)
+        if self._reviews is not None:
+            self._reviews.judge(clip.clip_id, new)
+        if self._scores is not None:
+            self._scores.note(clip.clip_id, new)
+        _append(clip, new)
+
     def in_order(self) -> list[ClipTexts]:
+        """All is added."""
+        if self._scores is not None:
+            for clip in self._clips.values():
+                self._scores.judge(clip.texts)
         return sorted(self._clips.values(), key=lambda clip: (clip.order, clip.clip_id))
 
 
-def _add(clip: ClipTexts, text: str, source: str, trusted: bool) -> None:
+def _append(clip: ClipTexts, new: Text) -> None:
     """Append a text; a copy of one that the clip already has is a duplicate."""
-    index = sum(other.source == source for other in clip.texts)
-    new = Text(f"{clip.clip_id}|{source}|{index}", text, source, trusted)
-    if not text.strip():
+    if new.reason is None and not new.text.strip():
         new.reason = "empty_text"
     for other in clip.texts:
-        if other.reason is None and _folded(other.text) == _folded(text):
+        is_copy = other.reason is None and _folded(other.text) == _folded(new.text)
+        if is_copy and new.reason != "review_rejected":
             # The trusted copy stays, whichever came first: it may serve where the other may not.
-            (other if trusted and not other.trusted else new).reason = "duplicate"
+            (other if new.trusted and not other.trusted else new).reason = "duplicate"
     clip.texts.append(new)
 
 

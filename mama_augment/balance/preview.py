@@ -12,7 +12,7 @@ from mama_augment.balance.config import BalanceStep
 from mama_augment.balance.decide import assign_and_draw, count
 from mama_augment.balance.gather import gather
 from mama_augment.balance.keep.rule import KeepRule, Point, choose_rule, whole_curve
-from mama_augment.balance.source.earlier import Earlier
+from mama_augment.balance.source.beside import Beside
 from mama_augment.balance.source.inputs import Inputs
 from mama_augment.balance.stats import ShardStats
 from mama_augment.concepts import fit_assigner
@@ -42,13 +42,13 @@ def preview(
     """
     inputs = Inputs.sort(uris)
     inputs.check_finished()
-    earlier = None if step.splits_from is None else Earlier.open(step.splits_from, out)
+    beside = Beside.open(step, out)
     scratch = Path(tempfile.mkdtemp(prefix="mama-augment-"))
     try:
         on_phase("joining clips and captions")
         column = concept_column(step.concepts)
         seed = step.balance.seed
-        corpus = gather(inputs, scratch, seed=seed, column=column, earlier=earlier)
+        corpus = gather(inputs, scratch, seed=seed, column=column, beside=beside)
         on_phase(f"finding concepts ({step.concepts.assigner})")
         assigner = fit_assigner(step.concepts, corpus.fit_batches)
         on_phase("assigning concepts and drawing splits")

@@ -33,13 +33,16 @@ class ShardWorker:
     out: StepDir
     scratch: Path
     frames: Frames
+    with_agreement: bool = False
+    """Captions have the column, null where they have no score."""
 
     def run_unit(self, unit_id: str) -> int:
         clips = read_clips(rows_path(self.scratch, unit_id))
         rejects = [reject for clip in clips for reject in rejects_of(clip)]
         if unit_id.startswith(DROPPED):
             return self.out.commit(unit_id, None, rejects).num_in
-        table = shard_table(clips, self.frames.rows({clip.clip_id: clip.order for clip in clips}))
+        frames = self.frames.rows({clip.clip_id: clip.order for clip in clips})
+        table = shard_table(clips, frames, with_agreement=self.with_agreement)
         split = unit_id.rpartition("-")[0]
         return self.out.commit(unit_id, table, rejects, subfolder=split).num_in
 
@@ -47,22 +50,24 @@ class ShardWorker:
         """Nothing is held between units."""
 
 
-def shard_table(clips: Sequence[ClipTexts], frames: pa.Table) -> pa.Table:
+def shard_table(
+    clips: Sequence[ClipTexts], frames: pa.Table, *, with_agreement: bool = False
+) -> pa.Table:
     """Rows of one shard, in the order of `clips`, as those of `frames` are; what `frames` has of a
     clip stays byte for byte as it was."""
+    extras = ("agreement",) if with_agreement else ()
+    told = schema.captions_field(extras)
     columns = {
         "split": pa.array([clip.split for clip in clips], pa.string()),
         **{name: frames[name] for name in frames.column_names},
-        "captions": pa.array(
-            [_captions(clip) for clip in clips], schema.SHARDS.field("captions").type
-        ),
+        "captions": pa.array([_captions(clip, extras) for clip in clips], told.type),
     }
     like = schema.shards_like(pa.schema([(name, column.type) for name, column in columns.items()]))
     return pa.table([columns[field.name].cast(field.type) for field in like], schema=like)
 
 
-def _captions(clip: ClipTexts) -> list[Mapping[str, Any]]:
-    fields = ("text", "source", "trusted", "concept_ids", "keep_probability")
+def _captions(clip: ClipTexts, extras: Sequence[str]) -> list[Mapping[str, Any]]:
+    fields = ("text", "source", "trusted", "concept_ids", "keep_probability", *extras)
     return [{name: getattr(text, name) for name in fields} for text in clip.kept()]
 
 

@@ -49,9 +49,12 @@ def too_few(split: str, size: int, num_free: int) -> str:
         reason = f"{size} rows wanted, {num_free} trusted clips of unused videos left"
     else:
         reason = f"too few trusted clips of videos without a given split ({num_free})"
+    # A size is no advice where there is nothing to draw from.
+    smaller = "a smaller " if size else ""
+    other = f", or give {smaller}--{split}-size" if num_free else ""
     return (
-        f"the {split} split stays empty: {reason}; {use}. Mark more rows `trusted` in the input "
-        f"manifest, or give --{split}-size"
+        f"the {split} split stays empty: {reason}; {use}. `mama-augment review` makes trusted rows "
+        f"in the browser; or mark rows `trusted` in the input manifest{other}"
     )
 
 

@@ -16,6 +16,8 @@ from mama_augment.balance.corpus import ClipTexts
 from mama_augment.balance.repeats import Repeats
 from mama_augment.balance.selection import count_visits
 from mama_augment.balance.source.earlier import Changes
+from mama_augment.balance.source.reviews import Reviews
+from mama_augment.balance.source.scores import Scores
 from mama_augment.concepts.histogram import spread
 from mama_augment.concepts.language.words import words
 from mama_augment.core.schema import HELD_OUT, SPLITS, is_generated
@@ -58,6 +60,10 @@ class ShardStats:
     repeats: Repeats = field(default_factory=Repeats)
     changes: Changes | None = None
     """Against the shards whose splits are kept."""
+    reviews: Reviews | None = None
+    """What a person said of texts."""
+    scores: Scores | None = None
+    """How well they agree with their clips."""
     num_words: dict[str, Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
 
     def __post_init__(self) -> None:
@@ -131,6 +137,8 @@ class ShardStats:
                 "vocabulary, column or model that it reads"
             )
         self.warnings.extend(self.repeats.warnings())
+        for beside in (self.reviews, self.scores):
+            self.warnings.extend(beside.warnings() if beside is not None else ())
         if not self.rows["train"]:
             self.warnings.append(
                 "the train split is empty: no clip outside the held-out splits has a text"
@@ -180,6 +188,8 @@ class ShardStats:
                 for split, ids in self.short.items()
             },
             **changes,
+            **({} if self.reviews is None else {"reviews": self.reviews.to_json()}),
+            **({} if self.scores is None else {"scores": self.scores.to_json()}),
             **({} if self.forecast is None else {"forecast": self.forecast}),
             "warnings": self.warnings,
         }

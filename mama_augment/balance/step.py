@@ -17,7 +17,7 @@ from typing import Any
 from mama_augment.balance import shards
 from mama_augment.balance.config import BalanceStep
 from mama_augment.balance.decide import Decisions, decide
-from mama_augment.balance.source.earlier import Earlier
+from mama_augment.balance.source.beside import Beside
 from mama_augment.balance.source.inputs import Inputs
 from mama_augment.balance.stats import write_sidecars
 from mama_augment.core.manifest import Manifest, versions
@@ -71,15 +71,13 @@ class Balance:
         inputs.check_finished()
         source = inputs.fingerprint()
         config = self.config.manifest_config()
-        earlier = None
-        if self.config.splits_from is not None:
-            earlier = Earlier.open(self.config.splits_from, out.uri)
-            config["splits_from"] = earlier.step_dir.input_fingerprint()
+        beside = Beside.open(self.config, out.uri)
+        config |= beside.fingerprints()
         if (done := _already_done(out, config, source)) is not None:
             return done.manifest
         self._share = out.share
         self._scratch = _make_scratch(out.uri, out.share)
-        self._decided = decide(inputs, self.config, self._scratch, tell.phase, earlier)
+        self._decided = decide(inputs, self.config, self._scratch, tell.phase, beside)
         return Manifest(
             step=STEP,
             config=config,
@@ -105,6 +103,7 @@ class Balance:
             out=directory.for_workers(todo),
             scratch=self._scratch,
             frames=self._decided.frames,
+            with_agreement=self.config.scores is not None,
         )
         yield Stage(unit_ids=todo, make_worker=worker)
 

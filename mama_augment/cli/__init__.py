@@ -7,11 +7,15 @@ from mama_augment.cli.balance import BalanceCommand
 from mama_augment.cli.caption import CaptionCommand
 from mama_augment.cli.concepts import ConceptsCommand
 from mama_augment.cli.dataset import DatasetCommand
+from mama_augment.cli.export import ExportCommand
+from mama_augment.cli.features import FeaturesCommand
 from mama_augment.cli.inspect import InspectCommand
 from mama_augment.cli.keyframes import KeyframesCommand
 from mama_augment.cli.pipeline import add_pipelines
 from mama_augment.cli.plan import PlanCommand
 from mama_augment.cli.report import ReportCommand
+from mama_augment.cli.review import ReviewCommand
+from mama_augment.cli.score import ScoreCommand
 from mama_augment.cli.shapes import ShapesCommand
 from mama_augment.cli.status import StatusCommand
 from mama_augment.cli.validate import ValidateCommand
@@ -25,7 +29,11 @@ COMMANDS: dict[str, type[Command]] = {
     "caption": CaptionCommand,
     "concepts": ConceptsCommand,
     "plan": PlanCommand,
+    "features": FeaturesCommand,
+    "score": ScoreCommand,
+    "review": ReviewCommand,
     "balance": BalanceCommand,
+    "export": ExportCommand,
     "report": ReportCommand,
     "validate": ValidateCommand,
     "status": StatusCommand,

@@ -11,7 +11,7 @@ from mama_augment.balance.config import BalanceStep
 from mama_augment.cli.running import RunConfig, finish, run_step
 from mama_augment.cli.spread import SPREAD_COLUMNS, spread_cells
 from mama_augment.core.fields import option
-from mama_augment.core.schema import SPLITS
+from mama_augment.core.schema import SPLITS, VERDICTS
 from mama_augment.core.shared import say
 from mama_augment.core.shares import Share
 from mama_augment.runtime import RuntimeConfig
@@ -57,7 +57,16 @@ class BalanceCommand:
         )
         stats = json.loads(Folder(self.out).read_bytes(STATS_NAME))
         show_stats(stats)
-        names = ("splits", "rejects", "changes", "forecast", "keep", "warnings")
+        names = (
+            "splits",
+            "rejects",
+            "changes",
+            "reviews",
+            "scores",
+            "forecast",
+            "keep",
+            "warnings",
+        )
         more = {name: stats[name] for name in names if name in stats}
         code = finish(outcome, self.out, **more)
         is_empty = outcome.ledger.num_in > 0 and not stats["splits"]["train"]["num_rows"]
@@ -113,6 +122,14 @@ def show_stats(stats: Mapping[str, Any]) -> None:
     show_kept(stats["keep"])
     if "forecast" in stats:
         show_forecast(stats["forecast"])
+    if "reviews" in stats:
+        show_reviews(stats["reviews"])
+    if "scores" in stats:
+        say.say(
+            "scores: {num_scored:,} texts have one, {num_without:,} have none".format_map(
+                stats["scores"]
+            )
+        )
     if "changes" in stats:
         show_changes(stats["changes"])
     if stats["rejects"]:
@@ -149,6 +166,13 @@ def show_kept(keep: Mapping[str, Any]) -> None:
         )
     else:
         say.say(f"kept by the rule: {keep['share']:.1%} of training texts with a concept{chosen}")
+
+
+def show_reviews(reviews: Mapping[str, Any]) -> None:
+    """What became of the texts that a person has judged."""
+    verdicts = ", ".join(f"{reviews[verdict]:,} {verdict}" for verdict in VERDICTS)
+    splits = ", ".join(f"{split} {number:,}" for split, number in reviews["splits"].items())
+    say.say(f"reviewed texts: {verdicts}; clips in the split of their review: {splits or 'none'}")
 
 
 def show_changes(changes: Mapping[str, Any]) -> None:

@@ -81,8 +81,10 @@ class CaptionCommand:
     def __call__(self) -> int:
         from mama_augment.caption.settle import replicas_on, settle_all
         from mama_augment.caption.step import Caption
+        from mama_augment.core.store.several import StepDirs
 
         self.dry.check()
+        StepDirs.open(self.clips, step="keyframes")  # before a model is looked for
         settings, engine, gpus = settle_all(
             self.ask,
             self.serving,

@@ -189,12 +189,48 @@ _table(
     ("not_planned", "the plan gives them none"),
     where="manifest",
 )
+_table(
+    "features",
+    "rejected",
+    ("no_frames", "the clip has no key frames"),
+    ("broken_frame", "a JPEG does not decode, or has more than 64 million pixels"),
+    where="rejects",
+)
+_table(
+    "score",
+    "rejected",
+    ("no_features", "its clip has no vector: the features are of other clips, or left it out"),
+    ("empty_text", "the text is blank"),
+    where="rejects",
+)
+_table(
+    "review",
+    "rejected",
+    ("wrong", "it says what is not there"),
+    ("incomplete", "it leaves out what matters"),
+    ("vague", "it would fit many other clips"),
+    ("bad_language", "it is garbled, or not a sentence"),
+    ("unsafe", "it, or the clip, should not be in a training set"),
+    ("bad_clip", "the clip itself is of no use"),
+    where="rows",
+)
 # These words stand in `rejects/` of every balanced directory: other words are other bytes.
 _table(
     "balance",
     "rejected",
     ("no_clip", "the clips table has no such clip; was the caption made from another one?"),
     ("empty_text", "the text is blank"),
+    (
+        "low_agreement",
+        "it agrees less with its clip than is wanted",
+        "only with `--min-agreement`; never a trusted text",
+    ),
+    (
+        "not_best",
+        "the model wrote a caption of the clip that agrees more",
+        "only with `--keep best`",
+    ),
+    ("review_rejected", "a person rejected it", "only with `--reviews`"),
     (
         "duplicate",
         "the clip already has this text",

@@ -106,6 +106,55 @@ CAPTIONS = pa.schema(
 )
 """One row per generated caption; `status` is ok or rejected, and a rejected one says why."""
 
+REVIEWS = pa.schema(
+    [
+        pa.field("clip_id", pa.string(), nullable=False),
+        pa.field("video_uri", pa.string()),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("caption_index", pa.int32()),
+        pa.field("raw_text", pa.string(), nullable=False),
+        pa.field("text", pa.string()),
+        pa.field("status", pa.string(), nullable=False),
+        pa.field("reason", pa.string()),
+        pa.field("verdict", pa.string(), nullable=False),
+        pa.field("split", pa.string()),
+        pa.field("concept", pa.string()),
+        pa.field("seconds", pa.float64()),
+        pa.field("reviewed_at", pa.string(), nullable=False),
+    ]
+)
+"""One row per text that a person has judged. `raw_text` is what stood there, `text` what is to
+stand there (null: rejected); `split` is the one that the clip shall serve in (null: any)."""
+
+VERDICTS = ("accepted", "edited", "rejected")
+
+
+def features_of(width: int) -> pa.Schema:
+    """One row per clip: unit vectors of `width` numbers (float16) of its key frames and of it."""
+    vector = pa.list_(pa.float16(), width)
+    return pa.schema(
+        [
+            pa.field("clip_id", pa.string(), nullable=False),
+            pa.field("frame_seconds", pa.list_(pa.float64()), nullable=False),
+            pa.field("frame_vectors", pa.list_(vector), nullable=False),
+            pa.field("vector", vector, nullable=False),
+        ]
+    )
+
+
+SCORES = pa.schema(
+    [
+        pa.field("clip_id", pa.string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("caption_index", pa.int32(), nullable=False),
+        pa.field("text", pa.string(), nullable=False),
+        pa.field("agreement", pa.float32(), nullable=False),
+        pa.field("consistency", pa.float32()),
+    ]
+)
+"""One row per text: the cosine of its vector and its clip's; and the mean cosine with the other
+captions that the same model wrote for the clip (null: there is none)."""
+
 CAPTION = pa.struct(
     [
         pa.field("text", pa.string(), nullable=False),
@@ -140,8 +189,12 @@ clips have stands before the captions."""
 
 def frame_shards() -> pa.Schema:
     """Shards of a made world: whether each caption is of its clip is known."""
-    captions = pa.field("captions", pa.list_(_caption(["is_aligned"])), nullable=False)
-    return SHARDS.set(SHARDS.get_field_index("captions"), captions)
+    return SHARDS.set(SHARDS.get_field_index("captions"), captions_field(["is_aligned"]))
+
+
+def captions_field(extras: Collection[str] = ()) -> pa.Field:
+    """The column of captions, with some of `CAPTION_EXTRAS`."""
+    return pa.field("captions", pa.list_(_caption(extras)), nullable=False)
 
 
 def feature_shards(width: int) -> pa.Schema:
@@ -173,7 +226,7 @@ def shards_like(schema: pa.Schema) -> pa.Schema:
     if "features" in names:
         vector = getattr(schema.field("features").type, "value_type", None)
         fields.append(feature_shards(getattr(vector, "list_size", 1)).field("features"))
-    fields.append(pa.field("captions", pa.list_(_caption(extras)), nullable=False))
+    fields.append(captions_field(extras))
     return pa.schema(fields)
 
 
@@ -243,5 +296,6 @@ STEP_TABLES = {
     "keyframes": StepTable(num_held_out=_num_held_out),
     "caption": StepTable(("status",), _num_ok_captions, holds_rejected=True),
     "balance": StepTable(("captions",), _num_kept_texts),
+    "review": StepTable(("status",), _num_ok_captions, holds_rejected=True),
 }
 """By the step's name, which is all that a directory on disk says of it."""

@@ -18,6 +18,9 @@ from mama_augment.inputs.columns import BLOCK_ROWS
 from mama_augment.inputs.manifest import MANIFEST_SUFFIXES, read_manifest
 from mama_augment.inputs.names import is_text, may_be_shown, shown_names
 
+TEXT_BYTES = 1_024
+"""That are looked at of a single file."""
+
 # fmt: off
 VIDEO_SUFFIXES = (
     ".3gp", ".asf", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg",
@@ -54,6 +57,11 @@ def find_clips(videos: str, *, video_root: str | None = None) -> pa.Table:
         locate = _locator(video_root or folder.uri)
         # No name here for the rows: `list_clips` lets go of each column as it uses it.
         return list_clips(read_manifest(folder, name), shown(videos), locate)
+    if not name.lower().endswith(VIDEO_SUFFIXES) and _is_text(folder, name):
+        raise InputError(
+            f"{shown(videos)!r} is a text, not a video; a manifest ends with "
+            f"{', '.join(MANIFEST_SUFFIXES)}"
+        )
     return list_clips(pa.table({"video": [name]}), shown(videos), _locator(folder.uri))
 
 
@@ -64,6 +72,19 @@ def _kind(videos: str) -> pafs.FileType:
     except OSError as error:
         reason = str(error).replace(videos, shown(videos))
         raise InputError(f"cannot read {shown(videos)!r}: {reason}") from error
+
+
+def _is_text(folder: Folder, name: str) -> bool:
+    """Whether a file begins as a text does; no container of video is readable so far."""
+    with folder.open_input(name) as stream:
+        start = bytes(stream.read(TEXT_BYTES))
+    try:
+        text = start.decode("utf-8")
+    except UnicodeDecodeError as error:
+        if error.start < len(start) - 3:  # else a character is cut in two
+            return False
+        text = start[: error.start].decode("utf-8")
+    return bool(text) and all(letter.isprintable() or letter in "\t\r\n" for letter in text)
 
 
 def _from_folder(root: str, pattern: str | None) -> pa.Table:
@@ -80,7 +101,10 @@ def _found(root: str, pattern: str | None) -> pa.Table:
         what = f"no file below {shown(root)!r} has a video's suffix ({suffixes})"
     else:
         found = (name for name in names if _matches(_join(root, name), pattern))
-        what = f"no file matches {shown(pattern)!r}"
+        what = (
+            f"no file matches {shown(pattern)!r}. Give a folder, a quoted glob, a video or a "
+            "manifest"
+        )
     rows = pa.table({"video": _column(found)})
     if not rows.num_rows:
         raise InputError(what)

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Protocol
 
 import typer
+from typer.core import TyperCommand
 
 from mama_augment.core.errors import InputError
 from mama_augment.core.shared import say
@@ -106,7 +107,40 @@ def _add_command(
     call.__doc__ = inspect.getdoc(config)
     common = [config_option(list(by_name)), *_voice_options()]
     _give_signature(call, [*parameters, *(p for p in common if p.name not in by_name)])
-    app.command(name)(call)
+    app.command(name, cls=_OneOfOurs)(call)
+
+
+_UsageError: Any = typer.BadParameter.__base__
+"""Of click, or of the copy that newer versions of Typer bring along."""
+
+
+class _OneOfOurs(TyperCommand):
+    """Says of what is wrong on a command line what Typer leaves out."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        given = list(args)
+        try:
+            return list(super().parse_args(ctx, args))
+        except _UsageError as raised:
+            error: Any = raised
+            parameter = getattr(error, "param", None)
+            if isinstance(error, typer.BadParameter) and parameter is not None:
+                value = _value_after([*parameter.opts, *parameter.secondary_opts], given)
+                if value is not None and value not in error.message:
+                    error.message = f"{value!r}: {error.message}"
+            elif "unexpected extra argument" in error.message:
+                error.message += ". A glob must stand in quotes: '*.mp4'"
+            raise
+
+
+def _value_after(flags: Sequence[str], given: Sequence[str]) -> str | None:
+    """What stands after the last of these flags on a command line."""
+    found = None
+    for word, following in zip(given, [*given[1:], ""], strict=True):
+        flag, equals, value = word.partition("=")
+        if flag in flags:
+            found = value if equals else following
+    return found
 
 
 def _give_signature(function: Any, parameters: Sequence[inspect.Parameter]) -> None:

@@ -60,6 +60,11 @@ def configure(*, quiet: bool = False, json: bool = False) -> None:
     _mode.quiet, _mode.json = quiet, json
 
 
+def is_json() -> bool:
+    """Whether a script reads the summary, and nothing else is shown."""
+    return _mode.json
+
+
 def shown(text: object) -> str:
     """`text` on one line, with what a terminal would act upon as escapes (`\\x1b`, `\\u202e`)."""
     line = str(text)

@@ -197,12 +197,14 @@ class StepDir:
             if file.name not in kept:
                 self.folder.delete(file.name)
 
-    def retract(self, unit_ids: Iterable[str], reason: str) -> None:
-        """Make those of these units pending again whose items all left for one reason."""
+    def retract(self, unit_ids: Iterable[str], reason: str | None = None) -> None:
+        """Make these units pending again; with a reason, those whose items all left for it."""
         latest = self.reread()._look().latest
         for unit_id in unit_ids:
             record = latest.get(unit_id)
-            if record is not None and record.num_in and record.left_all_for(reason):
+            if record is None:
+                continue
+            if reason is None or (record.num_in and record.left_all_for(reason)):
                 self._delete(record)
                 self._before.pop(unit_id, None)
         self._listing = None

@@ -1,0 +1,63 @@
+"""What `balance` may read beside clips and captions: earlier shards, reviews, scores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from mama_augment.balance.source.earlier import Earlier
+from mama_augment.balance.source.reviews import Reviews
+from mama_augment.balance.source.scores import Scores
+
+
+class Named(Protocol):
+    """Where they lie; `balance.config.BalanceStep` says so."""
+
+    @property
+    def splits_from(self) -> str | None: ...
+    @property
+    def reviews(self) -> str | None: ...
+    @property
+    def scores(self) -> str | None: ...
+    @property
+    def min_agreement(self) -> float | None: ...
+    @property
+    def keep(self) -> str: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Beside:
+    """Those that are given."""
+
+    earlier: Earlier | None = None
+    """Shards whose splits are kept."""
+    reviews: Reviews | None = None
+    """What a person said of texts."""
+    scores: Scores | None = None
+    """How well texts agree with their clips."""
+
+    @classmethod
+    def open(cls, named: Named, out: str) -> Beside:
+        """
+        Raises:
+            InputError: a directory is not what it is given for.
+        """
+        earlier = reviews = scores = None
+        if named.splits_from is not None:
+            earlier = Earlier.open(named.splits_from, out)
+        if named.reviews is not None:
+            reviews = Reviews.open(named.reviews)
+        if named.scores is not None:
+            scores = Scores.open(named.scores, least=named.min_agreement, keep=named.keep)
+        return cls(earlier=earlier, reviews=reviews, scores=scores)
+
+    def fingerprints(self) -> dict[str, str]:
+        """By the setting's name: the content that a rerun compares."""
+        found = {}
+        if self.earlier is not None:
+            found["splits_from"] = self.earlier.step_dir.input_fingerprint()
+        if self.reviews is not None:
+            found["reviews"] = self.reviews.fingerprint
+        if self.scores is not None:
+            found["scores"] = self.scores.fingerprint
+        return found

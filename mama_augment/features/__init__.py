@@ -1,0 +1,1 @@
+"""Vectors of frames and clips, and how well texts agree with them."""

@@ -1,0 +1,1 @@
+"""What was captioned or balanced, in the formats that others read."""
