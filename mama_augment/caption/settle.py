@@ -63,7 +63,7 @@ def settle_all(
         judging=dataclasses.replace(
             ask.judging, language=settle_language(ask.judging.language, prompt.text)
         ),
-        engine_args=engines.telling_args(name, config.more),
+        engine_args=engines.telling_args(config),
         trust_remote_code=ask.trust_remote_code,
         num_captions=1 if ask.num_captions is None else ask.num_captions,
         plan=planned,

@@ -5,7 +5,6 @@ of ENGINES for it.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +16,7 @@ from mama_augment.caption.engines.base import (
     SamplingConfig,
 )
 from mama_augment.caption.models import Model, find
-from mama_augment.core.errors import InputError, check_choice
+from mama_augment.core.errors import InputError, check_choice, check_positive
 from mama_augment.core.fields import option
 from mama_augment.core.registry import Registry
 from mama_augment.runtime.gpus import GpuShare
@@ -58,12 +57,13 @@ ENGINES: Registry[EngineKind] = Registry(
             ),
             EngineKind(
                 name="openai",
-                engine=f"{_HERE}.openai:OpenAIEngine",
-                find_served=f"{_HERE}.openai:find_served",
+                engine=f"{_HERE}.server.engine:OpenAIEngine",
+                find_served=f"{_HERE}.server.find:find_served",
             ),
         )
     },
 )
+PICTURE_FORMATS = ("png", "jpeg")
 AUTO = "auto"
 """In place of a name: the first engine that is installed here and runs models itself."""
 OWN_ENGINE_ARGS = (
@@ -92,8 +92,12 @@ class ServingConfig:
     """vllm: share of a GPU's memory for weights and cache; lower it for several engines a GPU."""
     base_url: str = "http://localhost:8000/v1"
     """openai: the server's address."""
-    timeout_seconds: float = field(default=300.0, metadata=option(hidden=True))
-    """openai: how long one request may take."""
+    timeout_seconds: float = field(default=300.0, metadata=option("--timeout"))
+    """openai: seconds that one answer may take, from connecting to its last byte. A second try is
+    the last one."""
+    picture_format: str = field(default="png", metadata=option(choices=PICTURE_FORMATS))
+    """openai: how pictures travel: png loses nothing; jpeg has a fifth of the bytes, and makes
+    other captions."""
 
     def __post_init__(self) -> None:
         for flag, value in (
@@ -103,6 +107,8 @@ class ServingConfig:
         ):
             if value < 1:
                 raise InputError(f"{flag} is {value}; at least 1 is needed")
+        check_positive("--timeout", self.timeout_seconds)
+        check_choice("--picture-format", self.picture_format, PICTURE_FORMATS)
         if not 0 < self.gpu_memory_share <= 1:
             raise InputError(
                 f"--gpu-memory-share is {self.gpu_memory_share}; allowed: above 0, up to 1"
@@ -200,10 +206,22 @@ def find_model(
     return found
 
 
-def telling_args(name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of an engine's arguments that may change what it says."""
-    neutral = ENGINES[name].neutral_args
-    return {key: value for key, value in arguments.items() if key not in neutral}
+def telling_args(config: EngineConfig) -> dict[str, Any]:
+    """What of an engine's arguments may change what it says.
+
+    Raises:
+        InputError: the format of pictures, of an engine that takes pixels.
+    """
+    kind = ENGINES[config.name]
+    found = {key: value for key, value in config.more.items() if key not in kind.neutral_args}
+    if config.picture_format != ServingConfig.picture_format:
+        if not kind.is_server:
+            raise InputError(
+                f"--picture-format {config.picture_format} is for --engine openai; {config.name} "
+                "is given pixels. Leave it out"
+            )
+        found["picture_format"] = config.picture_format
+    return found
 
 
 def check_model(config: EngineConfig, sampling: SamplingConfig) -> None:

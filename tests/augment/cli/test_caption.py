@@ -13,7 +13,7 @@ from mama_augment.cli import app
 from mama_augment.core.errors import InputError
 from mama_augment.core.store.audit import audit
 from mama_augment.core.store.step_dir import StepDir
-from tests.augment.fake_server import Answer, Server, serving
+from tests.augment.fake_server import Answer, Json, Server, serving
 from tests.augment.worlds import clip, write_clips
 
 NUM_CLIPS = 10
@@ -32,7 +32,7 @@ def clips_dir(tmp_path: Path) -> str:
     return write_clips(tmp_path / "clips", [clip(f"c{i}") for i in range(NUM_CLIPS)])
 
 
-def names_itself(body: dict[str, Any], number: int) -> Answer:
+def names_itself(body: dict[str, Any], number: int) -> Json:
     choice = {"finish_reason": "stop", "message": {"content": f"{body['model']} sees a dog"}}
     choices = [{"index": i, **choice} for i in range(body["n"])]
     usage = {"prompt_tokens": 30, "completion_tokens": 7 * len(choices)}

@@ -1,10 +1,9 @@
-"""The engine for servers, against a real HTTP server in this process."""
+"""The engine for servers, against a real HTTP server in this process: requests and answers."""
 
 from __future__ import annotations
 
 import base64
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -12,30 +11,25 @@ import cv2
 import numpy as np
 import pytest
 
-from mama_augment.caption.engines import EngineConfig
-from mama_augment.caption.engines.base import ChatConfig, EngineDiedError, EngineError
-from mama_augment.caption.engines.openai import MAX_ATTEMPTS, OpenAIEngine, check_server
+from mama_augment.caption.engines.base import ChatConfig, EngineError
+from mama_augment.caption.engines.server.engine import MAX_ATTEMPTS
+from mama_augment.caption.engines.server.find import check_server
 from mama_augment.caption.input.shown import Shown
-from mama_augment.core.errors import InputError
-from tests.augment.fake_server import Answer, Server, says, serving
+from mama_augment.core.errors import InputError, StoppedError
+from tests.augment.fake_server import Answer, Server, says
+from tests.augment.server_engine import opened
 from tests.augment.tiny_models import requests
 
 
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with serving() as started:
-        yield started
-
-
-def engine(base_url: str, pauses: list[float] | None = None, **config: Any) -> OpenAIEngine:
-    noted = pauses if pauses is not None else []
-    settings = EngineConfig(name="openai", model="m", base_url=base_url, **config)
-    return OpenAIEngine(settings, pause=noted.append)
+def answers(server: Server, asked: Any, pauses: list[float] | None = None, **config: Any) -> Any:
+    """What the engine gives to requests, by id."""
+    with opened(server.base_url, pauses, **config) as engine:
+        return dict(engine.generate(asked))
 
 
 def test_a_request_carries_the_picture_the_prompt_and_the_sampling(server: Server) -> None:
     (request,) = requests(1, n=2, temperature=0.3, max_tokens=9)
-    ((_, result),) = engine(server.base_url).generate([request])
+    (result,) = answers(server, [request]).values()
     assert isinstance(result, list)
     assert [c.text for c in result] == ["seed 0", "seed 1"]
     assert (result[0].num_prompt_tokens, result[0].finish_reason) == (30, "stop")
@@ -59,7 +53,7 @@ def test_no_more_than_allowed_are_at_the_server_at_once(server: Server) -> None:
         return says(body)
 
     server.behave = wait_for_three_others
-    results = dict(engine(server.base_url, max_in_flight=4).generate(requests(20)))
+    results = answers(server, requests(20), max_in_flight=4)
     assert len(results) == 20
     assert all(isinstance(result, list) for result in results.values())
     assert server.max_running == 4
@@ -72,18 +66,9 @@ def test_a_passing_trouble_is_waited_out_with_growing_pauses(server: Server, sta
 
     server.behave = twice_busy
     pauses: list[float] = []
-    ((_, result),) = engine(server.base_url, pauses).generate(requests(1))
+    (result,) = answers(server, requests(1), pauses).values()
     assert isinstance(result, list)
     assert pauses == [0.5, 1.0]
-
-
-def test_the_servers_own_waiting_time_is_kept(server: Server) -> None:
-    server.behave = lambda body, number: (
-        (429, {}, {"Retry-After": "7"}) if number == 1 else says(body)
-    )
-    pauses: list[float] = []
-    list(engine(server.base_url, pauses).generate(requests(1)))
-    assert pauses == [7.0]
 
 
 def test_a_trouble_that_stays_fails_its_row_and_no_other(server: Server) -> None:
@@ -91,7 +76,7 @@ def test_a_trouble_that_stays_fails_its_row_and_no_other(server: Server) -> None
         return (500, {"error": "boom"}, {}) if body["seed"] == 200 else says(body)
 
     server.behave = one_is_cursed
-    results = dict(engine(server.base_url).generate(requests(5)))
+    results = answers(server, requests(5))
     error = results.pop("2")
     assert isinstance(error, EngineError)
     assert (error.verdict, error.reason) == ("failed", "server_error")
@@ -111,7 +96,7 @@ def test_a_request_that_the_server_refuses_is_rejected_at_once(
     server: Server, message: str, reason: str
 ) -> None:
     server.behave = lambda body, number: (400, {"error": {"message": message}}, {})
-    ((_, error),) = engine(server.base_url).generate(requests(1))
+    (error,) = answers(server, requests(1)).values()
     assert isinstance(error, EngineError)
     assert (error.verdict, error.reason) == ("rejected", reason)
     assert len(server.bodies) == 1
@@ -123,7 +108,7 @@ def test_a_request_that_the_server_refuses_is_rejected_at_once(
 )
 def test_a_filtered_answer_is_rejected(server: Server, finish: str, reason: str) -> None:
     server.behave = lambda body, number: says(body, finish=finish)
-    ((_, error),) = engine(server.base_url).generate(requests(1))
+    (error,) = answers(server, requests(1)).values()
     assert isinstance(error, EngineError)
     assert (error.verdict, error.reason) == ("rejected", reason)
     assert repr(finish) in error.message
@@ -135,12 +120,12 @@ def test_an_unfinished_answer_is_asked_again_and_fails_when_it_stays_so(
 ) -> None:
     server.behave = lambda body, number: says(body, finish=finish if number <= 2 else "stop")
     pauses: list[float] = []
-    ((_, result),) = engine(server.base_url, pauses).generate(requests(1))
+    (result,) = answers(server, requests(1), pauses).values()
     assert isinstance(result, list)
     assert pauses == [0.5, 1.0]
     server.behave = lambda body, number: says(body, finish=finish)
     server.bodies.clear()
-    ((_, error),) = engine(server.base_url).generate(requests(1))
+    (error,) = answers(server, requests(1)).values()
     assert isinstance(error, EngineError)
     assert (error.verdict, error.reason) == ("failed", "engine_error")
     assert repr(finish) in error.message
@@ -150,21 +135,21 @@ def test_an_unfinished_answer_is_asked_again_and_fails_when_it_stays_so(
 def test_a_server_that_knows_no_n_is_asked_one_by_one(server: Server) -> None:
     server.behave = lambda body, number: says(body, num_choices=1)
     request = replace(requests(1, temperature=1.0)[0], n=3)
-    ((_, result),) = engine(server.base_url).generate([request])
+    (result,) = answers(server, [request]).values()
     assert isinstance(result, list)
     assert [c.text for c in result] == ["seed 0", "seed 1", "seed 2"]
 
 
-def test_a_server_that_is_gone_is_a_dead_engine_and_marks_nothing(server: Server) -> None:
+def test_a_server_that_is_gone_stops_the_run_and_marks_nothing(server: Server) -> None:
     gone = server.base_url.replace(str(server.server_address[1]), "1")
-    with pytest.raises(EngineDiedError, match="no server answers"):
-        list(engine(gone).generate(requests(3)))
+    with opened(gone) as engine, pytest.raises(StoppedError, match="no server answers"):
+        list(engine.generate(requests(3)))
 
 
 def test_a_wrong_key_or_address_stops_at_once(server: Server) -> None:
     server.behave = lambda body, number: (401, {"error": "no key"}, {})
     with pytest.raises(InputError, match="OPENAI_API_KEY"):
-        list(engine(server.base_url).generate(requests(3)))
+        answers(server, requests(3))
     with pytest.raises(InputError, match=r"has m$"):
         check_server(server.base_url, "another")
     with pytest.raises(InputError, match="correct --base-url"):
@@ -178,11 +163,11 @@ def shown(input: str) -> Shown:
 
 
 def ask(server: Server, request: Any, **config: Any) -> dict[str, Any]:
-    list(engine(server.base_url, **config).generate([request]))
+    answers(server, [request], **config)
     return server.bodies[-1]
 
 
-def png_mean(data: str) -> float:
+def mean_of(data: str) -> float:
     pixels = cv2.imdecode(np.frombuffer(base64.b64decode(data), np.uint8), cv2.IMREAD_COLOR)
     assert pixels is not None
     return float(pixels.mean())
@@ -197,7 +182,7 @@ def test_images_are_parts_of_their_own_with_their_times(server: Server) -> None:
         "Frame at 0.0 s:", "Frame at 0.8 s:", "Frame at 3.0 s:",
     ]  # fmt: skip
     urls = [p["image_url"]["url"] for p in parts if p["type"] == "image_url"]
-    assert [png_mean(url.split(",")[1]) for url in urls] == [50, 100, 150]
+    assert [mean_of(url.split(",")[1]) for url in urls] == [50, 100, 150]
 
 
 def test_a_video_is_one_part_with_the_clock_beside_it(server: Server) -> None:
@@ -207,9 +192,21 @@ def test_a_video_is_one_part_with_the_clock_beside_it(server: Server) -> None:
     assert (video["type"], text["type"]) == ("video_url", "text")
     kind, *frames = video["video_url"]["url"].split(",")
     assert kind == "data:video/jpeg;base64"
-    assert [png_mean(frame) for frame in frames] == [50, 100, 150]
+    assert [mean_of(frame) for frame in frames] == [50, 100, 150]
     clock = body["media_io_kwargs"]["video"]
     assert [i / clock["fps"] for i in clock["frames_indices"]] == [0.0, 0.75, 3.0]
+
+
+def test_pictures_can_travel_as_jpeg(server: Server) -> None:
+    (request,) = requests(1)
+    body = ask(server, replace(request, shown=shown("images")), picture_format="jpeg")
+    urls = [p["image_url"]["url"] for p in body["messages"][0]["content"] if "image_url" in p]
+    assert all(url.startswith("data:image/jpeg;base64,/9j/") for url in urls)
+    assert [round(mean_of(url.split(",")[1])) for url in urls] == [50, 100, 150]
+    body = ask(server, replace(request, shown=shown("video")), picture_format="jpeg")
+    kind, *frames = body["messages"][0]["content"][0]["video_url"]["url"].split(",")
+    assert kind == "data:video/jpeg;base64"
+    assert [round(mean_of(frame)) for frame in frames] == [50, 100, 150]
 
 
 def test_arguments_go_into_the_request_and_control_stays_out_of_the_text(server: Server) -> None:
@@ -232,9 +229,21 @@ def test_a_servers_log_probabilities_are_averaged(server: Server) -> None:
         return status, answer, headers
 
     server.behave = tell
-    ((_, result),) = engine(server.base_url).generate(requests(1))
+    (result,) = answers(server, requests(1)).values()
     assert isinstance(result, list)
     assert result[0].mean_logprob == -1.0
+
+
+@pytest.mark.parametrize("odd", [float("nan"), float("-inf"), -(10**400), "x", None])
+def test_log_probabilities_that_are_none_are_not_told(server: Server, odd: Any) -> None:
+    def tell(body: dict[str, Any], number: int) -> Answer:
+        choice = {"finish_reason": "stop", "message": {"content": "A dog."}}
+        return 200, {"choices": [choice | {"logprobs": {"content": [{"logprob": odd}]}}]}, {}
+
+    server.behave = tell
+    (result,) = answers(server, requests(1)).values()
+    assert isinstance(result, list)
+    assert result[0].mean_logprob is None
 
 
 ODD_ANSWERS = [
@@ -256,7 +265,7 @@ ODD_ANSWERS = [
 @pytest.mark.parametrize("answer", ODD_ANSWERS, ids=range(len(ODD_ANSWERS)))
 def test_an_odd_answer_costs_its_request_and_no_other(server: Server, answer: Any) -> None:
     server.behave = lambda body, number: (200, answer, {}) if body["seed"] == 200 else says(body)
-    results = dict(engine(server.base_url).generate(requests(4)))
+    results = answers(server, requests(4))
     error = results.pop("2")
     assert isinstance(error, EngineError)
     assert (error.verdict, error.reason) == ("failed", "engine_error")
@@ -265,7 +274,7 @@ def test_an_odd_answer_costs_its_request_and_no_other(server: Server, answer: An
 
 def test_a_servers_words_about_an_error_are_kept(server: Server) -> None:
     server.behave = lambda body, number: (200, {"error": {"message": "upstream is down"}}, {})
-    ((_, error),) = engine(server.base_url).generate(requests(1))
+    (error,) = answers(server, requests(1)).values()
     assert isinstance(error, EngineError)
     assert "upstream is down" in error.message
 
@@ -277,18 +286,16 @@ def test_content_as_parts_is_read_and_half_characters_can_be_stored(server: Serv
         {"choices": [{"finish_reason": "stop", "message": {"content": parts}}], "usage": [3]},
         {},
     )
-    ((_, result),) = engine(server.base_url).generate(requests(1))
+    (result,) = answers(server, requests(1)).values()
     assert isinstance(result, list)
     assert (result[0].text, result[0].num_prompt_tokens) == ("A dog runs \ufffd.", None)
 
 
 @pytest.mark.parametrize("data", [None, [], [None, {"object": "model"}], "m"])
 def test_a_list_of_models_that_tells_nothing_is_no_reason_to_stop(
-    server: Server, data: Any, monkeypatch: pytest.MonkeyPatch
+    server: Server, data: Any
 ) -> None:
-    monkeypatch.setattr(
-        "mama_augment.caption.engines.openai.call", lambda url, body, seconds: {"data": data}
-    )
+    server.list_answer = 200, {"data": data}, {}
     check_server(server.base_url, "m")
 
 
@@ -302,8 +309,7 @@ def test_a_parameter_that_the_server_does_not_take_is_given_another_way(server: 
         return says(body | {"seed": 0})
 
     server.behave = as_newer_models_do
-    captioner = engine(server.base_url, max_in_flight=1)
-    results = dict(captioner.generate(requests(5, max_tokens=9)))
+    results = answers(server, requests(5, max_tokens=9), max_in_flight=1)
     assert all(isinstance(result, list) for result in results.values())
     assert len(server.bodies) == 5 + 2  # found out once, for all
     last = server.bodies[-1]
@@ -316,7 +322,7 @@ def test_a_parameter_that_the_server_does_not_take_is_given_another_way(server: 
 
 def test_a_parameter_that_nothing_can_stand_for_refuses_the_request(server: Server) -> None:
     server.behave = lambda body, number: (400, {"error": "Unsupported parameter: top_p"}, {})
-    ((_, error),) = engine(server.base_url).generate(requests(1))
+    (error,) = answers(server, requests(1)).values()
     assert isinstance(error, EngineError)
     assert error.reason == "request_refused"
 
@@ -330,29 +336,5 @@ def test_an_account_without_money_ends_the_run_at_once(
 ) -> None:
     server.behave = lambda body, number: (status, {"error": {"message": message}}, {})
     with pytest.raises(InputError, match="wants to be paid"):
-        list(engine(server.base_url, max_in_flight=1).generate(requests(3)))
+        answers(server, requests(3), max_in_flight=1)
     assert len(server.bodies) <= 2
-
-
-def test_too_many_at_once_is_no_reason_to_give_a_clip_up(server: Server) -> None:
-    server.behave = lambda body, number: (
-        (429, {"error": "slow down"}, {}) if number <= 4 * MAX_ATTEMPTS else says(body)
-    )
-    pauses: list[float] = []
-    ((_, result),) = engine(server.base_url, pauses).generate(requests(1))
-    assert isinstance(result, list)
-    assert (len(pauses), max(pauses)) == (4 * MAX_ATTEMPTS, 30.0)
-
-
-def test_a_stream_that_is_given_up_waits_for_no_server(server: Server) -> None:
-    server.behave = lambda body, number: (
-        says(body) if body["seed"] == 0 else (429, {"error": "slow down"}, {})
-    )
-    before = set(threading.enumerate())
-    results = engine(server.base_url, max_in_flight=2).generate(requests(2))
-    assert next(results)[0] == "0"
-    results.close()
-    for thread in set(threading.enumerate()) - before:
-        if thread.name.startswith("openai"):
-            thread.join(timeout=20)
-            assert not thread.is_alive()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import sys
 from typing import Any
 
 import cv2
 
+from mama_augment.caption.engines import EngineConfig
 from mama_augment.caption.engines.base import (
     CaptionRequest,
     ChatConfig,
@@ -18,6 +20,7 @@ from mama_augment.caption.input.control import neutralised
 from mama_augment.caption.input.shown import Shown, parts_of
 from mama_augment.core.shared.jpeg import Image
 
+JPEG_QUALITY = 92
 UNFINISHED = (None, "", "abort", "error")
 """What servers give as `finish_reason` of a caption that they left unfinished."""
 
@@ -26,15 +29,39 @@ class UnfinishedAnswerError(Exception):
     """The server answered without having ended its captions, or not in this protocol."""
 
 
-def messages_of(request: CaptionRequest, chat: ChatConfig) -> list[dict[str, Any]]:
-    """The conversation. Pictures travel as PNG, which loses nothing."""
+def body_of(request: CaptionRequest, config: EngineConfig) -> dict[str, Any]:
+    """The JSON of one request."""
+    body: dict[str, Any] = {
+        "model": config.model,
+        "messages": messages_of(request, config.chat, config.picture_format),
+        "n": request.n,
+        "temperature": request.sampling.temperature,
+        "top_p": request.sampling.top_p,
+        "max_tokens": request.sampling.max_tokens,
+        "seed": request.seed,
+    }
+    if request.sampling.logprobs:
+        body["logprobs"] = True
+    if config.chat.template_kwargs:
+        body["chat_template_kwargs"] = config.chat.template_kwargs
+    if request.shown.input == "video":  # when each frame is; `vllm serve` reads it
+        body["media_io_kwargs"] = {"video": request.shown.clock()}
+    return body | config.more | request.sampling.more
+
+
+def messages_of(
+    request: CaptionRequest, chat: ChatConfig, picture_format: str
+) -> list[dict[str, Any]]:
+    """The conversation. Pictures travel as PNG, which loses nothing, or as JPEG."""
     content: list[dict[str, Any]] = []
     for kind, value in parts_of(request.shown, neutralised(request.prompt)):
         if kind == "image":
-            url = f"data:image/png;base64,{_png(value)}"
+            url = f"data:image/{picture_format};base64,{_packed(value, picture_format)}"
             content.append({"type": "image_url", "image_url": {"url": url}})
         elif kind == "video":
-            content.append({"type": "video_url", "video_url": {"url": _video_url(value)}})
+            content.append(
+                {"type": "video_url", "video_url": {"url": _video_url(value, picture_format)}}
+            )
         else:
             content.append({"type": "text", "text": value})
     system = {"role": "system", "content": chat.system_prompt}
@@ -93,11 +120,13 @@ def mean_logprob(choice: dict[str, Any]) -> float | None:
     told = choice.get("logprobs")
     tokens = told.get("content") if isinstance(told, dict) else None
     values = [
-        float(token["logprob"])
+        token["logprob"]
         for token in (tokens if isinstance(tokens, list) else [])
-        if isinstance(token, dict) and isinstance(token.get("logprob"), int | float)
+        if isinstance(token, dict) and isinstance(token.get("logprob"), float | int)
     ]
-    return sum(values) / len(values) if values else None
+    if not values or not all(abs(value) < sys.float_info.max for value in values):
+        return None  # also what is no number
+    return sum(values) / len(values)
 
 
 def _text_of(choice: dict[str, Any]) -> str:
@@ -125,13 +154,15 @@ def shown(value: Any) -> str:
     return repr(value)[:200]
 
 
-def _video_url(shown: Shown) -> str:
+def _video_url(shown: Shown, picture_format: str) -> str:
     """Frames one by one, as `vllm serve` takes a video that is cut already: `video/jpeg` data with
-    a comma between frames. It decodes each by what it is, so that they too are PNG."""
-    return f"data:video/jpeg;base64,{','.join(_png(image) for image in shown.images)}"
+    a comma between frames. It decodes each by what it is, so that they too may be PNG."""
+    frames = ",".join(_packed(image, picture_format) for image in shown.images)
+    return f"data:video/jpeg;base64,{frames}"
 
 
-def _png(image: Image) -> str:
-    ok, png = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+def _packed(image: Image, picture_format: str) -> str:
+    how = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if picture_format == "jpeg" else []
+    ok, file = cv2.imencode(f".{picture_format}", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), how)
     assert ok
-    return base64.b64encode(png.tobytes()).decode()
+    return base64.b64encode(file.tobytes()).decode()
