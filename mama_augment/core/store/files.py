@@ -1,4 +1,4 @@
-"""Local paths and object-store URIs behind one small interface (pyarrow.fs, then fsspec)."""
+"""Local paths and object-store URIs behind one small interface."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.fs as pafs
 
-from mama_augment.core.address import absolute, is_uri, shown
+from mama_augment.core.address import absolute, shown
 from mama_augment.core.errors import InputError
+from mama_augment.core.safe.addresses import open_filesystem
 
 COPY_BYTES = 8 * 2**20
-DELAYED_OPEN = "allow_delayed_open"
 
 
 class Folder:
@@ -192,41 +192,6 @@ def output_file(path: str, option: str = "--out") -> tuple[Folder, str]:
             f"{option} is {path!r}: {folder.uri!r} is a file; give a name in a directory"
         )
     return folder, name
-
-
-def open_filesystem(uri: str) -> tuple[pafs.FileSystem, str]:
-    """The file system of `uri` and the path inside it.
-
-    Raises:
-        InputError: the scheme is unknown to pyarrow and fsspec.
-    """
-    if not is_uri(uri):
-        return pafs.LocalFileSystem(), os.path.abspath(uri)
-    try:
-        fs, path = pafs.FileSystem.from_uri(_with_small_puts(uri))
-        return fs, path.rstrip("/")
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        pass
-    import fsspec
-
-    try:
-        handler, path = fsspec.core.url_to_fs(uri)
-    except (ValueError, ImportError) as error:
-        raise InputError(
-            f"cannot open {shown(uri)!r}: {error}. Give a local path or a URI whose scheme "
-            "pyarrow.fs or an installed fsspec package knows, such as s3://bucket/folder"
-        ) from error
-    return pafs.PyFileSystem(pafs.FSSpecHandler(handler)), path.rstrip("/")
-
-
-def _with_small_puts(uri: str) -> str:
-    """With pyarrow's option for writing a small object in one request.
-
-    Otherwise each is an upload in parts, of three requests, which a kill leaves behind unfinished.
-    """
-    if not uri.startswith("s3://") or DELAYED_OPEN in uri:
-        return uri
-    return f"{uri}{'&' if '?' in uri else '?'}{DELAYED_OPEN}=true"
 
 
 def _fsync(path: Path) -> None:
