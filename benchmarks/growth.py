@@ -216,7 +216,7 @@ def steps(folder: Path, num_units: int | None) -> dict[str, Any]:
 
         def close(self) -> None: ...
 
-    keyframes.IsolatedFunction = Nothing  # type: ignore[assignment, misc]
+    keyframes.KeyFramesStep.isolated = Nothing  # type: ignore[assignment, method-assign]
     first: dict[str, float] = {}
     worker = keyframes.KeyFramesWorker
     plain: Callable[..., int] = getattr(worker, "plain_run_unit", worker.run_unit)

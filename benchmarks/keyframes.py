@@ -36,7 +36,7 @@ from mama_augment.keyframes.config import ClipConfig, ClipFrames, KeyFramesStep,
 from mama_augment.keyframes.step import EXTRACT, KeyFrames
 from mama_augment.keyframes.strategies.config import KeyFrameConfig
 from mama_augment.runtime import RuntimeConfig
-from mama_augment.runtime.isolate import IsolatedFunction, IsolationError
+from mama_augment.runtime.isolate import IsolationError
 
 PART_SECONDS = 60
 """Longer clips repeat one of this length: encoding ten minutes of 1080p takes most of an hour."""
@@ -126,7 +126,7 @@ def measure(path: Path, repeats: int) -> tuple[Cost, dict[str, Cost | None], int
     """The plain decode, every way (None: killed at its memory limit), peak memory (MB) of a fresh
     `peaks` process."""
     steps = {name: step(*way) for name, way in WAYS.items()}
-    workers = {name: IsolatedFunction(EXTRACT, steps[name].isolation()) for name in WAYS}
+    workers = {name: steps[name].isolated(EXTRACT, ClipFrames) for name in WAYS}
     plain = Cost(wall=np.inf, cpu=np.inf)
     best: dict[str, Cost | None] = dict.fromkeys(WAYS, plain)
     try:

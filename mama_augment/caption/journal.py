@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from typing import Any, Protocol
 
 from mama_augment.caption.engines.base import Completion
+from mama_augment.core.safe.own_files import check_no_links, open_own
 from mama_augment.core.store.committed import in_parallel
 from mama_augment.core.store.files import Folder
 from mama_augment.core.store.layout import JOURNAL_FOLDER
@@ -76,8 +77,9 @@ class DiskJournal:
     def add(self, unit_id: str, key: str, completion: Completion) -> None:
         if unit_id not in self._descriptors:
             path = self._folder.path(journal_name(unit_id))
+            check_no_links(self._folder.path(), journal_name(unit_id))
             os.makedirs(os.path.dirname(path), exist_ok=True)
-            descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+            descriptor = open_own(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
             self._descriptors[unit_id] = descriptor
             # Should the last line lack its end, it must not swallow the first new one.
             os.write(descriptor, b"\n")

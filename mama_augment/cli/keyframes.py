@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from mama_augment.cli.running import RunConfig, finish, run_step
 from mama_augment.core.fields import option
+from mama_augment.core.safe.trust import is_untrusted
 from mama_augment.core.shared import say
 from mama_augment.keyframes.config import KeyFramesStep, threads_per_worker
 from mama_augment.runtime import RuntimeConfig
@@ -39,7 +40,7 @@ class KeyframesCommand:
     run: RunConfig = field(metadata=option(panel=RUNS))
 
     def __call__(self) -> int:
-        from mama_augment.inputs.find import find_clips
+        from mama_augment.inputs.find import find_clips, root_of
         from mama_augment.keyframes.step import KeyFrames
 
         num_workers = self.runtime.num_workers
@@ -50,6 +51,8 @@ class KeyframesCommand:
         )
         clip = dataclasses.replace(self.step.clip, limits=limits)
         config = dataclasses.replace(self.step, clip=clip)
+        if is_untrusted():
+            config = config.for_strangers(root_of(self.videos, self.video_root))
         clips = find_clips(self.videos, video_root=self.video_root)
         step = KeyFrames(clips, config, num_cutters=num_workers, on_uncut=show_uncut)
         return finish(run_step(step, self.out, self.runtime, self.run), self.out)

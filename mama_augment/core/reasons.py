@@ -106,7 +106,12 @@ _table(
     ("unreadable", "no frame can be decoded: damaged, empty, a directory, or not a video at all"),
     ("no_video", "the file has no video stream: sound only, or cover pictures only"),
     ("too_short", "the span lies outside the video, or has fewer frames than `--least-frames`"),
-    ("too_large", "the picture has more pixels than `--max-pixels`"),
+    (
+        "too_large",
+        "the picture has more pixels than `--max-pixels`, the frames together more than "
+        "`--max-decoded-pixels`, or a copied file more bytes than `--max-bytes`",
+    ),
+    ("outside", "the file lies outside `--root`", "by its path, or where a link leads"),
     (
         "bad_name",
         "the file's name is not UTF-8, or holds a NUL",
@@ -121,8 +126,9 @@ _table(
     ("io_error", "the disk or the server does not give the file"),
     (
         "unknown_scheme",
-        "nothing installed here opens URIs of this kind",
-        "`http://` needs aiohttp: install it, then `--retry-failed`",
+        "the URI is not opened: of a kind that is not allowed (`--allow-scheme`), with a user, "
+        "with options or a chain, or nothing installed here opens it",
+        "`https://` needs aiohttp: install it, then `--retry-failed`",
     ),
     where="rejects",
     shared=True,

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
 from mama_augment.core.errors import InputError, check_positive
 from mama_augment.core.fields import option
 
+SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,5}")
+"""Of a file's name, as far as it helps to tell containers apart."""
 MOST_THREADS = 256
+STRANGERS = {
+    "max_pixels": 4096 * 2304,
+    "time_limit_seconds": 120.0,
+    "memory_limit_mb": 1024,
+    "max_decoded_pixels": 200_000_000_000,
+    "max_bytes": 4 * 2**30,
+}
+"""What a clip of a stranger may cost at most: 4K pictures, an hour of 1080p at 25 frames a second.
+"""
+ROUNDING_SECONDS = 5e-4
+"""Manifests round their times, often to milliseconds; a frame at the boundary is meant."""
 LEAST_SIDE_PX, MOST_SIDE_PX = 16, 8192
 
 
@@ -23,17 +38,27 @@ class LimitsConfig:
     """Kill a clip that takes longer than this."""
     memory_limit_mb: int = 2048
     """Kill a decoding process that needs more memory than this."""
+    max_decoded_pixels: int = 20_000_000_000_000
+    """Reject clips of which more pixels than this would be decoded, all frames together; the
+    default is a day of 1080p at 100 frames a second."""
+    max_bytes: int = 64 * 2**30
+    """Copy no file from a server that has more bytes than this."""
     num_threads: int = field(default=1, metadata=option(hidden=True))
     """Decoding threads of one process. They speed a single clip up and cost memory; with as many
     workers as processors, one thread each gets the most done."""
 
     def __post_init__(self) -> None:
-        for name in ("max_pixels", "time_limit_seconds", "memory_limit_mb"):
+        for name in STRANGERS:
             check_positive(f"--{name.replace('_', '-')}", getattr(self, name))
         if not 1 <= self.num_threads <= MOST_THREADS:
             raise InputError(
                 f"--decode-threads is {self.num_threads}; allowed: 1 to {MOST_THREADS}"
             )
+
+    def for_strangers(self) -> LimitsConfig:
+        """These limits, or those for strangers where they are lower."""
+        lowered = {name: min(getattr(self, name), most) for name, most in STRANGERS.items()}
+        return dataclasses.replace(self, **lowered)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +89,6 @@ class Span:
 
     def holds(self, seconds: Any) -> Any:
         """Whether a time, or each of an array of times, lies in the span."""
-        # Manifests round their times, often to milliseconds; a frame at the boundary is meant.
-        start = -math.inf if self.start_seconds is None else self.start_seconds - 5e-4
-        end = math.inf if self.end_seconds is None else self.end_seconds - 5e-4
+        start = -math.inf if self.start_seconds is None else self.start_seconds - ROUNDING_SECONDS
+        end = math.inf if self.end_seconds is None else self.end_seconds - ROUNDING_SECONDS
         return (seconds >= start) & (seconds < end)

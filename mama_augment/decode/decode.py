@@ -16,6 +16,7 @@ import av
 import av.error
 import numpy as np
 
+from mama_augment.decode.errors import ClipError
 from mama_augment.decode.losses import HOLLOW_CODECS, FrameNumbers, is_hollow
 from mama_augment.decode.packets import NO_PLACE, PacketIndex, read_packets
 from mama_augment.decode.runs import Run
@@ -36,6 +37,7 @@ class Decoder:
         self._numbers = FrameNumbers(self._context.extradata) if codec == "h264" else None
         self._may_be_hollow = codec in HOLLOW_CODECS
         self.num_errors = 0
+        self._num_pixels = 0
 
     def runs(
         self, index: PacketIndex, runs: Iterable[Run], wanted: Sequence[int] | None = None
@@ -108,10 +110,23 @@ class Decoder:
             self._damaged(place, trust)
             return
         for frame in frames:
+            self._count(frame)
             origin = self._index.place_of(frame.pts) if self._index.has_timeline else frame.pts
             if frame.is_corrupt:
                 self._damaged(place if origin in (None, NO_PLACE) else origin, trust)
             yield NO_PLACE if origin is None else origin, frame
+
+    def _count(self, frame: av.VideoFrame) -> None:
+        """Raises ClipError (too_large) for a frame, or many, of more pixels than there may be."""
+        limits, size = self._video.limits, frame.width * frame.height
+        self._num_pixels += size
+        if size <= limits.max_pixels and self._num_pixels <= limits.max_decoded_pixels:
+            return
+        what = f"{frame.width}x{frame.height} px; the limit is {limits.max_pixels:,} px in all"
+        if size <= limits.max_pixels:
+            most = limits.max_decoded_pixels
+            what = f"its frames have more than {most:,} pixels together (--max-decoded-pixels)"
+        raise ClipError("too_large", f"{self._video.path}: {what}")
 
     def _damaged(self, place: int, trust: Trust) -> None:
         self.num_errors += 1

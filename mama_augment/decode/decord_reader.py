@@ -25,7 +25,8 @@ class DecordReader(ClipReader):
 
     def __init__(self, video: OpenVideo, span: Span, *, num_threads: int) -> None:
         super().__init__(video, span)
-        self._path = video.path
+        # Not by its name: the file is the one that was looked at.
+        self._path = f"/proc/self/fd/{video.file.fileno()}"
         self._format = video.container.format.name
         self._num_threads = num_threads
         # decord counts every packet's frame by time, those that edit lists hide included.

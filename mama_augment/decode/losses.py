@@ -14,6 +14,8 @@ import av
 import numpy as np
 import numpy.typing as npt
 
+from mama_augment.decode.media import MediaFile
+
 TS_PACKET, TS_SYNC = 188, 0x47
 CHUNK_TS_PACKETS = 2**16
 HOLLOW_CODECS = frozenset(["vp8", "vp9", "av1", "mjpeg"])
@@ -28,14 +30,14 @@ HEAD_BYTES = 4096
 SLICE, IDR_SLICE, PARAMETERS = 1, 5, 7
 
 
-def broken_at(path: str, pid: int) -> npt.NDArray[np.int64]:
+def broken_at(video: MediaFile, pid: int) -> npt.NDArray[np.int64]:
     """File offsets at which a transport stream's packets of one PID do not continue, ascending.
 
     None are found in files of other packet sizes (192 bytes, 204 bytes).
     """
     counters, offsets = [np.empty(0, np.uint8)], [np.empty(0, np.int64)]
     breaks: list[npt.NDArray[np.int64]] = []
-    with open(path, "rb") as file:
+    with video.again() as file:
         start = 0
         while content := file.read(CHUNK_TS_PACKETS * TS_PACKET):
             whole = len(content) // TS_PACKET

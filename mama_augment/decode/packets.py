@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from mama_augment.decode.errors import ClipError
 from mama_augment.decode.losses import broken_at
+from mama_augment.decode.media import open_container
 from mama_augment.decode.source import OpenVideo
 
 KEEP_BYTES = 24 * 2**20
@@ -95,7 +96,7 @@ and each would demux all of it."""
 def index_packets(video: OpenVideo) -> PacketIndex:
     """What the whole stream holds; demuxed once for clips of one file that follow each other."""
     global _last
-    status = os.stat(video.path)
+    status = os.fstat(video.file.fileno())
     times = (status.st_mtime_ns, status.st_ctime_ns)
     file = (video.path, status.st_dev, status.st_ino, status.st_size, *times, video.stream.index)
     last = _last
@@ -170,7 +171,7 @@ def _check_start(video: OpenVideo, offset_N: npt.NDArray[np.int64]) -> None:
     is_avi = video.container.format.name == "avi"
     if not is_avi or not 0 < len(offset_N) < video.stream.frames:
         return
-    with open(video.path, "rb") as file:
+    with video.file.again() as file:
         file.seek(max(0, int(offset_N[0]) - AVI_START_BYTES))
         if AVI_START not in file.read(AVI_START_BYTES):
             raise ClipError(
@@ -205,7 +206,7 @@ def _is_lossy(
     """Of packets by their offsets in the file (-1: not known) and their numbers."""
     is_lossy = (np.diff(number_N, prepend=-1) != 1) | (number_N < 0)
     if video.container.format.name == "mpegts" and len(offset_N):
-        broken = broken_at(video.path, video.stream.id)
+        broken = broken_at(video.file, video.stream.id)
         # The last packet that begins before a break lacks its end; what follows lacks references,
         # if it needs any.
         places = np.searchsorted(np.maximum.accumulate(offset_N), broken)
@@ -228,7 +229,7 @@ def read_packets(video: OpenVideo, index: PacketIndex) -> Iterator[av.Packet]:
     if index.kept is not None:
         yield from index.kept
         return
-    with av.open(video.path, metadata_errors="replace") as container:
+    with video.file.again() as file, open_container(file) as container:
         stream = container.streams[video.stream.index]
         try:
             yield from (p for p in _demux(container, stream) if p.size)

@@ -18,7 +18,6 @@ import av.error
 
 from mama_augment.decode.config import LimitsConfig
 from mama_augment.decode.errors import ClipError
-from mama_augment.decode.local_file import local_file
 from mama_augment.decode.source import OpenVideo, open_video
 
 IN_MP4 = frozenset(["h264", "hevc", "av1", "vp9", "mpeg4", "mpeg2video", "mpeg1video"])
@@ -38,20 +37,26 @@ class CutClip:
     """The last frame, which may lie shortly after the span."""
 
 
-def cut_clip(uri: str, start_seconds: float | None, end_seconds: float | None) -> CutClip:
+CUT_CLIP = "mama_augment.decode.remux:cut_clip"
+
+
+def cut_clip(
+    path: str, start_seconds: float | None, end_seconds: float | None, root: str | None = None
+) -> CutClip:
     """The pictures of `[start_seconds, end_seconds)` of a video, without its sound.
 
-    Memory holds the packets of the clip once.
+    Memory holds the packets of the clip once. `isolated.IsolatedDecoder` calls it in a process of
+    its own.
 
     Raises:
         ClipError: the video is missing or damaged, has nothing in the span, or its packets have no
             times to cut at.
     """
-    with local_file(uri) as path, open_video(path, LimitsConfig(), num_threads=1) as video:
+    with open_video(path, LimitsConfig(), num_threads=1, root=root) as video:
         try:
             return _cut(video, start_seconds, end_seconds)
         except (av.error.FFmpegError, OSError, ValueError) as error:
-            raise ClipError("unreadable", f"{uri}: cannot be cut ({error})") from error
+            raise ClipError("unreadable", f"{path}: cannot be cut ({error})") from error
 
 
 def _cut(video: OpenVideo, start_seconds: float | None, end_seconds: float | None) -> CutClip:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -15,6 +14,7 @@ import av.error
 
 from mama_augment.decode.config import LimitsConfig
 from mama_augment.decode.errors import ClipError
+from mama_augment.decode.media import MediaFile, open_container
 from mama_augment.inputs.names import name_on_disk
 
 av.logging.set_level(None)  # what matters of FFmpeg's complaints ends in a reject's message
@@ -48,25 +48,31 @@ class OpenVideo:
     """An open container with its chosen stream."""
 
     path: str
+    file: MediaFile
     container: av.container.InputContainer
     stream: av.video.stream.VideoStream
     info: VideoInfo
+    limits: LimitsConfig
 
 
 @contextmanager
-def open_video(path: str, limits: LimitsConfig, *, num_threads: int) -> Iterator[OpenVideo]:
+def open_video(
+    path: str, limits: LimitsConfig, *, num_threads: int, root: str | None = None
+) -> Iterator[OpenVideo]:
     """Open `path` and choose its video stream.
 
+    root: the folder that the file must lie in; None: anywhere.
+
     Raises:
-        ClipError: missing, bad_name, io_error, unreadable, no_video or too_large.
+        ClipError: missing, bad_name, outside, io_error, unreadable, no_video or too_large.
     """
-    check_file(path)
-    try:
-        container = av.open(path, metadata_errors="replace")
-    except (av.error.FFmpegError, OSError, ValueError) as error:
-        raise _open_error(path, error) from error
-    with container:
-        stream = _choose_stream(container)
+    with ExitStack() as stack:
+        try:
+            file = stack.enter_context(MediaFile(path, root))
+            container = stack.enter_context(open_container(file))
+        except (av.error.FFmpegError, OSError, ValueError) as error:
+            raise _open_error(path, error) from error
+        stream = _choose_stream(container, path)
         context = stream.codec_context
         if context is None:
             raise ClipError("unreadable", f"{path}: no decoder for its video stream")
@@ -78,23 +84,14 @@ def open_video(path: str, limits: LimitsConfig, *, num_threads: int) -> Iterator
             )
         context.thread_type = "AUTO"
         context.thread_count = num_threads
-        yield OpenVideo(path=path, container=container, stream=stream, info=_info(stream))
-
-
-def check_file(path: str) -> None:
-    """Tell what is no readable regular file from what is a damaged video."""
-    try:
-        # Before opening: a pipe would wait for its writer for ever.
-        mode = os.stat(path).st_mode
-        if stat.S_ISDIR(mode):
-            raise ClipError("unreadable", f"{path}: is a directory")
-        if not stat.S_ISREG(mode):
-            raise ClipError("unreadable", f"{path}: not a regular file")
-        with open(path, "rb") as file:
-            if not file.read(1):
-                raise ClipError("unreadable", f"{path}: the file is empty")
-    except OSError as error:
-        raise _open_error(path, error) from error
+        yield OpenVideo(
+            path=path,
+            file=file,
+            container=container,
+            stream=stream,
+            info=_info(stream),
+            limits=limits,
+        )
 
 
 def _open_error(path: str, error: Exception) -> ClipError:
@@ -110,6 +107,8 @@ def _open_error(path: str, error: Exception) -> ClipError:
         return ClipError("missing", f"{path}: no such file")
     if number == errno.ENOMEM:
         return memory_error(path)
+    if number == errno.ENXIO:  # a socket, or a device that is not there
+        return ClipError("unreadable", f"{path}: not a regular file")
     if number in OS_ERRORS or (number == errno.EIO and not _can_be_read(path)):
         return ClipError("io_error", f"{path}: {os.strerror(number)}")
     return ClipError("unreadable", f"{path}: {getattr(error, 'strerror', None) or error}")
@@ -135,11 +134,13 @@ def _can_be_read(path: str) -> bool:
     return True
 
 
-def _choose_stream(container: av.container.InputContainer) -> av.video.stream.VideoStream:
+def _choose_stream(
+    container: av.container.InputContainer, path: str
+) -> av.video.stream.VideoStream:
     covers = av.stream.Disposition.attached_pic
     streams = [s for s in container.streams.video if not s.disposition & covers]
     if not streams:
-        raise ClipError("no_video", f"{container.name}: no video stream")
+        raise ClipError("no_video", f"{path}: no video stream")
     return max(streams, key=_preference)
 
 

@@ -10,7 +10,7 @@ from itertools import islice
 import pyarrow as pa
 import pyarrow.fs as pafs
 
-from mama_augment.core.address import shown
+from mama_augment.core.address import absolute, shown
 from mama_augment.core.errors import InputError
 from mama_augment.core.store.files import Folder, folder_and_name
 from mama_augment.inputs.clip_list import list_clips
@@ -63,6 +63,22 @@ def find_clips(videos: str, *, video_root: str | None = None) -> pa.Table:
             f"{', '.join(MANIFEST_SUFFIXES)}"
         )
     return list_clips(pa.table({"video": [name]}), shown(videos), _locator(folder.uri))
+
+
+def root_of(videos: str, video_root: str | None = None) -> str:
+    """The folder that VIDEOS is about: itself, that of a glob, of a file, or of a manifest's
+    relative paths.
+
+    Raises:
+        InputError: it cannot be looked at.
+    """
+    if video_root is not None:
+        return absolute(video_root)
+    if _kind(videos) == pafs.FileType.Directory:
+        return absolute(videos)
+    if any(letter in videos for letter in "*?["):
+        return absolute(_fixed_part(videos))
+    return folder_and_name(videos.rstrip("/"))[0].absolute
 
 
 def _kind(videos: str) -> pafs.FileType:

@@ -7,13 +7,16 @@ import math
 import os
 from dataclasses import dataclass, field
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from mama_augment.core.address import absolute
 from mama_augment.core.errors import InputError, check_choice
 from mama_augment.core.fields import option
 from mama_augment.decode.config import LimitsConfig, PictureConfig
 from mama_augment.keyframes.strategies.config import KeyFrameConfig
-from mama_augment.runtime.isolate import IsolationConfig
+
+if TYPE_CHECKING:
+    from mama_augment.decode.isolated import IsolatedDecoder
 
 DECODERS = ("av", "decord")
 LEAST_CUT_SECONDS = 0.1
@@ -110,6 +113,22 @@ class ClipFrames:
     flags: list[str]
     """See `look.FLAGS`."""
 
+    def __post_init__(self) -> None:
+        """Raises ValueError for what no clip has: who says so is not our own code any more."""
+        counts = {
+            len(of_frames)
+            for of_frames in (self.frame_index, self.frame_seconds, self.frames, self.frame_hashes)
+        }
+        numbers = (self.width_px, self.height_px, *self.frame_index, self.num_frames)
+        if len(counts) != 1 or not self.frames:
+            raise ValueError("of each frame, one of each")
+        if not all(0 <= number < 2**31 for number in numbers):
+            raise ValueError("sizes and indices that there are")
+        if not all(map(math.isfinite, self.frame_seconds)):
+            raise ValueError("times that there are")
+        if not all(-(2**63) <= number < 2**63 for number in self.frame_hashes):
+            raise ValueError("hashes of 64 bits")
+
 
 @dataclass(frozen=True, kw_only=True)
 class KeyFramesStep:
@@ -118,6 +137,21 @@ class KeyFramesStep:
     clip: ClipConfig = field(default_factory=ClipConfig)
     cut: CutConfig = field(default_factory=CutConfig, metadata=option(panel="Which frames"))
     work: WorkConfig = field(default_factory=WorkConfig, metadata=option(panel="How it runs"))
+    root: str | None = field(default=None, metadata=option(panel=LIMITS, default_shown="anywhere"))
+    """Reject videos that lie outside this folder, by their path or where a link leads; with
+    --untrusted, the folder of VIDEOS is the default."""
+
+    def for_strangers(self, root: str) -> KeyFramesStep:
+        """For videos, and a list of them, that may mean harm: only what lies in a folder, within
+        lower limits.
+
+        Raises:
+            InputError: --decoder decord, which opens more than it is given.
+        """
+        if self.clip.decoder != "av":
+            raise InputError(f"--untrusted: --decoder {self.clip.decoder} is not safe; take av")
+        clip = dataclasses.replace(self.clip, limits=self.clip.limits.for_strangers())
+        return dataclasses.replace(self, clip=clip, root=absolute(self.root or root))
 
     def manifest_config(self) -> dict[str, Any]:
         """What decides the output; time and memory limits only decide what fails."""
@@ -131,12 +165,16 @@ class KeyFramesStep:
             "clips_per_unit": self.work.clips_per_unit,
         }
 
-    def isolation(self) -> IsolationConfig:
-        limits = self.clip.limits
-        return IsolationConfig(
-            time_limit_seconds=limits.time_limit_seconds,
-            memory_limit_mb=limits.memory_limit_mb,
-            num_calls_per_process=self.work.clips_per_process,
+    def isolated(self, target: str, answer: Any) -> IsolatedDecoder:
+        """A function that looks at one video, in a process of its own."""
+        from mama_augment.decode.isolated import IsolatedDecoder
+
+        return IsolatedDecoder(
+            target,
+            self.clip.limits,
+            answer,
+            root=None if self.root is None else absolute(self.root),
+            clips_per_process=self.work.clips_per_process,
         )
 
 

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
 
-from mama_augment.decode.config import PictureConfig, Span
-from mama_augment.decode.errors import ClipError
-from mama_augment.decode.local_file import local_file
+from mama_augment.decode.config import ROUNDING_SECONDS, PictureConfig, Span
 from mama_augment.decode.picture.scaler import Scaler
 from mama_augment.decode.reader import ClipReader
-from mama_augment.decode.source import open_video
+from mama_augment.decode.source import OpenVideo, open_video
 from mama_augment.keyframes.config import ClipConfig, CutConfig
 from mama_augment.keyframes.strategies.choose import find_peaks
 from mama_augment.keyframes.strategies.scan import scan_clip
@@ -22,37 +19,38 @@ from mama_augment.keyframes.strategies.scan import scan_clip
 MILLISECONDS = 1000
 
 
-def cut_video(uri: str, span: Span, cut: CutConfig, config: ClipConfig) -> list[Span]:
+def cut_video(
+    path: str, span: Span, cut: CutConfig, config: ClipConfig, root: str | None = None
+) -> list[Span]:
     """The clips of a span of a video: adjacent, in order, covering it; times in milliseconds.
+
+    root: the folder that the file must lie in, if given.
 
     Raises:
         ClipError: the video cannot be read.
     """
     num_threads = config.limits.num_threads
-    with local_file(uri) as path:
-        try:
-            cuts, num_errors = _cuts(path, span, cut, config, num_threads)
-            if num_errors and num_threads > 1:  # as `extract_clip`: timing decides what is made up
-                cuts, _ = _cuts(path, span, cut, config, 1)
-        except ClipError as error:
-            raise ClipError(error.reason, error.message.replace(path, uri)) from error
+    with open_video(path, config.limits, num_threads=num_threads, root=root) as video:
+        cuts, num_errors = _cuts(video, span, cut, config)
+    if num_errors and num_threads > 1:  # as `extract_clip`: timing decides what is made up
+        with open_video(path, config.limits, num_threads=1, root=root) as video:
+            cuts, _ = _cuts(video, span, cut, config)
     edges = [span.start_seconds, *cuts, span.end_seconds]
     return [Span(start_seconds=start, end_seconds=end) for start, end in pairwise(edges)]
 
 
 def _cuts(
-    path: str, span: Span, cut: CutConfig, config: ClipConfig, num_threads: int
+    video: OpenVideo, span: Span, cut: CutConfig, config: ClipConfig
 ) -> tuple[list[float], int]:
     """Where to cut, in seconds, and how much damage was met."""
-    with open_video(path, config.limits, num_threads=num_threads) as video:
-        reader = ClipReader(video, span)
-        if cut.scenes:
-            return scene_cuts(reader, cut.least_seconds, config), reader.num_errors
-        assert cut.seconds is not None
-        return even_cuts(frame_times(reader), cut.seconds), reader.num_errors
+    reader = ClipReader(video, span)
+    if cut.scenes:
+        return scene_cuts(reader, cut.least_seconds, config), reader.num_errors
+    assert cut.seconds is not None
+    return even_cuts(frame_times(reader), cut.seconds), reader.num_errors
 
 
-def frame_times(reader: ClipReader) -> Sequence[float]:
+def frame_times(reader: ClipReader) -> array[float]:
     """Seconds of every frame of the clip, by the container; without a timeline, decoded."""
     if reader.has_timeline:
         return array("d", (reader.info.seconds(reader.pts(i)) for i in range(reader.num_indexed)))
@@ -62,13 +60,19 @@ def frame_times(reader: ClipReader) -> Sequence[float]:
     return times
 
 
-def even_cuts(times: Sequence[float], seconds: float) -> list[float]:
-    """Cuts every `seconds`; a rest shorter than half of that stays with the clip before."""
+def even_cuts(times: array[float], seconds: float) -> list[float]:
+    """Cuts every `seconds`; a rest shorter than half of that stays with the clip before.
+
+    No clip is without a frame: a file of two frames an hour apart would make thousands.
+    """
     if not times:
         return []
-    length = times[-1] - times[0]
-    num_clips = max(1, math.floor(length / seconds + 0.5))
-    return [_rounded(times[0] + number * seconds) for number in range(1, num_clips)]
+    since_first = np.frombuffer(times, np.float64) - times[0]
+    num_clips = max(1, math.floor(since_first[-1] / seconds + 0.5))
+    # To where each frame belongs, as `Span.holds` has it.
+    places = np.floor((since_first + ROUNDING_SECONDS) / seconds)
+    numbers = np.unique(np.clip(places, 0, num_clips - 1))
+    return [_rounded(times[0] + float(number) * seconds) for number in numbers if number > 0]
 
 
 def scene_cuts(reader: ClipReader, least_seconds: float, config: ClipConfig) -> list[float]:

@@ -25,10 +25,11 @@ from mama_augment.core.store.same import check_config
 from mama_augment.core.store.step_dir import StepDir
 from mama_augment.decode.config import Span
 from mama_augment.decode.errors import ClipError, verdict_of
+from mama_augment.decode.isolated import IsolatedDecoder
 from mama_augment.inputs.clip_list import CLIP_LIST
 from mama_augment.keyframes.config import STEP, KeyFramesStep
 from mama_augment.keyframes.grow import stated
-from mama_augment.runtime.isolate import IsolatedFunction, IsolationError
+from mama_augment.runtime.isolate import IsolationError
 
 NUM_LOST = 16
 """As many videos in a row, from the first on, are no accident."""
@@ -177,7 +178,7 @@ class _Cutters:
     def __init__(self, step: KeyFramesStep) -> None:
         self._step = step
         self._mine = threading.local()
-        self._all: list[IsolatedFunction] = []
+        self._all: list[IsolatedDecoder] = []
 
     def __enter__(self) -> _Cutters:
         return self
@@ -189,7 +190,7 @@ class _Cutters:
     def cut(self, uri: str, clip: dict[str, Any]) -> dict[str, Any]:
         """A row of `CUTS`; `uri` is the video's own, with what opens it."""
         if not hasattr(self._mine, "function"):
-            self._mine.function = IsolatedFunction(CUT, self._step.isolation())
+            self._mine.function = self._step.isolated(CUT, list[Span])
             self._all.append(self._mine.function)
         whole = Span(start_seconds=clip["start_seconds"], end_seconds=clip["end_seconds"])
         failure: dict[str, str | None] = {"reason": None, "message": None}
@@ -201,6 +202,8 @@ class _Cutters:
                 if verdict_of(error.reason) == "rejected":
                     break
                 failure = {"reason": error.reason, "message": error.message}
+                if isinstance(error, IsolationError) and error.was_computing:
+                    break
         return {**clip, "pieces": _pieces([whole]), **failure}
 
 

@@ -16,7 +16,6 @@ import numpy.typing as npt
 from mama_augment.decode.config import Span
 from mama_augment.decode.decord_reader import DecordReader
 from mama_augment.decode.errors import ClipError
-from mama_augment.decode.local_file import local_file
 from mama_augment.decode.packets import PacketIndex
 from mama_augment.decode.picture.scaler import Image, Scaler, jpeg_bytes
 from mama_augment.decode.reader import DEFAULT_FPS, ClipReader
@@ -48,8 +47,8 @@ Pictures = dict[int, tuple[int, Future[Stored]]]
 """Clip index to time stamp and a picture that is being compressed."""
 
 
-def extract_clip(uri: str, span: Span, config: ClipConfig) -> ClipFrames:
-    """The key frames of a clip of a local path or a URI.
+def extract_clip(path: str, span: Span, config: ClipConfig, root: str | None = None) -> ClipFrames:
+    """The key frames of a clip of a local file, which must lie in `root` if that is given.
 
     A file that shows damage is decoded again by one thread: with several, what the decoder makes
     up for missing data depends on their timing.
@@ -58,22 +57,21 @@ def extract_clip(uri: str, span: Span, config: ClipConfig) -> ClipFrames:
         ClipError: the clip gives no key frames, with the reason.
     """
     num_threads = config.limits.num_threads
-    with local_file(uri) as path:
-        extraction, num_errors = _extract(path, span, config, num_threads)
-        if num_errors and num_threads > 1:
-            extraction, _ = _extract(path, span, config, 1)
+    extraction, num_errors = _extract(path, span, config, num_threads, root)
+    if num_errors and num_threads > 1:
+        extraction, _ = _extract(path, span, config, 1, root)
     if isinstance(extraction, ClipError):
-        raise ClipError(extraction.reason, extraction.message.replace(path, uri))
+        raise extraction
     return extraction
 
 
 def _extract(
-    path: str, span: Span, config: ClipConfig, num_threads: int
+    path: str, span: Span, config: ClipConfig, num_threads: int, root: str | None
 ) -> tuple[ClipFrames | ClipError, int]:
     """The clip or its reason, and how much damage was met."""
     num_errors = 0
     try:
-        with open_video(path, config.limits, num_threads=num_threads) as video:
+        with open_video(path, config.limits, num_threads=num_threads, root=root) as video:
             reader = _reader(video, span, config.decoder, num_threads)
             try:
                 with ThreadPoolExecutor(num_threads) as pool:

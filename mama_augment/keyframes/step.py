@@ -14,17 +14,18 @@ from mama_augment.core.breaker import Breaker
 from mama_augment.core.ledger import Reject
 from mama_augment.core.manifest import Manifest, fingerprint, versions
 from mama_augment.core.reasons import is_shared
+from mama_augment.core.safe.trust import is_untrusted
 from mama_augment.core.schema import CLIPS
 from mama_augment.core.step import Output, Stage, Teller
 from mama_augment.core.store.same import check_config
 from mama_augment.core.store.step_dir import StepDir
 from mama_augment.decode.config import Span
 from mama_augment.decode.errors import ClipError
-from mama_augment.inputs.find import find_clips
+from mama_augment.inputs.find import find_clips, root_of
 from mama_augment.keyframes.config import STEP, ClipFrames, KeyFramesStep
 from mama_augment.keyframes.cut_step import Uncut, cut_clips
 from mama_augment.keyframes.grow import SPAN_COLUMNS, Arranged, arrange, first_rows, stated
-from mama_augment.runtime.isolate import IsolatedFunction, IsolationError
+from mama_augment.runtime.isolate import IsolationError
 
 NUM_PROBES = 16
 """Clips all over the list that are tried before the step is stopped for all of them."""
@@ -64,6 +65,9 @@ class KeyFrames:
         Raises:
             InputError: nothing is found, or the manifest is wrong.
         """
+        config = config or KeyFramesStep()
+        if is_untrusted():
+            config = config.for_strangers(root_of(videos, video_root))
         return cls(find_clips(videos, video_root=video_root), config)
 
     def manifest(self, out: Output[StepDir], tell: Teller) -> Manifest:
@@ -125,7 +129,7 @@ class KeyFramesWorker:
         self._clips = clips
         self._step = step
         self._first_row = first_rows(step_dir.manifest.units)
-        self._extract = IsolatedFunction(EXTRACT, step.isolation())
+        self._extract = step.isolated(EXTRACT, ClipFrames)
         self._breaker = Breaker(STEP, self._still_works)
         self._witness: pa.Table | None = None
         """The last clip that went well."""
@@ -205,7 +209,8 @@ class KeyFramesWorker:
                     message=error.message,
                     attempts=num_attempts,
                 )
-                if reject.verdict == "rejected" or is_last:
+                in_vain = isinstance(error, IsolationError) and error.was_computing
+                if reject.verdict == "rejected" or is_last or in_vain:
                     return reject
         raise AssertionError("the last attempt returns")
 

@@ -10,14 +10,27 @@ import os
 import pickle
 import signal
 import socket
+import struct
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any, BinaryIO
 
+from mama_augment.runtime import room
+from mama_augment.runtime.answers import (
+    ANSWER,
+    MOST_BYTES,
+    BadAnswerError,
+    unpacked,
+    unpacked_error,
+)
+
 CHILD_MODULE = "mama_augment.runtime.serve"
+STALL_SECONDS = 30
+"""In a room, an answer that has begun goes on within this time."""
 
 
 class ChildDiedError(Exception):
@@ -56,6 +69,9 @@ class ChildConfig:
     """A directory that goes with the process, however it ends."""
     is_quiet: bool = False
     """Its standard output is thrown away."""
+    room_mb: int = 0
+    """Lives in a room (`runtime.room`), and is to need no more memory than this; 0: it is one of
+    ours, with all that we have."""
 
 
 class Child:
@@ -70,7 +86,11 @@ class Child:
     ) -> None:
         ours, theirs = socket.socketpair()
         with theirs:
-            settings = (theirs.fileno(), target, config.grace_seconds, config.scratch)
+            settings = (
+                *(theirs.fileno(), target, config.grace_seconds, config.scratch),
+                config.room_mb,
+            )
+            inherited = room.environment(os.environ) if config.room_mb else os.environ
             self._process = subprocess.Popen(
                 # -P: modules that happen to lie in the current directory are none of ours.
                 [sys.executable, "-P", "-m", CHILD_MODULE, *map(str, settings)],
@@ -78,8 +98,12 @@ class Child:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL if config.is_quiet else None,
                 stderr=stderr,
-                env={**os.environ, **environment},
+                env={**inherited, **environment},
             )
+        self._is_in_room = bool(config.room_mb)
+        if self._is_in_room:
+            patience = struct.pack("ll", STALL_SECONDS, 0)
+            ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, patience)
         self._connection = Connection(ours.detach())
 
     @property
@@ -103,19 +127,25 @@ class Child:
         return self._connection.poll(seconds)
 
     def receive(self) -> Any:
-        """The answer to the oldest message without one.
+        """The answer to the oldest message without one: dicts for dataclasses, lists for tuples.
 
         Raises:
             RaisedInChildError: the target raised.
+            BadAnswerError: no answer that our own code would give.
             ChildDiedError: no answer will ever come.
         """
         try:
-            is_answer, content = self._connection.recv()
+            content = self._connection.recv_bytes(MOST_BYTES)
+        except BlockingIOError as error:
+            raise BadAnswerError("half an answer") from error
         except (EOFError, OSError) as error:
+            if str(error) == "bad message length":
+                raise BadAnswerError(f"an answer of more than {MOST_BYTES:,} bytes") from error
             raise self._died() from error
-        if is_answer:
-            return content
-        raise RaisedInChildError(*content)
+        answer = unpacked(content[1:])
+        if content[:1] == ANSWER:
+            return answer
+        raise RaisedInChildError(*unpacked_error(answer))
 
     def close(self, wait_seconds: float = 0.0) -> None:
         """Tell it to leave, and kill it when it has not in `wait_seconds`."""
@@ -129,4 +159,8 @@ class Child:
         self._process.wait()
 
     def _died(self) -> ChildDiedError:
+        if self._is_in_room:  # who knows why it hung up
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(STALL_SECONDS)
+            self._process.kill()
         return ChildDiedError(self._process.wait())

@@ -2,7 +2,8 @@
 
 Decoders of damaged files hang, leak and crash; none of that may reach the process that keeps the
 accounts. The child is replaced after a number of calls, because decoders leak. Its temporary files
-lie in a directory (TMPDIR) that goes with it, however it ends.
+lie in a directory (TMPDIR) that goes with it, however it ends. It lives in a room (`runtime.room`),
+and its answers are only read.
 """
 
 from __future__ import annotations
@@ -14,10 +15,13 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from mama_augment.runtime.answers import BadAnswerError, check
 from mama_augment.runtime.child import Child, ChildConfig, ChildDiedError, RaisedInChildError
 
 POLL_SECONDS = 0.05
 MEGABYTE = 2**20
+COMPUTING = 0.5
+"""Of a time limit: whoever has had so much of a processor was not waiting for a disk."""
 START_SECONDS = 120.0
 """A child that has not imported its function by then never will."""
 
@@ -25,10 +29,12 @@ START_SECONDS = 120.0
 class IsolationError(Exception):
     """A call without an answer; `reason` is timeout, out_of_memory or crashed."""
 
-    def __init__(self, reason: str, message: str) -> None:
+    def __init__(self, reason: str, message: str, *, was_computing: bool = False) -> None:
         super().__init__(reason, message)
         self.reason = reason
         self.message = message
+        self.was_computing = was_computing
+        """A time limit was spent computing, and not waiting: another try would end the same."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,13 +45,17 @@ class IsolationConfig:
     memory_limit_mb: int
     """Resident memory of the child."""
     num_calls_per_process: int = 500
+    has_network: bool = False
+    """No room: it keeps the whole environment and the network, to fetch what it is told to."""
 
 
 class IsolatedFunction:
     """`target` ("package.module:function") in a child process of its own."""
 
-    def __init__(self, target: str, config: IsolationConfig) -> None:
+    def __init__(self, target: str, config: IsolationConfig, answer: Any = Any) -> None:
+        """answer: the type of what the function gives; anything else counts as a crash."""
         self._target = target
+        self._answer = answer
         self._config = config
         self._child: Child | None = None
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as this object)
@@ -67,9 +77,12 @@ class IsolatedFunction:
         try:
             child.send(*args)
             self._wait(child)
-            return child.receive()
+            return check(self._answer, child.receive())
         except ChildDiedError as death:
             raise self._crashed(death) from death
+        except BadAnswerError as error:
+            self.close()
+            raise IsolationError("crashed", f"the process gave {error}") from error
         except RaisedInChildError as raised:
             raise _verdict(raised) from None
 
@@ -79,7 +92,8 @@ class IsolatedFunction:
         self._scratch = tempfile.mkdtemp(prefix="mama-augment-")
         # Fewer heaps: with one per thread, freed frames of one video stay with its threads.
         environment = {"MALLOC_ARENA_MAX": "2", "TMPDIR": self._scratch}
-        config = ChildConfig(scratch=self._scratch, is_quiet=True)
+        room_mb = 0 if self._config.has_network else self._config.memory_limit_mb
+        config = ChildConfig(scratch=self._scratch, is_quiet=True, room_mb=room_mb)
         child = self._child = Child(self._target, environment, config, self._stderr)
         self._num_calls = 0
         if not child.has_answer(START_SECONDS):
@@ -94,12 +108,15 @@ class IsolatedFunction:
 
     def _wait(self, child: Child) -> None:
         """Until an answer is there; kills the child that passes a limit."""
-        deadline = time.monotonic() + self._config.time_limit_seconds
+        limit = self._config.time_limit_seconds
+        deadline = time.monotonic() + limit
+        cpu_before = self.cpu_seconds()
         while not child.has_answer(POLL_SECONDS):
             if time.monotonic() > deadline:
+                was_computing = self.cpu_seconds() - cpu_before > COMPUTING * limit
                 self.close()
                 raise IsolationError(
-                    "timeout", f"killed after {self._config.time_limit_seconds:g} seconds"
+                    "timeout", f"killed after {limit:g} seconds", was_computing=was_computing
                 )
             if resident_bytes(child.pid) > self._config.memory_limit_mb * MEGABYTE:
                 self.close()
@@ -118,8 +135,11 @@ class IsolatedFunction:
         """Processor time that the running child has used; 0 when none runs."""
         if self._child is None:
             return 0.0
-        with open(f"/proc/{self._child.pid}/stat") as file:
-            user_ticks, system_ticks = file.read().rsplit(")", 1)[1].split()[11:13]
+        try:
+            with open(f"/proc/{self._child.pid}/stat") as file:
+                user_ticks, system_ticks = file.read().rsplit(")", 1)[1].split()[11:13]
+        except (OSError, IndexError):  # gone just now
+            return 0.0
         return (int(user_ticks) + int(system_ticks)) / os.sysconf("SC_CLK_TCK")
 
     def peak_memory_mb(self) -> int:

@@ -1,4 +1,4 @@
-"""The child's side of `child`: `python -m …serve DESCRIPTOR module:name GRACE_SECONDS SCRATCH`.
+"""The child's side of `child`: `python -m …serve DESCRIPTOR module:name GRACE SCRATCH ROOM_MB`.
 
 Ctrl-C is the parent's to handle, and so is SIGTERM where this process has nothing to put in order:
 a batch system sends it to all processes of a job, and the parent must not take that for a crash.
@@ -15,44 +15,30 @@ import signal
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any, NoReturn
 
-KNOWN_PACKAGES = ("builtins", "mama_augment")
-"""Exceptions of others travel as text: the parent must not import their modules."""
+from mama_augment.runtime import room
+from mama_augment.runtime.answers import ANSWER, ERROR, packed, packed_error
 
 
 def serve(connection: Connection, target: Callable[..., Any]) -> None:
-    """Answer until the other side goes away: (True, answer), or (False, (error, traceback))."""
-    connection.send((True, None))
+    """Answer until the other side goes away."""
+    connection.send_bytes(ANSWER + packed(None))
     while True:
         try:
             args = connection.recv_bytes()
         except (EOFError, ConnectionError):
             return
         try:
-            answer = pickle.dumps((True, target(*pickle.loads(args))))
+            answer = ANSWER + packed(target(*pickle.loads(args)))
         except Exception as error:
-            answer = _pickled(error)
+            answer = ERROR + packed_error(error)
         try:
             connection.send_bytes(answer)
         except ConnectionError:
             return
-
-
-def _pickled(error: Exception) -> bytes:
-    trace = traceback.format_exception(error)
-    if type(error).__module__.split(".")[0] in KNOWN_PACKAGES:
-        try:
-            content = pickle.dumps((False, (error, trace)))
-            pickle.loads(content)
-        except Exception:  # its arguments are not those of its constructor
-            pass
-        else:
-            return content
-    return pickle.dumps((False, (None, trace)))
 
 
 def _leave_with(parent_pid: int, grace_seconds: float, scratch: str) -> None:
@@ -77,7 +63,9 @@ def _delete(scratch: str) -> None:
 
 
 def _main() -> None:
-    descriptor, name, grace, scratch = sys.argv[1:]
+    descriptor, name, grace, scratch, room_mb = sys.argv[1:]
+    if int(room_mb):
+        room.enter(room.Room(memory_mb=int(room_mb)))
     watched = (os.getppid(), float(grace), scratch)
     threading.Thread(target=_leave_with, args=watched, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)

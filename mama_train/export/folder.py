@@ -48,6 +48,9 @@ def write_export(
             "its weights are model.safetensors of the checkpoint"
         )
     out.mkdir(parents=True, exist_ok=True)
+    for there in out.iterdir():
+        if there.is_symlink():  # nothing is written to where a link leads
+            there.unlink()
     tensors = model.published_tensors()
     weights = {
         k: v.detach().cpu().contiguous() for k, v in tensors.items() if not k.startswith(PREFIX)

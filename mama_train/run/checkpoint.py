@@ -24,6 +24,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from mama_augment.core.errors import InputError
+from mama_augment.core.safe.own_files import check_folder
 from mama_augment.core.store.files import whole
 from mama_train.config import TrainConfig
 from mama_train.data.loader import Position
@@ -66,6 +67,7 @@ def save(
     """Write a checkpoint and point `last` (and `best`) to it. What is left of the others are the
     newest ones of the steps until here, as many as `keep` says."""
     folder = run / "checkpoints"
+    check_folder(folder)
     folder.mkdir(parents=True, exist_ok=True)
     name = f"step-{progress.step:08d}"
     target = folder / name

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from mama_augment.core.safe.own_files import open_own
 from mama_augment.core.store.files import write_whole
 
 Row = dict[str, Any]
@@ -24,7 +26,8 @@ class History:
     def add(self, rows: Iterable[Row]) -> None:
         """Append rows to the file."""
         text = "".join(json.dumps(row) + "\n" for row in rows)
-        with self.path.open("a") as stream:
+        descriptor = open_own(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        with os.fdopen(descriptor, "a") as stream:
             stream.write(text)
 
 

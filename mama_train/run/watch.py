@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mama_augment.core.errors import InputError
+from mama_augment.core.safe.own_files import check_folder
 from mama_augment.core.shared import say
 from mama_train.measure.headline import headline
 
@@ -102,6 +103,7 @@ class TensorBoard(Watch):
     def __init__(self, run: Path) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
+        check_folder(run / "tensorboard")
         self.writer: Any = SummaryWriter(str(run / "tensorboard"))
 
     def step(self, row: dict[str, Any], num_samples: int) -> None:

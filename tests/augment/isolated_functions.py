@@ -30,7 +30,7 @@ def act(what: str) -> object:
         case "hang":
             time.sleep(60)
         case "crash":
-            os.kill(os.getpid(), signal.SIGSEGV)
+            signal.raise_signal(signal.SIGSEGV)
         case "leave":
             os._exit(3)
         case "grow":
@@ -40,16 +40,20 @@ def act(what: str) -> object:
     raise AssertionError(what)
 
 
-def extract_or_hang(uri: str, span: Span, config: ClipConfig) -> ClipFrames:
+def extract_or_hang(
+    uri: str, span: Span, config: ClipConfig, root: str | None = None
+) -> ClipFrames:
     """`extract_clip`, but a file called hang… takes a minute."""
     if "hang" in uri.rsplit("/", 1)[-1]:
         time.sleep(60)
     return extract_clip(uri, span, config)
 
 
-def cut_or_hang(uri: str, span: Span, cut: CutConfig, config: ClipConfig) -> list[Span]:
-    """`cut_video`, but a file called hang… takes a minute; every call is noted in CUT_LOG."""
-    with open(os.environ["CUT_LOG"], "a") as log:
+def cut_or_hang(
+    uri: str, span: Span, cut: CutConfig, config: ClipConfig, root: str | None = None
+) -> list[Span]:
+    """`cut_video`, but a file called hang… takes a minute; every call is noted in MAMA_CUT_LOG."""
+    with open(os.environ["MAMA_CUT_LOG"], "a") as log:
         log.write(f"{uri}\n")
     if "hang" in uri.rsplit("/", 1)[-1]:
         time.sleep(60)

@@ -14,6 +14,7 @@ from PIL import UnidentifiedImageError
 Image = npt.NDArray[np.uint8]
 """RGB [H, W, 3]."""
 
+JPEG_START = b"\xff\xd8\xff"
 MAX_FRAME_PIXELS = 64_000_000
 _REDUCED = {
     1: cv2.IMREAD_COLOR_RGB,
@@ -33,11 +34,14 @@ def jpeg_size_px(encoded: bytes) -> tuple[int, int]:
     Raises:
         BrokenFrameError: the bytes are no picture, or one of more than 64 million pixels.
     """
+    # Nothing else is even tried: of other formats, some call programs, and some unpack without end.
+    if not encoded.startswith(JPEG_START):
+        raise BrokenFrameError(f"no picture ({len(encoded)} bytes that are not a JPEG)")
     try:
-        with PilImage.open(io.BytesIO(encoded)) as header:  # reads no pixels yet
+        with PilImage.open(io.BytesIO(encoded), formats=("JPEG",)) as header:  # reads no pixels yet
             width, height = header.size
     except UnidentifiedImageError:  # whose own message names an address in memory
-        raise BrokenFrameError(f"no picture ({len(encoded)} bytes of no known format)") from None
+        raise BrokenFrameError(f"no picture ({len(encoded)} bytes that are not a JPEG)") from None
     except (OSError, ValueError, SyntaxError, PilImage.DecompressionBombError) as error:
         raise BrokenFrameError(f"no picture ({len(encoded)} bytes; {error})") from error
     if width * height > MAX_FRAME_PIXELS:

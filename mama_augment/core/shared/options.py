@@ -20,6 +20,7 @@ import typer
 from typer.core import TyperCommand
 
 from mama_augment.core.errors import InputError
+from mama_augment.core.safe.trust import trusting
 from mama_augment.core.shared import say
 from mama_augment.core.shared.leaves import Leaf, build, leaves, value_of
 from mama_augment.core.shared.settings_file import read_config, shipped_text
@@ -96,16 +97,18 @@ def _add_command(
     def call(**given: Any) -> None:
         say.configure(quiet=given.pop("quiet"), json=given.pop("json"))
         given.pop("config")
+        trust = trusting(untrusted=given.pop("untrusted"), schemes=given.pop("allow_scheme"))
         values = {
             leaf.path: value_of(leaf, given[name])
             for name, same in by_name.items()
             for leaf in same
         }
-        run_command(build(config, values))
+        with trust:
+            run_command(build(config, values))
 
     call.__name__ = name.replace("-", "_")
     call.__doc__ = inspect.getdoc(config)
-    common = [config_option(list(by_name)), *_voice_options()]
+    common = [config_option(list(by_name)), *_voice_options(), *_trust_options()]
     _give_signature(call, [*parameters, *(p for p in common if p.name not in by_name)])
     app.command(name, cls=_OneOfOurs)(call)
 
@@ -198,6 +201,25 @@ def _voice_options() -> list[inspect.Parameter]:
         "--json", help="Print the summary as one line of JSON.", rich_help_panel=COMMON
     )
     return [_parameter("quiet", bool, quiet, False), _parameter("json", bool, json, False)]
+
+
+def _trust_options() -> list[inspect.Parameter]:
+    untrusted = typer.Option(
+        "--untrusted",
+        help="The files that are read may mean harm: lower limits, no links, no addresses in them "
+        "(docs/security.md). Or set MAMA_UNTRUSTED=1.",
+        rich_help_panel=COMMON,
+    )
+    schemes = typer.Option(
+        "--allow-scheme",
+        help="A kind of address to open beside local paths, s3, gs and https, such as hf.",
+        show_default=False,
+        rich_help_panel=COMMON,
+    )
+    return [
+        _parameter("untrusted", bool, untrusted, False),
+        _parameter("allow_scheme", list[str], schemes, ()),
+    ]
 
 
 def _parameter(name: str, kind: Any, made: Any, default: Any) -> inspect.Parameter:

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from html import escape
 from importlib import resources
 
+ACTED_UPON = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""Of data: controls, and what turns the direction of the text around it; a page shows them."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
@@ -51,7 +54,7 @@ def page(
         f"{s.html}\n</section>"
         for i, s in zip(ids, sections, strict=True)
     )
-    return f"""<!doctype html>
+    html = f"""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -76,6 +79,7 @@ def page(
 </body>
 </html>
 """
+    return ACTED_UPON.sub(lambda found: found.group().encode("unicode_escape").decode(), html)
 
 
 def _ids(labels: Iterable[str]) -> list[str]:

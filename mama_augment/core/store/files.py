@@ -1,4 +1,4 @@
-"""Local paths and object-store URIs behind one small interface (pyarrow.fs, then fsspec)."""
+"""Local paths and object-store URIs behind one small interface."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ import os
 import posixpath
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.fs as pafs
 
-from mama_augment.core.address import absolute, is_uri, shown
+from mama_augment.core.address import absolute, shown
 from mama_augment.core.errors import InputError
+from mama_augment.core.safe.addresses import open_filesystem
+from mama_augment.core.safe.own_files import check_no_links, files_below, read_regular
 
 COPY_BYTES = 8 * 2**20
-DELAYED_OPEN = "allow_delayed_open"
 
 
 class Folder:
@@ -81,13 +82,32 @@ class Folder:
         info = self.fs.get_file_info(self.path(name))
         return info.size if info.type == pafs.FileType.File else None
 
-    def sizes_bytes(self, below: str = "", *, recursive: bool = False) -> dict[str, int]:
-        """Every file below `below`: relative name to size, sorted by name; one listing."""
+    def sizes_bytes(
+        self,
+        below: str = "",
+        *,
+        recursive: bool = False,
+        enters: Callable[[str], bool] = lambda folder: True,
+    ) -> dict[str, int]:
+        """Every file below `below`: relative name to size, sorted by name; one listing.
+
+        enters: whether a subfolder, by its relative name, is looked into.
+
+        Raises:
+            InputError: such a subfolder of a local directory is a link.
+        """
+        if self.is_local:
+            return dict(sorted(files_below(self.path(), below, recursive=recursive, enters=enters)))
         selector = pafs.FileSelector(self.path(below), recursive=recursive, allow_not_found=True)
         prefix = len(self.path()) + 1
         infos = self.fs.get_file_info(selector)
         return dict(
-            sorted((i.path[prefix:], i.size) for i in infos if i.type == pafs.FileType.File)
+            sorted(
+                (name, info.size)
+                for info in infos
+                if info.type == pafs.FileType.File
+                and _is_entered(name := info.path[prefix:], below, enters)
+            )
         )
 
     def read_bytes(self, name: str) -> bytes:
@@ -95,7 +115,10 @@ class Folder:
 
         Raises:
             OSError: it is not there, or cannot be read.
+            InputError: a stranger's, and a link or far too large.
         """
+        if self.is_local:
+            return read_regular(self.path(name))
         with self.fs.open_input_file(self.path(name)) as stream:
             return bytes(stream.read())
 
@@ -123,7 +146,8 @@ class Folder:
                 for part in parts:
                     stream.write(part)
             return
-        with whole(target) as temporary, temporary.open("wb") as stream:
+        check_no_links(self.path(), name)
+        with whole(target) as temporary, temporary.open("xb") as stream:
             for part in parts:
                 stream.write(part)
 
@@ -135,9 +159,25 @@ class Folder:
             return None
 
     def delete(self, name: str) -> None:
-        """Remove a file, if there is one."""
+        """Remove a file, if there is one.
+
+        Raises:
+            InputError: its folder is a link.
+        """
+        if self.is_local:
+            check_no_links(self.path(), name)
         with suppress(FileNotFoundError):
             self.fs.delete_file(self.path(name))
+
+
+def _is_entered(name: str, below: str, enters: Callable[[str], bool]) -> bool:
+    """Whether all folders of a file below `below` are looked into."""
+    folder = name.rpartition("/")[0]
+    while folder != below:
+        if not enters(folder):
+            return False
+        folder = folder.rpartition("/")[0]
+    return True
 
 
 @contextmanager
@@ -168,8 +208,8 @@ def whole(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 def write_whole(path: str | os.PathLike[str], content: str | bytes) -> None:
     """Write a local file (text as UTF-8) whole or not at all."""
-    with whole(path) as temporary:
-        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+    with whole(path) as temporary, temporary.open("xb") as stream:
+        stream.write(content.encode() if isinstance(content, str) else content)
 
 
 def folder_and_name(path: str) -> tuple[Folder, str]:
@@ -192,41 +232,6 @@ def output_file(path: str, option: str = "--out") -> tuple[Folder, str]:
             f"{option} is {path!r}: {folder.uri!r} is a file; give a name in a directory"
         )
     return folder, name
-
-
-def open_filesystem(uri: str) -> tuple[pafs.FileSystem, str]:
-    """The file system of `uri` and the path inside it.
-
-    Raises:
-        InputError: the scheme is unknown to pyarrow and fsspec.
-    """
-    if not is_uri(uri):
-        return pafs.LocalFileSystem(), os.path.abspath(uri)
-    try:
-        fs, path = pafs.FileSystem.from_uri(_with_small_puts(uri))
-        return fs, path.rstrip("/")
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        pass
-    import fsspec
-
-    try:
-        handler, path = fsspec.core.url_to_fs(uri)
-    except (ValueError, ImportError) as error:
-        raise InputError(
-            f"cannot open {shown(uri)!r}: {error}. Give a local path or a URI whose scheme "
-            "pyarrow.fs or an installed fsspec package knows, such as s3://bucket/folder"
-        ) from error
-    return pafs.PyFileSystem(pafs.FSSpecHandler(handler)), path.rstrip("/")
-
-
-def _with_small_puts(uri: str) -> str:
-    """With pyarrow's option for writing a small object in one request.
-
-    Otherwise each is an upload in parts, of three requests, which a kill leaves behind unfinished.
-    """
-    if not uri.startswith("s3://") or DELAYED_OPEN in uri:
-        return uri
-    return f"{uri}{'&' if '?' in uri else '?'}{DELAYED_OPEN}=true"
 
 
 def _fsync(path: Path) -> None:

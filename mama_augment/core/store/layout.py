@@ -31,6 +31,21 @@ KEPT_FILE = re.compile(
 )
 
 
+OWN_FOLDER = re.compile(
+    "|".join(
+        (
+            *(r"units(?:/[0-9]{3,})?", REJECTS_FOLDER, JOURNAL_FOLDER, INPUT_FOLDER, CUTS_FOLDER),
+            *schema.SPLITS,
+        )
+    )
+)
+
+
+def is_own_folder(name: str) -> bool:
+    """Whether a relative name is that of a folder that steps write to; no other is looked into."""
+    return OWN_FOLDER.fullmatch(name) is not None
+
+
 def is_unit_file(name: str) -> bool:
     """Whether a relative name is one that units publish their rows under."""
     return UNIT_FILE.fullmatch(name) is not None

@@ -8,7 +8,13 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mama_augment.core.store.files import Folder
-from mama_augment.core.store.layout import MANIFEST_NAME, is_own_file, is_temporary, is_unit_file
+from mama_augment.core.store.layout import (
+    MANIFEST_NAME,
+    is_own_file,
+    is_own_folder,
+    is_temporary,
+    is_unit_file,
+)
 from mama_augment.core.store.lock import is_guarded
 from mama_augment.core.store.records import UnitRecord, is_record, unit_of
 
@@ -91,7 +97,7 @@ def _old(folder: Folder, names: Sequence[str]) -> list[str]:
 
 def clear(folder: Folder) -> None:
     """Empty a step directory; the manifest goes last, so that a kill leaves it recognisable."""
-    for name in folder.sizes_bytes(recursive=True):
+    for name in folder.sizes_bytes(recursive=True, enters=is_own_folder):
         if is_own_file(name):
             folder.delete(name)
     folder.delete(MANIFEST_NAME)

@@ -25,6 +25,7 @@ from functools import partial
 from pathlib import Path
 
 from mama_augment.core.errors import InputError
+from mama_augment.core.safe.own_files import open_own
 from mama_augment.core.shares import Share
 from mama_augment.core.store.files import Folder
 
@@ -180,7 +181,7 @@ def _acquire(
 
 def _try(path: Path, *, is_shared: bool) -> _Lock | None:
     """The lock; None while another process holds it."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    descriptor = open_own(path, os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(descriptor, (fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         # Whoever had it may have deleted the file between: then this is a lock on nothing.
@@ -254,7 +255,7 @@ def sight(folder: Folder, share: Share | None) -> Iterator[Callable[[], None]]:
     try:
         for other in proof.parent.glob(f"{prefix}*"):  # of a killed run; this one has the lock
             other.unlink()
-        proof.touch()
+        proof.touch(exist_ok=False)
     except OSError:
         yield _nothing
         return

@@ -129,6 +129,7 @@ class UnitRecord:
         fields: dict[str, Any] = json.loads(content)
         for key in ("data", "rejects"):
             fields[key] = Published(**fields[key]) if fields[key] else None
+            _check_name(fields[key], fields["unit_id"])
         fields["reasons"] = {(r["verdict"], r["reason"]): r["items"] for r in fields["reasons"]}
         return cls(**fields)
 
@@ -179,6 +180,16 @@ def unit_of(name: str) -> str:
     """The unit that a data file, a record or a temporary file of one of these belongs to."""
     stem = name.rpartition("/")[2].removeprefix(".").partition(".")[0]
     return stem if name.startswith(f"{RECORDS_FOLDER}/") else stem.rpartition("-")[0]
+
+
+def _check_name(file: Published | None, unit_id: str) -> None:
+    """Raises ValueError for a name that no unit publishes under: outside the directory, say."""
+    if file is None:
+        return
+    subfolder = file.name.rpartition("/")[0]
+    is_plain = not subfolder or subfolder.isalnum()
+    if not is_plain or file.name != published_name(unit_id, file.sha256, subfolder):
+        raise ValueError(f"it names {file.name!r}")
 
 
 def _file_text(file: Published | None) -> str:

@@ -22,7 +22,7 @@ from mama_augment.core.manifest import Manifest, fingerprint
 from mama_augment.core.shares import Share
 from mama_augment.core.store.committed import CommittedUnit, Unit, fragment, in_order, publish, read
 from mama_augment.core.store.files import Folder
-from mama_augment.core.store.layout import MANIFEST_NAME, is_passing
+from mama_augment.core.store.layout import MANIFEST_NAME, is_own_folder, is_passing
 from mama_augment.core.store.listing import Listing, clear, delete_leftovers, latest_of
 from mama_augment.core.store.lock import opening, sight
 from mama_augment.core.store.records import NOTHING, UnitRecord, records_folder
@@ -252,7 +252,9 @@ class StepDir:
 
     def _look(self) -> Listing:
         if self._listing is None:
-            self._listing = Listing.of(self.folder.sizes_bytes(recursive=True))
+            self._listing = Listing.of(
+                self.folder.sizes_bytes(recursive=True, enters=is_own_folder)
+            )
         return self._listing
 
     @property

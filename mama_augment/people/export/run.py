@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from mama_augment.core.errors import InputError
 from mama_augment.core.store.files import Folder, output_file
+from mama_augment.decode.config import LimitsConfig
 from mama_augment.decode.errors import ClipError
 from mama_augment.people.export.config import ExportConfig
 from mama_augment.people.export.formats import FORMATS
 from mama_augment.people.export.formats.base import Example, Format, Media, Target
 from mama_augment.people.export.source import Source
+from mama_augment.runtime.isolate import IsolationError
 
 MARK_NAME = "export.json"
 """Says that a folder is an export of ours, and whether it is complete."""
@@ -62,10 +65,13 @@ def export(
     num_written = num_clips = 0
     problems: list[str] = []
     wants_frames = format.takes_frames or config.media_kind == "frames"
-    with format.writer(target) as add:
+    with _cutter(config.media_kind) as cut_clip, format.writer(target) as add:
         for example in source.examples(with_frames=wants_frames):
             try:
-                _add_media(example, config.media_kind, takes_frames=format.takes_frames)
+                if cut_clip is not None:
+                    _add_clip(example, cut_clip)
+                elif config.media_kind == "frames" and not format.takes_frames:
+                    example.media = [Media(suffix="jpg", data=data) for data in example.frames]
             except ClipError as error:
                 source.left_out[error.reason] += len(example.texts)
                 if len(problems) < NUM_EXAMPLES:
@@ -90,22 +96,40 @@ def export(
     return exported
 
 
-def _add_media(example: Example, kind: str, *, takes_frames: bool) -> None:
+CutClip = Callable[[str, float | None, float | None], Any]
+
+
+@contextmanager
+def _cutter(kind: str) -> Iterator[CutClip | None]:
+    """What cuts clips out of videos, in a process of its own; None where none are wanted."""
+    if kind != "clip":
+        yield None
+        return
+    from mama_augment.decode.isolated import IsolatedDecoder
+    from mama_augment.decode.remux import CUT_CLIP
+    from mama_augment.decode.remux import CutClip as Cut
+
+    cutter = IsolatedDecoder(CUT_CLIP, LimitsConfig(), Cut)
+    try:
+        yield cutter
+    finally:
+        cutter.close()
+
+
+def _add_clip(example: Example, cut_clip: CutClip) -> None:
     """
     Raises:
         ClipError: the clip cannot be cut out of its video.
     """
-    if kind == "frames" and not takes_frames:
-        example.media = [Media(suffix="jpg", data=data) for data in example.frames]
-    elif kind == "clip":
-        from mama_augment.decode.remux import cut_clip
-
-        if example.clip["video"] is None:
-            raise ClipError("missing", "its clip is not in the clips directory")
-        clip = example.clip
+    clip = example.clip
+    if clip["video"] is None:
+        raise ClipError("missing", "its clip is not in the clips directory")
+    try:
         cut = cut_clip(clip["video"], clip["start_seconds"], clip["end_seconds"])
-        example.media = [Media(suffix=cut.suffix, data=cut.data)]
-        example.media_seconds = (cut.first_seconds, cut.last_seconds)
+    except IsolationError as error:
+        raise ClipError(error.reason, error.message) from error
+    example.media = [Media(suffix=cut.suffix, data=cut.data)]
+    example.media_seconds = (cut.first_seconds, cut.last_seconds)
 
 
 def _target(

@@ -27,6 +27,7 @@ from mama_augment.caption.engines.base import SamplingConfig
 from mama_augment.caption.requests import CaptionSettings
 from mama_augment.cli import app, main
 from mama_augment.core.errors import InputError
+from mama_augment.core.safe.trust import trusting
 from mama_augment.core.schema import PLAN
 from mama_augment.core.store import committed
 from mama_augment.core.store import layout as store
@@ -291,7 +292,8 @@ def test_plans_are_read_from_uris_and_known_by_what_they_ask(counts: dict[str, i
     columns = [list(counts), list(counts.values())]
     with fsspec.open("memory://plans/p.parquet", "wb") as stream:
         pq.write_table(pa.table(columns, schema=pa.schema(list(PLAN)[:2])), stream)
-    found = read_plan("memory://plans/p.parquet")
+    with trusting(schemes=["memory"]):
+        found = read_plan("memory://plans/p.parquet")
     assert found.counts == {clip_id: number for clip_id, number in counts.items() if number}
     assert found.num_captions == sum(counts.values())
     more = Counter(counts) + Counter({"one more": 1})
@@ -299,7 +301,8 @@ def test_plans_are_read_from_uris_and_known_by_what_they_ask(counts: dict[str, i
         pq.write_table(
             pa.table([list(more), list(more.values())], schema=pa.schema(list(PLAN)[:2])), stream
         )
-    assert read_plan("memory://plans/p.parquet").fingerprint != found.fingerprint
+    with trusting(schemes=["memory"]):
+        assert read_plan("memory://plans/p.parquet").fingerprint != found.fingerprint
 
 
 def test_the_dry_run_counts_what_the_plan_asks(clips_dir: str, tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def test_what_could_not_be_cut_is_said_on_every_run_and_overwrite_cuts_anew(
     (videos / "m.csv").write_text("\n".join(["video,clip_id", *(f"{r},{r}" for r in rows)]))
     monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
     log = tmp_path / "log"
-    monkeypatch.setenv("CUT_LOG", str(log))
+    monkeypatch.setenv("MAMA_CUT_LOG", str(log))
     whole_cut = cut_step.CUT
     monkeypatch.setattr(cut_step, "CUT", "tests.augment.isolated_functions:cut_or_hang")
     arguments = (videos / "m.csv", "--out", out, "--split-seconds", "1")

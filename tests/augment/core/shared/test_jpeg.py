@@ -38,7 +38,7 @@ def test_a_shrunk_decode_has_the_pixels_of_pillows_draft(
     ("data", "what"),
     [
         (b"", "no picture"),
-        (b"plain text", r"no picture \(10 bytes of no known format\)"),
+        (b"plain text", r"no picture \(10 bytes that are not a JPEG\)"),
         (encoded()[:300], r"no picture \(300 bytes"),
         (encoded()[:-10], "damaged .* of a 120x90 px picture"),
     ],
