@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mama_augment.balance.keep.settings import BalanceConfig
+from mama_augment.balance.source.near import MODES as NEAR
+from mama_augment.balance.source.near import check_near
 from mama_augment.balance.source.scores import KEEP, check_least
 from mama_augment.balance.splits import SplitSizes
 from mama_augment.concepts.base import ConceptConfig
@@ -42,6 +44,12 @@ class BalanceStep:
     """With --scores: texts that agree less with their clip leave, unless they are trusted."""
     keep: str = field(default="all", metadata=option(choices=KEEP, panel="What is kept"))
     """With --scores: of a clip's captions by one model, keep all, or the best by agreement."""
+    features: str | None = field(default=None, metadata=option(panel="Splits"))
+    """The output of `features`, for --near-duplicates."""
+    near_duplicates: str | None = field(default=None, metadata=option(choices=NEAR, panel="Splits"))
+    """Report training clips that look like held-out ones, or drop them."""
+    near_cosine: float = field(default=0.97, metadata=option(panel="Splits"))
+    """Two clips look alike whose vectors have at least this cosine."""
     plan: str | None = field(default=None, metadata=option("--plan", panel="Concepts"))
     """The plan that the captions follow: its concepts are counted, and what it expected is compared
     with what the captions brought."""
@@ -53,13 +61,16 @@ class BalanceStep:
             raise InputError(f"--shard-mb is {self.shard_mb}; allowed: 1 to {MAX_SHARD_MB}")
         check_choice("--keep", self.keep, KEEP)
         check_least(self.min_agreement, self.keep, self.scores)
+        if self.near_duplicates is not None:
+            check_choice("--near-duplicates", self.near_duplicates, NEAR)
+        check_near(self.near_duplicates, self.features, self.near_cosine)
         if self.plan is not None and self.concepts.model is None:
             model = dataclasses.replace(self.concepts, model=concepts_beside(self.plan))
             object.__setattr__(self, "concepts", model)
 
     def manifest_config(self) -> dict[str, Any]:
         """The config as it is compared on a rerun: files by their content, not their path; that of
-        `splits_from`, `reviews` and `scores` is filled in by who opens it."""
+        `splits_from`, `reviews`, `scores` and `features` is filled in by who opens it."""
         config = dataclasses.asdict(self)
         config["concepts"]["vocabulary"] = _lists_fingerprint(self.concepts.vocabulary)
         config["concepts"]["edits"] = _file_fingerprint(self.concepts.edits)
@@ -71,6 +82,8 @@ class BalanceStep:
         )
         if self.scores is None:  # nothing to keep by
             del config["keep"]
+        if self.near_duplicates is None:
+            del config["near_cosine"]
         # JSON has no infinity.
         config["balance"]["cap"] = None if self.balance.cap is None else str(self.balance.cap)
         return config

@@ -96,6 +96,10 @@ def decide(
     drawn = assign_and_draw(corpus, assigner, step.sizes)
     on_phase("balancing")
     stats = ShardStats(names=names, warnings=list(drawn.warnings), short=drawn.short_concepts)
+    if beside.near is not None:
+        on_phase("comparing clips")
+        beside.near.find(_held_out(corpus, drawn))
+    stats.near = beside.near
     stats.repeats = Repeats(limit=step.balance.max_same_text)
     stats.reviews, stats.scores = beside.reviews, beside.scores
     stats.changes = None if beside.earlier is None else Changes(earlier=beside.earlier)
@@ -111,7 +115,7 @@ def decide(
 def count(corpus: Corpus, drawn: DrawnSplits, stats: ShardStats, repeats: Repeats) -> Texts:
     """Count repeats among training texts, and the concepts of those within the limit."""
     sets = ConceptSets(num_concepts=len(stats.names))
-    for clips in _settled(corpus, drawn):
+    for clips in _settled(corpus, drawn, stats):
         for clip in clips:
             if clip.split == "train":
                 repeats.count(clip)
@@ -119,7 +123,7 @@ def count(corpus: Corpus, drawn: DrawnSplits, stats: ShardStats, repeats: Repeat
             _count_before(clips, stats, sets)
     repeats.finish_counting()
     if repeats.limit is not None:
-        for clips in _settled(corpus, drawn, repeats):
+        for clips in _settled(corpus, drawn, stats, repeats):
             _count_before(clips, stats, sets)
     return sets.finish()
 
@@ -138,7 +142,7 @@ def _thin(
     stats.cap, stats.keep = rule.cap, rule.to_json(config)
     stats.is_weighted = config.way == "weights"
     rows = dict.fromkeys(SPLITS, 0)
-    for bucket, clips in enumerate(_settled(corpus, drawn, stats.repeats)):
+    for bucket, clips in enumerate(_settled(corpus, drawn, stats, stats.repeats)):
         thin([clip for clip in clips if clip.split == "train"], rule, config)
         for clip in clips:
             stats.count_after(clip)
@@ -150,10 +154,22 @@ def _thin(
     return rows
 
 
+def _held_out(corpus: Corpus, drawn: DrawnSplits) -> dict[str, str]:
+    """The split of every clip that serves in meta, val or test."""
+    found = {}
+    for clips in corpus.clips("assigned"):
+        for clip in clips:
+            settle_split(clip, drawn)
+            if clip.split in HELD_OUT and clip.kept():
+                found[clip.clip_id] = clip.split
+    return found
+
+
 def _settled(
-    corpus: Corpus, drawn: DrawnSplits, repeats: Repeats | None = None
+    corpus: Corpus, drawn: DrawnSplits, stats: ShardStats, repeats: Repeats | None = None
 ) -> Iterator[list[ClipTexts]]:
-    """Clips in their splits, without training texts that are said too often.
+    """Clips in their splits, without training texts that are said too often or whose clips look
+    like held-out ones.
 
     Cheap enough to be redone in each pass; writing its outcome down would take longer.
     """
@@ -162,6 +178,8 @@ def _settled(
     for clips in corpus.clips("assigned"):
         for clip in clips:
             settle_split(clip, drawn)
+            if stats.near is not None and clip.split == "train":
+                stats.near.judge(clip.clip_id, clip.texts)
             if repeats is not None and clip.split == "train":
                 repeats.thin(clip)
         yield clips

@@ -16,6 +16,7 @@ from mama_augment.balance.corpus import ClipTexts
 from mama_augment.balance.repeats import Repeats
 from mama_augment.balance.selection import count_visits
 from mama_augment.balance.source.earlier import Changes
+from mama_augment.balance.source.near import NearDuplicates
 from mama_augment.balance.source.reviews import Reviews
 from mama_augment.balance.source.scores import Scores
 from mama_augment.concepts.histogram import spread
@@ -64,6 +65,8 @@ class ShardStats:
     """What a person said of texts."""
     scores: Scores | None = None
     """How well they agree with their clips."""
+    near: NearDuplicates | None = None
+    """Clips that look like held-out ones."""
     num_words: dict[str, Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
 
     def __post_init__(self) -> None:
@@ -137,7 +140,7 @@ class ShardStats:
                 "vocabulary, column or model that it reads"
             )
         self.warnings.extend(self.repeats.warnings())
-        for beside in (self.reviews, self.scores):
+        for beside in (self.reviews, self.scores, self.near):
             self.warnings.extend(beside.warnings() if beside is not None else ())
         if not self.rows["train"]:
             self.warnings.append(
@@ -190,6 +193,7 @@ class ShardStats:
             **changes,
             **({} if self.reviews is None else {"reviews": self.reviews.to_json()}),
             **({} if self.scores is None else {"scores": self.scores.to_json()}),
+            **({} if self.near is None else {"near_duplicates": self.near.to_json()}),
             **({} if self.forecast is None else {"forecast": self.forecast}),
             "warnings": self.warnings,
         }

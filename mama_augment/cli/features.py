@@ -31,9 +31,11 @@ class FeaturesCommand:
     run: RunConfig = field(metadata=option(panel=RUNS))
 
     def __call__(self) -> int:
+        from mama_augment.core.store.several import StepDirs
         from mama_augment.features.models import find_encoder
         from mama_augment.features.step import Features
 
+        StepDirs.open(self.clips, step="keyframes")  # before a model is looked for
         encoder = find_encoder(self.encoder)
         say.tell(f"{encoder.name} ({encoder.kind}, {encoder.revision})")
         runtime = RuntimeConfig(

@@ -18,6 +18,8 @@ class InspectCommand:
     """The output directory of `keyframes`."""
     num_clips: int = 12
     """How many clips to show, evenly spread."""
+    captions: tuple[str, ...] = ()
+    """Outputs of `caption`, repeated for each of several: their texts stand beside the frames."""
     sheet: str | None = None
     """The contact sheet to write (PNG); by default contact_sheet.png in the directory."""
 
@@ -25,12 +27,15 @@ class InspectCommand:
         from mama_augment.core.store.files import output_file
         from mama_augment.core.store.rejects import count_reasons
         from mama_augment.core.store.step_dir import StepDir
+        from mama_augment.people.report.captions import captions_of
         from mama_augment.people.report.clip_rows import show_clip_rows
         from mama_augment.people.report.contact_sheet import pick_rows, sheet_png
 
         check_positive("--num-clips", self.num_clips)
         step_dir = StepDir.open(self.directory, step="keyframes")
         rows = pick_rows(step_dir, self.num_clips)
+        said = captions_of(self.captions, [row["clip_id"] for row in rows])
+        rows = [{**row, "captions": said[row["clip_id"]]} for row in rows]
         sheet = None
         if rows:
             sheet = self.sheet or f"{self.directory.rstrip('/')}/contact_sheet.png"

@@ -236,6 +236,11 @@ _table(
         "the model wrote a caption of the clip that agrees more",
         "only with `--keep best`",
     ),
+    (
+        "near_duplicate",
+        "its clip looks like a held-out one",
+        "only with `--near-duplicates drop`",
+    ),
     ("review_rejected", "a person rejected it", "only with `--reviews`"),
     (
         "duplicate",

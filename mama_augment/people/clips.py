@@ -12,7 +12,7 @@ import pyarrow as pa
 from mama_augment.core.draws import draw_bits
 from mama_augment.core.errors import InputError
 from mama_augment.core.schema import CLIPS
-from mama_augment.core.store.committed import CommittedUnit
+from mama_augment.core.store.committed import CommittedUnit, in_order
 from mama_augment.core.store.several import StepDirs, identity_of
 from mama_augment.core.store.step_dir import StepDir
 
@@ -37,8 +37,11 @@ class Clips:
         self._units = list(dirs.units())
         self._columns = [*CLIP_COLUMNS, *columns]
         self._check(columns)
-        tables = [self._read(unit) for unit in self._units]
-        self._table = pa.concat_tables(tables, promote_options="permissive") if tables else None
+        tables = list(in_order(self._units, self._read))
+        self._table = None
+        if tables:  # one piece: to take rows of as many pieces as there are units takes for ever
+            whole = pa.concat_tables(tables, promote_options="permissive")
+            self._table = whole.combine_chunks()
         ids = self._table["clip_id"].to_pylist() if self._table is not None else []
         keys = np.fromiter(map(clip_key, ids), np.uint64, len(ids))
         self._order = np.argsort(keys, kind="stable").astype(np.int32)

@@ -58,7 +58,8 @@ def validation_passes(data: bytes) -> bool:
 
 
 def sheet_shows(data: bytes) -> bool:
-    row = {"clip_id": "c", "num_frames": 1, "strategy": "peaks", "texts": [], "frame_seconds": [0]}
+    row = {"clip_id": "c", "video_uri": "c.mp4", "num_frames": 1, "strategy": "peaks"}
+    row |= {"texts": [], "frame_seconds": [0]}
     found = np.asarray(contact_sheet.contact_sheet([row | {"frames": [data]}]))
     other = np.asarray(contact_sheet.contact_sheet([row | {"frames": [b"not a picture"]}]))
     return not np.array_equal(found, other)

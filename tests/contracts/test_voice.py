@@ -18,6 +18,7 @@ from mama_augment.core.shared import say
 from mama_augment.core.shared.say import shown
 from mama_train import cli as train
 from tests.augment.numbered import write_numbered
+from tests.augment.worlds import clip, write_clips
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 MAINS = {
@@ -37,6 +38,9 @@ TYPED = [
     ("mama-augment", ["caption", EVIL, "--out", "out", "--model", "llava-shapes"]),
     ("mama-augment", ["caption", "x", "--out", "out", "--model", EVIL + "/x"]),
     ("mama-augment", ["caption", "x", "--out", "out", "--grid", EVIL]),
+    ("mama-augment", ["features", "x", "--out", "out", "--model", EVIL + "/x"]),
+    ("mama-augment", ["export", EVIL, "--out", "out"]),
+    ("mama-augment", ["review", EVIL, "--out", "out"]),
     ("mama-augment", ["plan", EVIL, "--budget", "5"]),
     ("mama-augment", ["balance", EVIL]),
     ("mama-augment", ["balance", "x", "--cap", EVIL]),
@@ -63,6 +67,7 @@ def test_a_mistake_is_one_line_that_shows_what_was_typed(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    write_clips(tmp_path / "x", [clip("c")])
     monkeypatch.setattr(sys, "argv", [program, *words])
     with pytest.raises(SystemExit) as ended:
         (augment if program == "mama-augment" else train).main()
@@ -73,7 +78,7 @@ def test_a_mistake_is_one_line_that_shows_what_was_typed(
     assert printed.err.count("\n") == 1
     assert shown(EVIL) in printed.err
     assert not ACTED_UPON.search(printed.err)
-    assert not list(tmp_path.iterdir())
+    assert [path.name for path in tmp_path.iterdir()] == ["x"], "nothing is written"
 
 
 def call(program: str, *words: object, cwd: Path | None = None) -> tuple[int, str, str]:

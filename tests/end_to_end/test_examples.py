@@ -4,6 +4,7 @@ the code of docs/api.md.
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -48,6 +49,34 @@ def test_margin_by_angle() -> None:
     pulls = {row[0]: (float(row[1]), float(row[2])) for row in rows if len(row) == 3}
     assert pulls["2°"][1] == 0.0
     assert all(with_margin <= without for without, with_margin in pulls.values())
+
+
+@pytest.mark.slow
+def test_the_notebook_goes_from_a_folder_to_a_plot(tmp_path: Path) -> None:
+    notebook = json.loads((REPOSITORY / "examples/folder_to_plot.ipynb").read_text())
+    assert notebook["nbformat"] == 4
+    cells = ["".join(c["source"]) for c in notebook["cells"] if c["cell_type"] == "code"]
+    assert all(not c["outputs"] for c in notebook["cells"] if c["cell_type"] == "code")
+    script = tmp_path / "cells.py"
+    script.write_text(
+        "import matplotlib; matplotlib.use('Agg')\n"
+        + "\n\n".join(cells)
+        + "\nbars = [round(bar.get_width()) for bar in axes.patches]\n"
+        "print(json.dumps([strip.size, len(frames), captions, names, bars]))\n"
+    )
+    command = [sys.executable, str(script)]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    size, num_frames, captions, names, bars = json.loads(result.stdout.splitlines()[-1])
+    assert size[0] > size[1] > 100
+    assert num_frames == 12
+    assert len(captions) == 16
+    concepts = json.loads((tmp_path / "work/shards/concepts.json").read_text())
+    wanted = sorted(concepts, key=lambda c: -c["num_before"])
+    assert names == [c["name"] for c in wanted]
+    assert bars == [c["num_before"] for c in wanted] + [c["num_after"] for c in wanted]
+    assert sum(bars) > 0
+    assert Image.open(tmp_path / "concepts.png").size[0] > 500
 
 
 @pytest.mark.slow

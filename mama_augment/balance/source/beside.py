@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from mama_augment.balance.source.earlier import Earlier
+from mama_augment.balance.source.near import NearDuplicates
 from mama_augment.balance.source.reviews import Reviews
 from mama_augment.balance.source.scores import Scores
 
@@ -23,6 +24,12 @@ class Named(Protocol):
     def min_agreement(self) -> float | None: ...
     @property
     def keep(self) -> str: ...
+    @property
+    def features(self) -> str | None: ...
+    @property
+    def near_duplicates(self) -> str | None: ...
+    @property
+    def near_cosine(self) -> float: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +42,8 @@ class Beside:
     """What a person said of texts."""
     scores: Scores | None = None
     """How well texts agree with their clips."""
+    near: NearDuplicates | None = None
+    """Training clips that look like held-out ones."""
 
     @classmethod
     def open(cls, named: Named, out: str) -> Beside:
@@ -42,14 +51,18 @@ class Beside:
         Raises:
             InputError: a directory is not what it is given for.
         """
-        earlier = reviews = scores = None
+        earlier = reviews = scores = near = None
         if named.splits_from is not None:
             earlier = Earlier.open(named.splits_from, out)
         if named.reviews is not None:
             reviews = Reviews.open(named.reviews)
         if named.scores is not None:
             scores = Scores.open(named.scores, least=named.min_agreement, keep=named.keep)
-        return cls(earlier=earlier, reviews=reviews, scores=scores)
+        if named.features is not None and named.near_duplicates is not None:
+            near = NearDuplicates.open(
+                named.features, mode=named.near_duplicates, least=named.near_cosine
+            )
+        return cls(earlier=earlier, reviews=reviews, scores=scores, near=near)
 
     def fingerprints(self) -> dict[str, str]:
         """By the setting's name: the content that a rerun compares."""
@@ -60,4 +73,6 @@ class Beside:
             found["reviews"] = self.reviews.fingerprint
         if self.scores is not None:
             found["scores"] = self.scores.fingerprint
+        if self.near is not None:
+            found["features"] = self.near.features.input_fingerprint()
         return found

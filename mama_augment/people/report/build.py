@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from importlib import resources
 from typing import Any
@@ -14,6 +15,7 @@ from mama_augment.core.shared.page import Section, page
 from mama_augment.core.store.files import output_file
 from mama_augment.core.store.step_dir import StepDir
 from mama_augment.people.report.facts import Facts, collect
+from mama_augment.people.report.judged import pick_judged
 from mama_augment.people.report.plots import rank_curve, words_per_text
 from mama_augment.people.report.samples import pick_samples
 
@@ -111,6 +113,7 @@ def _values(facts: Facts) -> dict[str, Any]:
     """What report.html shows."""
     stats = facts.stats
     visited = [c for c in facts.concepts if c["num_before"] or c["num_after"]]
+    rejected, cleaned = pick_judged(facts.inputs)
     steps = (*facts.inputs.dirs, facts.shards_dir)
     return {
         "facts": facts,
@@ -126,7 +129,10 @@ def _values(facts: Facts) -> dict[str, Any]:
             [c["num_before"] for c in visited], [c["num_after"] for c in visited]
         ),
         "word_chart": _word_chart(stats["caption_words"]),
-        "samples": pick_samples(facts.shards_dir, facts.concepts),
+        "samples": pick_samples(facts.shards_dir, facts.inputs.clips, facts.concepts),
+        "rejected": rejected,
+        "cleaned": cleaned,
+        "review": " ".join(shlex.quote(str(step_dir.folder)) for step_dir in facts.inputs.dirs),
         "configs": [
             (uri, json.dumps(step.manifest.config, indent=1), dict(step.manifest.versions))
             for (uri, _), step in zip(facts.ledgers, steps, strict=True)

@@ -17,7 +17,7 @@ def show_clip_rows(rows: Sequence[Mapping[str, Any]]) -> None:
     lines = []
     for row in rows:
         start, end = row["start_seconds"], row["end_seconds"]
-        texts = row["texts"]
+        texts = [*(text["text"] for text in row["texts"]), *row.get("captions", ())]
         more = f" (+{len(texts) - 1})" if len(texts) > 1 else ""
         lines.append(
             (
@@ -28,7 +28,7 @@ def show_clip_rows(rows: Sequence[Mapping[str, Any]]) -> None:
                 f"{row['fps']:.2f}" if row["fps"] else "",
                 str(row["num_frames"]),
                 f"{row['num_key_frames']} by {row['strategy']}",
-                texts[0]["text"] + more if texts else "",
+                texts[0] + more if texts else "",
             )
         )
     say.table("clips", COLUMNS, lines, max_widths={"text": TEXT_WIDTH})

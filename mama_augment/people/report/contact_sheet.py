@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,14 +17,17 @@ MARGIN_PX = 6
 LABEL_PX = 14
 CELL_HEIGHT_PX = 96
 FRAMES_PER_LINE = 12
+LEAST_WIDTH_PX = 420
+LETTER_PX = 6
+"""Of Pillow's built-in font, about."""
 INK, PAPER = (30, 30, 30), (250, 250, 250)
 
 
 def contact_sheet(clips: Sequence[dict[str, Any]]) -> Image.Image:
     """One strip per clip, its times below: rows of the clips table to an RGB picture.
 
-    Strips are as high as CELL_HEIGHT_PX, break after FRAMES_PER_LINE frames, and bear the clip's
-    id and first text.
+    Strips are as high as CELL_HEIGHT_PX, break after FRAMES_PER_LINE frames, and bear the file's
+    name, the clip's id, its texts and, where a row has them, its `captions`.
     """
     strips = [_strip(clip) for clip in clips]
     width = max(strip.width for strip in strips)
@@ -41,11 +45,17 @@ def _strip(clip: dict[str, Any]) -> Image.Image:
     lines = [cells[i : i + FRAMES_PER_LINE] for i in range(0, len(cells), FRAMES_PER_LINE)]
     width = max(sum(c.width + MARGIN_PX for c in line) for line in lines) + MARGIN_PX
     line_height = CELL_HEIGHT_PX + LABEL_PX + MARGIN_PX
-    strip = Image.new("RGB", (max(width, 320), LABEL_PX * 2 + line_height * len(lines)), PAPER)
+    width = max(width, LEAST_WIDTH_PX)
+    said = _said(clip, width)
+    height = LABEL_PX * 2 + line_height * len(lines) + LABEL_PX * len(said)
+    strip = Image.new("RGB", (width, height), PAPER)
     pen = ImageDraw.Draw(strip)
-    title = f"{clip['clip_id']}   {clip['num_frames']} frames, {clip['strategy']}"
-    texts = [text["text"] for text in clip["texts"]]
-    pen.text((MARGIN_PX, 2), _printable("   ".join([title, *texts[:1]])), INK)
+    file = clip["video_uri"].rsplit("/", 1)[-1]
+    title = f"{file}   {clip['clip_id']}   {clip['num_frames']} frames, {clip['strategy']}"
+    pen.text((MARGIN_PX, 2), _printable(title), INK)
+    for number, text in enumerate(said):
+        top = LABEL_PX + 4 + line_height * len(lines) + LABEL_PX * number
+        pen.text((MARGIN_PX, top), _printable(text), INK)
     times = iter(clip["frame_seconds"])
     for number, line in enumerate(lines):
         left, top = MARGIN_PX, LABEL_PX + 4 + number * line_height
@@ -54,6 +64,13 @@ def _strip(clip: dict[str, Any]) -> Image.Image:
             pen.text((left, top + CELL_HEIGHT_PX + 1), f"{next(times):.2f} s", INK)
             left += cell.width + MARGIN_PX
     return strip
+
+
+def _said(clip: dict[str, Any], width_px: int) -> list[str]:
+    """Lines of text: what came with the clip, then what captioners said."""
+    most = max(20, (width_px - 2 * MARGIN_PX) // LETTER_PX)
+    texts = [*(f"given: {text['text']}" for text in clip["texts"]), *clip.get("captions", ())]
+    return [line for text in texts for line in textwrap.wrap(text, most, subsequent_indent="   ")]
 
 
 def _cell(jpeg: bytes) -> Image.Image:

@@ -49,8 +49,7 @@ class Facts:
         clips = [ledger for _, ledger in self.ledgers if ledger.step == "keyframes"]
         rows = sum(self.stats["splits"][split]["num_rows"] for split in SPLITS)
         return [
-            ("videos with key frames", self.num_videos),
-            ("clips in", sum(ledger.num_in for ledger in clips)),
+            ("clips in the input", sum(ledger.num_in for ledger in clips)),
             ("clips with key frames", sum(ledger.num_ok for ledger in clips)),
             ("clips in the shards", rows),
         ]

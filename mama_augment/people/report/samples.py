@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import cv2
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from mama_augment.caption.input.grid import compose_grid, even_indices
 from mama_augment.core.draws import draw_bits
 from mama_augment.core.schema import is_generated
 from mama_augment.core.shared.jpeg import BrokenFrameError, Image, decode_jpeg
+from mama_augment.core.store.committed import CommittedUnit
+from mama_augment.core.store.several import StepDirs
 from mama_augment.core.store.step_dir import StepDir
 
 NUM_CONCEPTS = 12
@@ -25,6 +29,8 @@ class Sample:
     """One training clip as it reached the shards."""
 
     clip_id: str
+    file: str
+    """The video's name, without its folder."""
     concept: str
     num_visits: int
     """Visits of the concept per epoch."""
@@ -35,7 +41,9 @@ class Sample:
     generated: tuple[str, ...]
 
 
-def pick_samples(shards_dir: StepDir, concepts: Sequence[Mapping[str, Any]]) -> list[Sample]:
+def pick_samples(
+    shards_dir: StepDir, clips: StepDirs, concepts: Sequence[Mapping[str, Any]]
+) -> list[Sample]:
     """One clip for each of the rarest concepts that training visits, in the shuffle's order.
 
     A clip with both a given and a generated text is preferred: they can be compared.
@@ -44,7 +52,8 @@ def pick_samples(shards_dir: StepDir, concepts: Sequence[Mapping[str, Any]]) -> 
         c for c in sorted(concepts, key=lambda c: (c["num_after"], c["id"])) if c["num_after"]
     ]
     chosen = _choose(shards_dir, [c["id"] for c in wanted[:NUM_CONCEPTS]])
-    frames = _frames(shards_dir, {row["clip_id"] for row in chosen.values()})
+    ids = {row["clip_id"] for row in chosen.values()}
+    frames, videos = frames_of(shards_dir.units(), ids), videos_of(clips, ids)
     samples = []
     for concept in wanted[:NUM_CONCEPTS]:
         row = chosen[concept["id"]]
@@ -52,6 +61,7 @@ def pick_samples(shards_dir: StepDir, concepts: Sequence[Mapping[str, Any]]) -> 
         samples.append(
             Sample(
                 clip_id=row["clip_id"],
+                file=videos.get(row["clip_id"], ""),
                 concept=concept["name"],
                 num_visits=concept["num_after"],
                 grid_uri=grid_uri(frames[row["clip_id"]]),
@@ -87,10 +97,20 @@ def _choose(shards_dir: StepDir, concept_ids: Sequence[int]) -> dict[int, dict[s
     return chosen
 
 
-def _frames(shards_dir: StepDir, clip_ids: set[str]) -> dict[str, list[bytes]]:
-    """The JPEGs of a few clips; only shards that hold one are read in full."""
+def videos_of(clips: StepDirs, clip_ids: set[str]) -> dict[str, str]:
+    """The names of the videos of a few clips, without their folders."""
+    wanted = pa.array(sorted(clip_ids), pa.string())
+    found: dict[str, str] = {}
+    for table in clips.tables(["clip_id", "video_uri"]) if clip_ids else ():
+        rows = table.filter(pc.is_in(table["clip_id"], wanted)).to_pylist()
+        found |= {row["clip_id"]: row["video_uri"].rsplit("/", 1)[-1] for row in rows}
+    return found
+
+
+def frames_of(units: Iterable[CommittedUnit], clip_ids: set[str]) -> dict[str, list[bytes]]:
+    """The JPEGs of a few clips; only units that hold one are read in full."""
     found: dict[str, list[bytes]] = {}
-    for unit in shards_dir.units():
+    for unit in units if clip_ids else ():
         ids = unit.table(["clip_id"])["clip_id"].to_pylist()
         if not clip_ids & set(ids):
             continue

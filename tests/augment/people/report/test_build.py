@@ -108,13 +108,44 @@ def test_its_numbers_are_the_files_numbers(
     assert "balance: <strong>head_dropped</strong>" in page
     assert "caption: <strong>empty</strong>, 1 rejected" in page
     assert "Never visited in training (1): unseen" in page
+    assert re.search(r'<th scope="row">clips in the input</th><td>100</td>', page)
+    assert "Clips of 100 videos have key frames" in page
+
+
+def test_rejected_captions_stand_with_their_frames_and_cleaned_ones_before_and_after(
+    tmp_path: Path,
+) -> None:
+    rows = [clip(f"c{i}", "a red dog", video=f"/videos/holiday {i}.mp4") for i in range(6)]
+    refused = {"status": "rejected", "reason": "refusal", "text": None}
+    captions = [
+        caption("c0", 0, "a dog runs", raw_text="Caption: a dog <runs>"),
+        *(caption(f"c{i}", 0, None, raw_text=f"I cannot {i}") | refused for i in range(1, 5)),
+        caption("c5", 0, "a dog"),
+    ]
+    clips = write_clips(tmp_path / "clips", rows)
+    generated = write_captions(tmp_path / "captions", captions)
+    step = BalanceStep(concepts=ConceptConfig(min_texts=1))
+    run_balance(clips, [generated], str(tmp_path / "shards"), step, RuntimeConfig())
+    page = build((clips, generated, str(tmp_path / "shards")), tmp_path / "report.html")
+    assert page.count('<p class="rejected">') == 2, "two of a reason"
+    assert "I cannot 1" in page
+    assert "holiday 1.mp4 · clip c1" in page
+    assert "Caption: a dog &lt;runs&gt;</td>" in page
+    flat = re.sub(r"\s+", " ", page)
+    assert '<td class="left">a dog runs</td>' in flat
+    assert "mama-augment review" in page
+    outline = Outline(page)
+    alts = [image["alt"] for image in outline.images]
+    assert len(set(alts)) == len(alts)
+    assert all(image["src"].startswith("data:image/jpeg") for image in outline.images)  # type: ignore[union-attr]
 
 
 def test_sample_grids_show_the_frames_in_order(
     directories: tuple[str, str, str], tmp_path: Path
 ) -> None:
     page = build(directories, tmp_path / "report.html")
-    uris = [image["src"] or "" for image in Outline(page).images]
+    images = Outline(page).images
+    uris = [i["src"] or "" for i in images if "rejected" not in (i["alt"] or "")]
     assert len(uris) == 3, "one clip for each concept that is visited"
     sizes = set()
     for uri in uris:

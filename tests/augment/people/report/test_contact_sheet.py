@@ -11,10 +11,18 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from mama_augment.cli import app
+from mama_augment.core.errors import InputError
 from mama_augment.core.store.audit import audit
 from mama_augment.core.store.step_dir import StepDir
-from mama_augment.people.report.contact_sheet import CELL_HEIGHT_PX, contact_sheet, pick_rows
+from mama_augment.people.report.captions import captions_of
+from mama_augment.people.report.contact_sheet import (
+    CELL_HEIGHT_PX,
+    LABEL_PX,
+    contact_sheet,
+    pick_rows,
+)
 from tests.augment.numbered import write_numbered
+from tests.augment.worlds import caption, write_captions
 
 
 @pytest.fixture
@@ -41,6 +49,36 @@ def test_inspect_writes_a_sheet_and_says_what_is_there(
         assert sheet.height > 2 * CELL_HEIGHT_PX
     # The picture is no data file: the directory still adds up.
     assert audit(StepDir.open(str(clips)), deep=True).holds
+
+
+def test_captions_stand_beside_the_frames(
+    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    ids = [row["clip_id"] for row in pick_rows(StepDir.open(str(clips)), 5)]
+    captions = [caption(ids[0], 0, "a first caption"), caption(ids[0], 1, None, raw_text="I …")]
+    said = write_captions(tmp_path / "captions", captions)
+    assert captions_of([said], ids[:2]) == {
+        ids[0]: ["a first caption", "rejected (empty): I …"],
+        ids[1]: [],
+    }
+    sheet, plain = str(tmp_path / "with.png"), str(tmp_path / "without.png")
+    words = ["inspect", str(clips), "--captions", said, "--sheet", sheet]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0, result.output
+    assert "a first caption (+1)" in " ".join(result.output.split())
+    assert CliRunner().invoke(app, ["inspect", str(clips), "--sheet", plain]).exit_code == 0
+    with Image.open(sheet) as big, Image.open(plain) as small:
+        assert big.height == small.height + 2 * LABEL_PX, "two lines more"
+    refused = CliRunner().invoke(app, ["inspect", str(clips), "--captions", str(clips)])
+    assert isinstance(refused.exception, InputError)
+
+
+def test_a_long_text_is_broken_into_lines(clips: Path) -> None:
+    (row,) = pick_rows(StepDir.open(str(clips)), 1)
+    long = {**row, "captions": ["word " * 60]}
+    assert contact_sheet([long]).width == contact_sheet([row]).width
+    assert contact_sheet([long]).height > contact_sheet([row]).height + 2 * LABEL_PX
 
 
 def test_rows_are_spread_over_all_units(clips: Path) -> None:
