@@ -14,6 +14,7 @@ import pickle
 import signal
 import tempfile
 import threading
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -137,11 +138,11 @@ def run_units_on_ray(
         least = min(config.least_workers or most, most)
         num_gpus = _gpus_per_actor(config.gpus, config.least_workers or config.num_workers)
         counts = ray.remote(_Counts).options(num_cpus=0).remote()
-        rows = [{"unit_id": unit_id} for unit_id in unit_ids]
         with _heard(counts), _data_context():
-            units = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
+            fixed = (environment, ray.cloudpickle.dumps(make_worker), counts)
+            units = _dataset(unit_ids).map_batches(
                 _UnitActor,
-                fn_constructor_args=(environment, ray.cloudpickle.dumps(make_worker), counts),
+                fn_constructor_args=fixed,
                 compute=ray.data.ActorPoolStrategy(
                     min_size=least, max_size=most, max_tasks_in_flight_per_actor=1
                 ),
@@ -158,6 +159,12 @@ def run_units_on_ray(
     finally:
         if started_here:
             ray.shutdown()
+
+
+def _dataset(unit_ids: Sequence[str]) -> Any:
+    """A row and a block for each."""
+    rows = [{"unit_id": unit_id} for unit_id in unit_ids]
+    return ray.data.from_items(rows, override_num_blocks=len(rows))
 
 
 @contextmanager
@@ -212,18 +219,23 @@ def _start(config: RuntimeConfig, address: str | None) -> None:
             num_cpus = config.num_workers * config.cpus_per_worker + 1
             ray.init(address="local", num_cpus=num_cpus, include_dashboard=False, **options)
     folder = os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()
-    say.tell(
-        f"logs of the workers, on each machine: {folder}/ray/session_latest/logs/{WORKER_LOGS}"
-    )
+    say.tell(f"logs of the workers, on each machine: {folder}/{WORKER_LOGS}", "note")
 
 
 def _join(address: str, options: dict[str, Any]) -> None:
     try:
         ray.init(address=address, **options)
     except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        wants_token = "InvalidAuthToken" in "".join(traceback.format_exception(error))
+        way_out = (
+            "It asks for a token: set RAY_AUTH_MODE=token where ~/.ray/auth_token holds the "
+            "cluster's"
+            if wants_token
+            else "Check the address, and that both run the same versions of Ray and Python"
+        )
         raise InputError(
-            f"the Ray cluster at {address!r} cannot be joined: {str(error).strip()[:300]}. Check "
-            "--ray-address, and that both run the same versions of Ray and Python"
+            f"the Ray cluster at {address!r} cannot be joined: {str(error).strip()[:300]}. "
+            f"{way_out}; or start Ray here with --ray-address local"
         ) from error
 
 
