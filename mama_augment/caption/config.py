@@ -74,3 +74,31 @@ class CaptionRun:
     reuse_uri: str | None = field(default=None, metadata=option("--reuse"))
     """A captions directory to copy from where everything is the same: frames, grid, prompt, model,
     sampling and seed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replicas:
+    """How many engines side by side: a number, or as many as there is room for between two."""
+
+    least: int
+    most: int
+
+    @classmethod
+    def parse(cls, text: str) -> Replicas:
+        """From `8` or `1:8`.
+
+        Raises:
+            InputError: another form, none at all, or more at least than at most.
+        """
+        first, colon, second = text.partition(":")
+        try:
+            least = int(first)
+            most = int(second) if colon else least
+        except ValueError:
+            least = most = 0
+        if not 1 <= least <= most:
+            raise InputError(
+                f"--replicas is {text}; give a number of at least 1, or two such as 1:8: at least "
+                "and at most"
+            )
+        return cls(least=least, most=most)

@@ -6,7 +6,7 @@ import dataclasses
 
 from mama_augment.budget.plan_file import PlannedCaptions, both_given, read_plan
 from mama_augment.caption import engines, models
-from mama_augment.caption.config import AskConfig
+from mama_augment.caption.config import AskConfig, Replicas
 from mama_augment.caption.engines import EngineConfig, ServingConfig
 from mama_augment.caption.engines.arguments import written
 from mama_augment.caption.input import prompts
@@ -16,7 +16,11 @@ from mama_augment.caption.requests import CaptionSettings
 from mama_augment.core.errors import InputError
 from mama_augment.core.shared import say
 from mama_augment.runtime import RuntimeConfig
-from mama_augment.runtime.gpus import GpuShare, local_places
+from mama_augment.runtime.gpus import GpuShare, local_places, visible_devices
+
+CPUS_OF_ENGINE, CPUS_OF_CLIENT = 4, 2
+"""Processors that a replica keeps busy: two threads prepare pictures, one renders, one steps the
+engine; a server does the latter two elsewhere."""
 
 
 def settle_all(
@@ -109,12 +113,29 @@ def _say_what_was_assumed(ask: AskConfig, model: models.Model) -> None:
         )
 
 
-def replicas_on(runtime: RuntimeConfig, gpus: GpuShare | None, num_replicas: int) -> RuntimeConfig:
-    """The runtime whose workers are engines with GPUs of their own."""
-    if num_replicas < 1:
-        raise InputError(f"--replicas is {num_replicas}; at least 1 is needed")
-    places = local_places(gpus, num_replicas) if runtime.runtime == "local" else ()
-    return dataclasses.replace(runtime, num_workers=num_replicas, gpus=gpus, places=places)
+def replicas_on(runtime: RuntimeConfig, gpus: GpuShare | None, replicas: Replicas) -> RuntimeConfig:
+    """The runtime whose workers are engines with GPUs of their own.
+
+    On this machine a range settles here: as many as its GPUs have room for, the most for a server,
+    the least where engines share the processors. On Ray the pool grows while there is room.
+    """
+    cpus = CPUS_OF_CLIENT if gpus is None else CPUS_OF_ENGINE
+    if runtime.runtime != "local":
+        least = replicas.least if replicas.least < replicas.most else None
+        return dataclasses.replace(
+            runtime,
+            num_workers=replicas.most,
+            least_workers=least,
+            gpus=gpus,
+            cpus_per_worker=cpus,
+        )
+    number = replicas.most
+    if replicas.least < replicas.most and gpus is not None:
+        room = gpus.num_workers_on(len(visible_devices()))
+        number = max(replicas.least, min(replicas.most, room))
+    return dataclasses.replace(
+        runtime, num_workers=number, gpus=gpus, places=local_places(gpus, number)
+    )
 
 
 def planned_captions(uri: str | None, num_captions: int | None) -> PlannedCaptions | None:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import functools
-import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from mama_augment.caption.config import AskConfig, CaptionRun
+from mama_augment.caption.config import AskConfig, CaptionRun, Replicas
 from mama_augment.caption.engines import (
     AUTO,
     EngineConfig,
@@ -26,8 +25,10 @@ from mama_augment.core.store.layout import JOURNAL_FOLDER
 from mama_augment.core.store.several import StepDirs
 from mama_augment.core.store.step_dir import StepDir
 from mama_augment.runtime import RuntimeConfig
+from mama_augment.runtime.tally import Tally
 
-MAX_GROUPS_PER_WORKER = 4
+SHARE_OF_REST = 4
+"""A group is the part of what is left that each of the workers gets, divided by this."""
 
 
 class Caption:
@@ -79,7 +80,8 @@ class Caption:
         runtime = runtime or RuntimeConfig(num_workers=1)
         asked = ask or AskConfig()
         settings, config, gpus = settle_all(asked, serving or ServingConfig(), engine=engine)
-        runtime = replicas_on(runtime, gpus, runtime.num_workers)
+        number = runtime.num_workers
+        runtime = replicas_on(runtime, gpus, Replicas(least=number, most=number))
         return cls(clips, settings, config, runtime, run)
 
     def manifest(self, out: Output[StepDir], tell: Teller) -> Manifest:
@@ -139,7 +141,6 @@ class Caption:
             check_model(self.engine, self.settings.sampling)
         remove_journals(directory, keep=todo)
         groups = group_units(todo, self.runtime)
-        in_process = self.runtime.is_in_process
         assert self._sources is not None, "the manifest comes first"
         wanted = set(todo)
         reuse_uri = self.run.reuse_uri
@@ -152,10 +153,8 @@ class Caption:
             groups=groups,
             reuse=StepDir.open(reuse_uri, step="caption") if reuse_uri is not None else None,
         )
-        # Elsewhere the callback cannot follow; there whole groups are counted.
-        on_caption = functools.partial(advance, 1) if in_process else None
-        make_worker = functools.partial(CaptionWorker, work, on_caption)
-        yield Stage(unit_ids=list(groups), make_worker=make_worker, counts_alone=in_process)
+        make_worker = functools.partial(CaptionWorker, work, Tally(advance))
+        yield Stage(unit_ids=list(groups), make_worker=make_worker, counts_alone=True)
 
     def finish(self, directory: StepDir) -> None:
         """What was kept of open units goes, once none is."""
@@ -172,18 +171,19 @@ class Caption:
 def group_units(todo: Sequence[str], runtime: RuntimeConfig) -> dict[str, list[str]]:
     """Consecutive units that a worker captions as one stream.
 
-    One worker takes all. Several get a few groups each: enough for the faster ones to take over
-    from the slower, few enough that an engine seldom runs dry between two.
+    One worker takes all. Several get groups that shrink towards the end: large ones first, so that
+    an engine seldom runs dry between two, and single units last, so that nobody waits long for the
+    slowest.
     """
     if runtime.runtime == "local" and runtime.num_workers == 1:
-        num_groups = min(1, len(todo))
-    else:
-        num_groups = min(len(todo), MAX_GROUPS_PER_WORKER * runtime.num_workers)
-    bounds = [i * len(todo) // num_groups for i in range(num_groups + 1)] if num_groups else []
-    return {
-        f"{todo[start]}-{todo[end - 1]}": list(todo[start:end])
-        for start, end in itertools.pairwise(bounds)
-    }
+        return {f"{todo[0]}-{todo[-1]}": list(todo)} if todo else {}
+    groups, start = {}, 0
+    while start < len(todo):
+        size = max(1, (len(todo) - start) // (SHARE_OF_REST * runtime.num_workers))
+        group = list(todo[start : start + size])
+        groups[f"{group[0]}-{group[-1]}"] = group
+        start += size
+    return groups
 
 
 def remove_journals(out: StepDir, keep: Sequence[str]) -> None:

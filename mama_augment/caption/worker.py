@@ -6,13 +6,14 @@ import dataclasses
 import functools
 import json
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
 
+from mama_augment.caption import engines
 from mama_augment.caption.breaker import unless_systematic
 from mama_augment.caption.engines import EngineConfig, make_engine
 from mama_augment.caption.engines.base import CaptionRequest, Completion, EngineError, Result
@@ -28,6 +29,7 @@ from mama_augment.core.schema import CAPTIONS
 from mama_augment.core.store.committed import CommittedUnit
 from mama_augment.core.store.step_dir import StepDir
 from mama_augment.runtime.prefetch import prefetch
+from mama_augment.runtime.tally import Tally
 
 PREPARE_THREADS = 2
 PREPARE_AHEAD = 64
@@ -66,13 +68,18 @@ class CaptionWorker:
     again (after its worker died) is not redone.
     """
 
-    def __init__(self, work: CaptionWork, on_caption: Callable[[], None] | None = None) -> None:
-        """on_caption: called after each caption, where the worker shares the caller's process."""
+    def __init__(self, work: CaptionWork, tally: Tally | None = None) -> None:
+        """tally: told after each caption.
+
+        Raises:
+            InputError: the model is not on this machine.
+        """
+        engines.check_here(work.engine)
         self.sources = work.sources
         self.out = work.out
         self.settings = work.settings
         self.groups = work.groups
-        self.on_caption = on_caption
+        self.tally = tally
         self.reusable: Known = CaptionIndex(work.reuse) if work.reuse is not None else {}
         self._journal = open_journal(work.out.folder)
         self._engine = SupervisedEngine(work.engine, work.start_engine)  # starts on first use
@@ -101,6 +108,8 @@ class CaptionWorker:
             self._journal.close()
             self._units.clear()
             self._asked.clear()
+            if self.tally is not None:
+                self.tally.flush()
         return sum(self.out.manifest.units[u] for u in unit_ids)
 
     def close(self) -> None:
@@ -110,12 +119,19 @@ class CaptionWorker:
         """Without those that a worker which died had done by then."""
         done = self.out.committed_among(unit_ids)
         befores = {unit_id: self.out.before(unit_id) for unit_id in unit_ids}
-        return [
+        left = [
             unit_id
             for unit_id, before in befores.items()
             if unit_id not in done
             or (before is not None and done[unit_id].attempt <= before.attempt)
         ]
+        for unit_id in set(unit_ids) - set(left):
+            self._tell(unit_id, 0)  # it may have died before it could
+        return left
+
+    def _tell(self, unit_id: str, num_open: int) -> None:
+        if self.tally is not None:
+            self.tally(unit_id, self.out.manifest.units[unit_id] - num_open)
 
     def _requests(self, unit_ids: Iterable[str]) -> Iterator[CaptionRequest]:
         """Requests of all units in order; what needs no engine is recorded on the way."""
@@ -184,8 +200,7 @@ class CaptionWorker:
         else:
             unit.rows[place] = self._row(prepared, index, outcome)
         unit.num_open -= 1
-        if self.on_caption is not None:
-            self.on_caption()
+        self._tell(clip.unit_id, unit.num_open)
         self._commit_if_done(clip.unit_id)
 
     def _commit_if_done(self, unit_id: str) -> None:

@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from mama_augment.caption.config import AskConfig, CaptionRun
+from mama_augment.caption.config import AskConfig, CaptionRun, Replicas
 from mama_augment.caption.engines import ServingConfig
 from mama_augment.cli.running import RunConfig, finish, run_step
 from mama_augment.core.errors import InputError
@@ -65,15 +65,25 @@ class CaptionCommand:
     gpu_memory_share: float | None = field(default=None, metadata=option(panel=ENGINE))
     """vllm: the share of a GPU's memory that one replica may fill. By default 0.9; for replicas
     that share a GPU, 0.9 of their part of it."""
-    replicas: int = field(default=1, metadata=option("--replicas", "--workers", panel=ENGINE))
-    """Engines side by side; each holds the model."""
+    replicas: Replicas | None = field(
+        default=None,
+        metadata=option(
+            "--replicas", "--workers", parse=Replicas.parse, default_shown="1", panel=ENGINE
+        ),
+    )
+    """Engines side by side; each holds the model. 1:8 is as many as there is room for, at least 1
+    and at most 8; on Ray, others are added while the cluster has room."""
     gpus_per_replica: float | None = field(default=None, metadata=option(panel=ENGINE))
     """GPUs that each replica sees; below 1, replicas share one. By default as many as
     --tensor-parallel says, where there are any."""
     runtime: str = field(default=RuntimeConfig.runtime, metadata=option(panel=RUNS))
     """Where engines run: local (this machine) or ray."""
     ray_address: str | None = field(default=None, metadata=option(panel=RUNS))
-    """The Ray cluster to join; by default, Ray is started here."""
+    """The Ray cluster to join; by default that of RAY_ADDRESS, or one of yours that runs on this
+    machine, else Ray is started here."""
+    env: tuple[str, ...] = field(default=(), metadata=option(panel=RUNS))
+    """ray: further environment variables of this command that replicas need. HF_*, AWS_*, VLLM_*
+    and OPENAI_API_KEY are handed on anyway. May be repeated."""
     captioning: CaptionRun = field(metadata=option(panel=RUNS))
     run: RunConfig = field(metadata=option(panel=RUNS))
     dry: DryRunConfig = field(metadata=option(panel=DRY))
@@ -92,8 +102,8 @@ class CaptionCommand:
             gpu_memory=self.gpu_memory_share,
             gpus_per_replica=self.gpus_per_replica,
         )
-        runtime = RuntimeConfig(runtime=self.runtime, ray_address=self.ray_address)
-        runtime = replicas_on(runtime, gpus, self.replicas)
+        runtime = RuntimeConfig(runtime=self.runtime, ray_address=self.ray_address, env=self.env)
+        runtime = replicas_on(runtime, gpus, self.replicas or Replicas(least=1, most=1))
         step = Caption(self.clips, settings, engine, runtime, self.captioning)
         if self.dry.dry_run:
             return self._forecast(step)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -23,7 +24,15 @@ class RuntimeConfig:
     runtime: str = "local"
     """Where units run: local (this machine) or ray."""
     ray_address: str | None = None
-    """The Ray cluster to join; by default, Ray is started here."""
+    """The Ray cluster to join; by default that of RAY_ADDRESS, or one of yours that runs on this
+    machine, else Ray is started here."""
+    env: tuple[str, ...] = ()
+    """ray: further environment variables of this command that its workers need. HF_*, AWS_*,
+    VLLM_* and OPENAI_API_KEY are handed on anyway. May be repeated."""
+    least_workers: int | None = field(default=None, metadata=option(hidden=True))
+    """ray: begin with these, and add others while the cluster has room."""
+    cpus_per_worker: int = field(default=1, metadata=option(hidden=True))
+    """ray: processors that each worker keeps busy."""
     gpus: GpuShare | None = field(default=None, metadata=option(hidden=True))
     """ray: GPUs that each worker asks the cluster for."""
     places: tuple[tuple[str, ...], ...] = field(default=(), metadata=option(hidden=True))
@@ -39,6 +48,11 @@ class RuntimeConfig:
                 f"--ray-address is {self.ray_address!r}, but --runtime is {self.runtime}; add "
                 "--runtime ray, or leave the address out"
             )
+        if self.env and self.runtime != "ray":
+            raise InputError(
+                f"--env {self.env[0]} is for --runtime ray; workers here have this environment "
+                "anyway. Leave it out"
+            )
         assert len(self.places) in (0, self.num_workers), self
 
     def run_units(
@@ -50,11 +64,6 @@ class RuntimeConfig:
     ) -> None:
         """See `core.step.Runtime`."""
         run_units(unit_ids, make_worker, self, on_done, stop)
-
-    @property
-    def is_in_process(self) -> bool:
-        """Whether workers share this process's memory."""
-        return self.runtime == "local" and not self.places
 
 
 class WorkerDiedError(StoppedError):
@@ -76,9 +85,13 @@ def run_units(
         return
     stop = stop or threading.Event()
     if config.runtime == "ray":
+        from mama_augment.runtime.cluster import find_cluster
+
+        is_running = "ray" in sys.modules and sys.modules["ray"].is_initialized()
+        address = None if is_running else find_cluster(config.ray_address)  # before its import
         from mama_augment.runtime.ray import run_units_on_ray
 
-        run_units_on_ray(unit_ids, make_worker, config, on_done, stop)
+        run_units_on_ray(unit_ids, make_worker, config, on_done, stop, address=address)
     else:
         from mama_augment.runtime.local import run_units_locally
 

@@ -7,15 +7,22 @@ others.
 from __future__ import annotations
 
 import ctypes
+import logging
 import queue
 import threading
 import time
+from collections import Counter
 from collections.abc import Sequence
 
 from mama_augment.core.step import MakeWorker, OnUnitDone, UnitWorker
-from mama_augment.runtime import RuntimeConfig
+from mama_augment.runtime import RuntimeConfig, WorkerDiedError
 from mama_augment.runtime.process import ProcessWorker
+from mama_augment.runtime.tally import Listener
 
+log = logging.getLogger(__name__)
+
+MOST_DEATHS = 3
+"""Processes that may die over one unit; then the unit kills them, or none can live here."""
 JOIN_SECONDS = 10.0
 """How long interrupted workers may take to let go of what they hold."""
 
@@ -34,6 +41,9 @@ def run_units_locally(
     if config.num_workers == 1 and not config.places:
         _run_here(unit_ids, make_worker, on_done, stop)
         return
+    listener = Listener() if config.places else None
+    if listener is not None:
+        make_worker = listener.wrapped(make_worker)
     work = _Work(unit_ids, make_worker, config, stop)
     work.start()
     try:
@@ -45,6 +55,8 @@ def run_units_locally(
         raise
     for thread in work.threads:
         thread.join()
+    if listener is not None:
+        listener.close()
     if first_error is not None:
         raise first_error
 
@@ -64,6 +76,7 @@ class _Work:
         self._todo: queue.SimpleQueue[str] = queue.SimpleQueue()
         for unit_id in unit_ids:
             self._todo.put(unit_id)
+        self._num_deaths: Counter[str] = Counter()
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._stop = stop
         self.is_over = False
@@ -95,21 +108,45 @@ class _Work:
         return first_error
 
     def _thread(self, number: int) -> None:
+        worker: UnitWorker | None = None
+        unit_id = ""
         try:
-            worker = self._make(number)
-            try:
-                while not (self.is_over or self._stop.is_set()):
-                    try:
-                        unit_id = self._todo.get_nowait()
-                    except queue.Empty:
-                        break
+            while not (self.is_over or self._stop.is_set()):
+                try:
+                    unit_id = self._todo.get_nowait()
+                except queue.Empty:
+                    break
+                try:
+                    worker = worker or self._make(number)
                     self._events.put((unit_id, worker.run_unit(unit_id)))
-            finally:
-                worker.close()
+                except WorkerDiedError as death:
+                    self._hand_on(unit_id, number, death)
+                    if worker is not None:
+                        worker.close()
+                    worker = None
         except BaseException as error:
             self._events.put(error)
         finally:
+            try:
+                if worker is not None:
+                    worker.close()
+            except BaseException as error:
+                self._events.put(error)
             self._events.put(None)
+
+    def _hand_on(self, unit_id: str, number: int, death: WorkerDiedError) -> None:
+        """A unit whose worker died goes to whoever is free first.
+
+        Raises:
+            WorkerDiedError: it has had enough of them.
+        """
+        self._num_deaths[unit_id] += 1
+        if self._num_deaths[unit_id] >= MOST_DEATHS:
+            raise WorkerDiedError(
+                f"{death}, as {MOST_DEATHS - 1} before it over the same work ({unit_id})"
+            ) from death
+        log.warning("worker %d: %s; it is started again, and its work handed on", number, death)
+        self._todo.put(unit_id)
 
     def _make(self, number: int) -> UnitWorker:
         if not self._places:

@@ -4,6 +4,8 @@ of ENGINES for it.
 
 from __future__ import annotations
 
+import os
+import socket
 import threading
 from dataclasses import dataclass, field
 from typing import Any
@@ -239,6 +241,20 @@ def check_model(config: EngineConfig, sampling: SamplingConfig) -> None:
     except (ImportError, OSError):
         return  # it runs elsewhere, perhaps, as on the head of a cluster
     check(config, sampling)
+
+
+def check_here(config: EngineConfig) -> None:
+    """Refuse to begin, on another machine say, where the model's files are not.
+
+    Raises:
+        InputError: naming the machine and the directory.
+    """
+    is_path = os.path.isabs(config.model) and not ENGINES[config.name].is_server
+    if is_path and not os.path.isdir(config.model):
+        raise InputError(
+            f"the model's directory {config.model!r} is not there on {socket.gethostname()}. Every "
+            "machine of the cluster needs it at this path: on a shared disk, say, or as a copy"
+        )
 
 
 def make_engine(config: EngineConfig) -> CaptionEngine:

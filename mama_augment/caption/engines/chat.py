@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import re
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -190,6 +192,24 @@ class Chat:
         ]
         system = {"role": "system", "content": [{"type": "text", "text": self._system}]}
         return [*([system] if self._system else []), {"role": "user", "content": content}]
+
+
+class ThreadsChat:
+    """A `Chat` for several threads: each has its own copy of the processor, because a tokenizer of
+    the fast kind refuses to be used by two at once."""
+
+    def __init__(self, processor: Any, config: ChatConfig) -> None:
+        self._processor, self._config = processor, config
+        self._own = threading.local()
+        self._lock = threading.Lock()
+
+    def __call__(self, requests: Sequence[CaptionRequest]) -> BatchFeature:
+        """See `Chat`."""
+        chat: Chat | None = getattr(self._own, "chat", None)
+        if chat is None:
+            with self._lock:
+                chat = self._own.chat = Chat(copy.deepcopy(self._processor), self._config)
+        return chat(requests)
 
 
 def video_of(shown: Shown) -> Any:

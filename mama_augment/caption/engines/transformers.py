@@ -12,7 +12,7 @@ import torch
 from mama_augment.caption.engines import EngineConfig
 from mama_augment.caption.engines.base import CaptionRequest, Completion, EngineError, Result
 from mama_augment.caption.engines.chat import (
-    Chat,
+    ThreadsChat,
     context_length,
     load_errors,
     load_processor,
@@ -25,6 +25,10 @@ from mama_augment.runtime.prefetch import prefetch
 
 if TYPE_CHECKING:
     from transformers import BatchFeature
+
+
+MOST_THREADS = 4
+"""Threads that prepare batches ahead of a GPU."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -68,7 +72,10 @@ class TransformersEngine:
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.eos_token
         self.stop_ids = _stop_ids(self.model, tokenizer)
-        self.chat = Chat(self.processor, config.chat)
+        self.chat = ThreadsChat(self.processor, config.chat)
+        # Without a GPU the model itself wants all processors.
+        cpus = len(os.sched_getaffinity(0))
+        self._num_threads = 1 if self.device.type == "cpu" else max(1, min(MOST_THREADS, cpus // 2))
 
     def close(self) -> None:
         del self.model
@@ -81,7 +88,9 @@ class TransformersEngine:
     ) -> Generator[tuple[str, Result], None, None]:
         """See CaptionEngine; captions of one request may span batches."""
         unfinished: dict[str, list[Completion | EngineError]] = {}
-        for batch in prefetch(self._prepare, self._batches(requests), num_threads=1, lookahead=1):
+        number = self._num_threads
+        batches = self._batches(requests)
+        for batch in prefetch(self._prepare, batches, num_threads=number, lookahead=number):
             for request, completion in zip(batch.requests, self._finish(batch), strict=True):
                 parts = unfinished.setdefault(request.request_id, [])
                 parts.append(completion)

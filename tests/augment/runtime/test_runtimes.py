@@ -27,7 +27,7 @@ def test_local_runs_every_unit_once(tmp_path: Path, num_workers: int) -> None:
     assert sorted(done) == [(unit_id, 3) for unit_id in UNITS]
     assert all((tmp_path / unit_id).read_text() == "done\n" for unit_id in UNITS)
     num_closed = len((tmp_path / "closed").read_text().splitlines())
-    assert num_closed == min(num_workers, len(UNITS))
+    assert 1 <= num_closed <= min(num_workers, len(UNITS))  # none is made for nothing
 
 
 def test_local_with_one_worker_keeps_the_order(tmp_path: Path) -> None:

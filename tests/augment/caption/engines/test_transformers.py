@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,13 @@ import torch
 from mama_augment.caption.engines import EngineConfig
 from mama_augment.caption.engines.base import (
     CaptionRequest,
+    ChatConfig,
     Completion,
     EngineError,
     Result,
     SamplingConfig,
 )
+from mama_augment.caption.engines.chat import Chat, ThreadsChat, load_processor
 from mama_augment.caption.engines.drawing import SeededDraw
 from mama_augment.caption.engines.transformers import TransformersEngine
 from mama_augment.caption.engines.transformers_args import check
@@ -73,7 +76,9 @@ def test_token_counts_and_the_reason_of_the_end(tiny_llava: Path) -> None:
     captioner = engine(tiny_llava)
     (result,) = dict(captioner.generate(requests(1, max_tokens=5))).values()
     assert isinstance(result, list)
-    text_tokens = captioner.processor.tokenizer(captioner.chat.text(requests(1)[0]))
+    text_tokens = captioner.processor.tokenizer(
+        Chat(captioner.processor, ChatConfig()).text(requests(1)[0])
+    )
     # One token stands for the picture in the text; in truth it takes 4 x 4 patches.
     assert result[0].num_prompt_tokens == len(text_tokens["input_ids"]) + 16 - 1
     stopped = result[0].finish_reason == "stop"
@@ -198,3 +203,16 @@ def test_draws_follow_the_distribution_and_top_p_cuts_its_tail() -> None:
     torch.testing.assert_close(
         shares(1.0, 0.75), torch.tensor([0.625, 0.375, 0, 0]), atol=0.03, rtol=0
     )
+
+
+def test_several_threads_prepare_what_one_does(tiny_llava: Path) -> None:
+    """Fast tokenizers refuse to be used by two threads at once."""
+    processor = load_processor(str(tiny_llava))
+    asked = [requests(4, prompt="describe " * (1 + i % 7)) for i in range(40)]
+    chat, shared = Chat(processor, ChatConfig()), ThreadsChat(processor, ChatConfig())
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(shared, asked))
+    for each, batch in zip(found, asked, strict=True):
+        alone = chat(batch)
+        assert torch.equal(each["input_ids"], alone["input_ids"])
+        assert torch.equal(each["pixel_values"], alone["pixel_values"])
