@@ -79,7 +79,9 @@ def test_a_room_is_said_to_be_lacking_where_it_is(monkeypatch: pytest.MonkeyPatc
     import sys
 
     monkeypatch.setitem(sys.modules, "pyseccomp", None)
-    assert room.lacking()
+    assert "pyseccomp" in room.lacking()
+    monkeypatch.setattr(room, "SECCOMP", "/nowhere")
+    assert "kernel" in room.lacking()
 
 
 class Bomb:
