@@ -14,6 +14,7 @@ from mama_augment.caption.identity import caption_key, draw_seed, frames_digest
 from mama_augment.caption.input.layout import AUTO, GridLayout, PictureSize
 from mama_augment.caption.input.present import show
 from mama_augment.caption.input.prompts import Prompt, PromptRowError
+from mama_augment.caption.input.rendering import render
 from mama_augment.caption.input.shown import Shown
 from mama_augment.caption.judge.config import JudgeConfig
 from mama_augment.caption.known import Known
@@ -158,7 +159,7 @@ def identify(clip: ClipRow, settings: CaptionSettings) -> Prepared:
     if not clip.frames:
         return Prepared(clip=clip, reject=("no_frames", "the clip has no key frames"))
     try:
-        prompt = settings.prompt.render(clip.columns)
+        prompt = render(settings.prompt, clip.columns)
     except PromptRowError as error:
         return Prepared(clip=clip, reject=("prompt_error", str(error)))
     digest = frames_digest(clip.frames, clip.seconds)

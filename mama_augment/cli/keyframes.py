@@ -13,6 +13,7 @@ from mama_augment.core.safe.trust import is_untrusted
 from mama_augment.core.shared import say
 from mama_augment.keyframes.config import KeyFramesStep, threads_per_worker
 from mama_augment.runtime import RuntimeConfig
+from mama_augment.runtime.room import lacking
 
 if TYPE_CHECKING:
     from mama_augment.keyframes.cut_step import Uncut
@@ -53,6 +54,12 @@ class KeyframesCommand:
         config = dataclasses.replace(self.step, clip=clip)
         if is_untrusted():
             config = config.for_strangers(root_of(self.videos, self.video_root))
+            if lack := lacking():
+                say.tell(
+                    "decoding is not kept from the network and from other programs here "
+                    f"({lack}); install libseccomp",
+                    "warning",
+                )
         clips = find_clips(self.videos, video_root=self.video_root)
         step = KeyFrames(clips, config, num_cutters=num_workers, on_uncut=show_uncut)
         return finish(run_step(step, self.out, self.runtime, self.run), self.out)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import unquote
 
 from mama_augment.core.address import shown
 from mama_augment.decode.config import LimitsConfig
@@ -74,5 +75,5 @@ def _check_below(uri: str, root: str) -> None:
         ClipError: outside.
     """
     below = uri.removeprefix(f"{root.rstrip('/')}/")
-    if below == uri or ".." in below.split("/"):
+    if below == uri or ".." in unquote(below).split("/"):
         raise ClipError("outside", f"{shown(uri)}: it lies outside {shown(root)} (--root)")

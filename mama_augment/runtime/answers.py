@@ -84,7 +84,10 @@ def packed_error(error: BaseException) -> bytes:
     """An exception with its traceback; `error` in it is None where the parent cannot know it."""
     kind = type(error)
     named = None
-    arguments = [a if isinstance(a, Scalar) else str(a) for a in error.args]
+    given = error.args
+    if isinstance(error, OSError) and error.filename is not None:
+        given = (error.errno, error.strerror, error.filename)
+    arguments = [a if isinstance(a, Scalar) else str(a) for a in given]
     made = _made(kind.__module__, kind.__qualname__, arguments)
     if made is not None and type(made) is kind:
         named = [kind.__module__, kind.__qualname__, arguments]

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from mama_augment.core.errors import InputError
-from mama_augment.core.shared.hub import MODEL_FILES, hub_folder
+from mama_augment.core.shared.hub import hub_folder
 from mama_train.models import small
 from mama_train.models.answers import CONFIG_KEY, PREFIX, head_file, head_of
 from mama_train.models.base import DualEncoder, FrameSpec
@@ -213,4 +213,4 @@ def locate(name: str) -> tuple[str, Path]:
             "weights, tokenizer"
         )
     chosen = CLIP_MEAN if rest.startswith("siglip") else rest.rpartition("-")[0]
-    return kind or chosen, hub_folder(ALIASES[rest], (*MODEL_FILES, "*.bin"))
+    return kind or chosen, hub_folder(ALIASES[rest])

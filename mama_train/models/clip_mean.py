@@ -20,8 +20,11 @@ from torch import Tensor, nn
 from mama_augment.core.errors import InputError
 from mama_train.models.base import DualEncoder, FrameSpec, unit
 from mama_train.models.towers import Tower, TowerKind
+from mama_train.models.weights import refuse_pickles
 
 NUM_FRAMES = 12
+UNFIT = (OSError, RuntimeError, ValueError, TypeError, LookupError, AttributeError)
+"""What transformers raises for a folder that is not as it should be."""
 
 
 class ClipMean(DualEncoder):
@@ -60,17 +63,21 @@ class ClipMean(DualEncoder):
         Raises:
             InputError: it is not a CLIP or SigLIP, or weights are missing or left over.
         """
+        from safetensors import SafetensorError
         from transformers import AutoModel
 
+        refuse_pickles(folder)
         try:
             model, info = AutoModel.from_pretrained(
                 folder,
                 local_files_only=True,
+                trust_remote_code=False,
+                use_safetensors=True,
                 output_loading_info=True,
                 attn_implementation="sdpa",
                 dtype=torch.float32,
             )
-        except (OSError, RuntimeError, ValueError) as error:
+        except (*UNFIT, SafetensorError) as error:
             raise InputError(f"{str(folder)!r} cannot be loaded: {error}") from error
         wrong = [*info["missing_keys"], *info["mismatched_keys"]]
         if wrong:

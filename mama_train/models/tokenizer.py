@@ -143,7 +143,9 @@ def _read(folder: Path) -> Any:
     settings = _json(folder / "tokenizer_config.json")
     if settings.get("tokenizer_class") == PreTrainedTokenizerFast.__name__:  # as `save` leaves it
         return PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
-    loaded: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    loaded: Any = AutoTokenizer.from_pretrained(
+        folder, local_files_only=True, trust_remote_code=False
+    )
     if not hasattr(loaded, "backend_tokenizer"):
         return loaded
     names = {"pad_token": loaded.eos_token, **loaded.special_tokens_map}

@@ -9,12 +9,21 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from mama_augment.core.errors import InputError
 from mama_train.models.base import Fit, FrameSpec
 
+MOST_JSON_BYTES = 32 * 2**20
+WEIGHTS = "model.safetensors"
+PICKLES = ("pytorch_model.bin", "pytorch_model.pt")
+"""Names under which weights are published otherwise."""
+IS_PICKLE = (
+    f"is a pickle; weights are read from {WEIGHTS} only. If you trust it, convert it in its "
+    'folder: python -c "import torch, safetensors.torch as s; '
+    "t = torch.load('{name}', weights_only=True); "
+    f"s.save_file(t.get('state_dict', t), '{WEIGHTS}')\""
+)
 MAY_BE_NEW = (
     "vision_model.embeddings.added_cls",
     "vision_model.embeddings.temporal_embedding",
@@ -61,26 +70,43 @@ def load_weights(
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """A state_dict from `.safetensors`, or from a torch file without running code from it."""
-    if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
+    """The state_dict in a `.safetensors` file.
 
+    Raises:
+        InputError: it is damaged.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
         return load_file(path)
-    content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    return content.get("state_dict", content) if isinstance(content, dict) else content
+    except SafetensorError as error:
+        raise InputError(f"{str(path)!r} cannot be read as safetensors: {error}") from error
 
 
 def find_weights(folder: Path) -> Path:
     """The weights file of a model folder.
 
     Raises:
-        InputError: there is none.
+        InputError: there is none, or a pickle, which could run code where it is read.
     """
-    names = ("model.safetensors", "pytorch_model.bin", "pytorch_model.pt")
-    for name in names:
+    if (found := folder / WEIGHTS).is_file():
+        return found
+    refuse_pickles(folder)
+    raise InputError(f"{str(folder)!r} holds no weights; looked for {WEIGHTS}")
+
+
+def refuse_pickles(folder: Path) -> None:
+    """Refuse a folder whose only weights are pickles.
+
+    Raises:
+        InputError: saying how to convert them.
+    """
+    if any(folder.glob("*.safetensors")):
+        return
+    for name in PICKLES:
         if (folder / name).is_file():
-            return folder / name
-    raise InputError(f"{str(folder)!r} holds no weights; looked for {', '.join(names)}")
+            raise InputError(f"{str(folder / name)!r} {IS_PICKLE.format(name=name)}")
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -92,7 +118,20 @@ def read_config(folder: Path) -> dict[str, Any]:
     path = folder / "config.json"
     if not path.is_file():
         raise InputError(f"{str(folder)!r} is not a model folder: it has no config.json")
-    return json.loads(path.read_text())
+    return _json(path)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """Raises InputError for what is not a JSON object, or longer than any config."""
+    if (size := path.stat().st_size) > MOST_JSON_BYTES:
+        raise InputError(f"{str(path)!r} has {size:,} bytes; at most {MOST_JSON_BYTES:,} are read")
+    try:
+        content = json.loads(path.read_text())
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{str(path)!r} is not valid JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{str(path)!r} holds no JSON object")
+    return content
 
 
 def read_frames(folder: Path, usual: FrameSpec) -> FrameSpec:
@@ -105,7 +144,7 @@ def read_frames(folder: Path, usual: FrameSpec) -> FrameSpec:
     found: dict[str, Any] = {}
     for name in ("processor_config.json", "preprocessor_config.json"):
         path = folder / name
-        content = json.loads(path.read_text()) if path.is_file() else {}
+        content = _json(path) if path.is_file() else {}
         found |= content.get("image_processor", content if "image_mean" in content else {})
     if not found:
         return usual

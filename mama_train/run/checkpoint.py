@@ -1,7 +1,7 @@
 """Checkpoints: a folder with the model in Hugging Face layout and what resuming needs.
 
     RUN/checkpoints/step-00000120/   model.safetensors config.json tokenizer*.json
-                                     weight_net.safetensors training_state.pt run.json
+                                     weight_net.safetensors training_state.safetensors run.json
     RUN/checkpoints/last, best       links to one of them
 
 A checkpoint is written under a hidden name and renamed, to a name that is free, when complete; then
@@ -19,7 +19,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
@@ -34,13 +33,14 @@ from mama_train.models.build import build_from_checkpoint, build_to_measure
 from mama_train.models.tokenizer import TextTokenizer
 from mama_train.models.weights import load_weights, read_config
 from mama_train.objective.weighting import WeightNet
-from mama_train.run.disk import disk_errors
+from mama_train.run.disk import disk_errors, load_tree, save_tree
 from mama_train.run.state import Progress, Trainee
 from mama_train.start import lora
 from mama_train.start.own import OWN, OwnModel
 
 NET_NAME = "weight_net.safetensors"
-NEEDED = ("run.json", "training_state.pt", "model.safetensors", NET_NAME)
+STATE_NAME = "training_state.safetensors"
+NEEDED = ("run.json", STATE_NAME, "model.safetensors", NET_NAME)
 """What a checkpoint must hold to be resumed from."""
 
 
@@ -124,7 +124,7 @@ def _write(folder: Path, trainee: Trainee, progress: Progress, config: TrainConf
     net = {k: v.detach().cpu() for k, v in trainee.net.state_dict().items()}
     with disk_errors(folder):
         save_file(net, folder / NET_NAME, metadata={"output": trainee.net.output})
-        torch.save(state, folder / "training_state.pt")
+        save_tree(state, folder / STATE_NAME)
     content = {"progress": asdict(progress), "config": config.to_json()}
     (folder / "run.json").write_text(json.dumps(content, indent=1))
 
@@ -154,7 +154,7 @@ def load_progress(folder: Path) -> tuple[Progress, TrainConfig]:
 def restore(folder: Path, trainee: Trainee) -> None:
     """Put a checkpoint's tensors into place."""
     device = trainee.model.logit_scale.device
-    state = torch.load(folder / "training_state.pt", map_location=device, weights_only=True)
+    state = load_tree(folder / STATE_NAME, str(device))
     saved = load_file(folder / "model.safetensors", device=str(device))
     lora.load_merged(trainee.model, saved)
     if trainee.average is not None:

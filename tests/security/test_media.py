@@ -11,6 +11,7 @@ import av
 import pytest
 
 from mama_augment.core.errors import InputError
+from mama_augment.decode import isolated
 from mama_augment.decode.config import LimitsConfig, Span
 from mama_augment.decode.errors import ClipError
 from mama_augment.decode.isolated import IsolatedDecoder
@@ -257,6 +258,36 @@ def test_a_limit_that_was_spent_computing_is_not_spent_again(
     run("keyframes", tmp_path / "*.mp4", "--out", tmp_path / "cut", "-q", 2, *cutting)
     calls = (tmp_path / "log").read_text().split()
     assert (calls.count("cut:spins.mp4"), calls.count("cut:waits.mp4")) == (1, 2)
+
+
+def test_a_room_without_its_lock_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_numbered(tmp_path / "x.mp4", 12, size=(64, 48))
+    monkeypatch.setattr("mama_augment.cli.keyframes.lacking", lambda: "no libseccomp here")
+    line = ("keyframes", tmp_path, "--out", tmp_path / "out", "-q", 2)
+    assert "no libseccomp here" in run(*line, "--untrusted").output
+    assert "libseccomp" not in run(*line, "--overwrite").output
+
+
+@pytest.mark.parametrize(
+    ("uri", "is_inside"),
+    [
+        ("s3://bucket/tenant/a.mp4", True),
+        ("s3://bucket/tenant/a..b/x.mp4", True),
+        ("s3://bucket/other/a.mp4", False),
+        ("s3://bucket/tenant-2/a.mp4", False),
+        ("s3://bucket/tenant/../other/a.mp4", False),
+        ("s3://bucket/tenant/%2e%2e/other/a.mp4", False),
+        ("https://host/a.mp4", False),
+        ("/local/a.mp4", False),
+    ],
+)
+def test_objects_lie_below_a_root_by_their_names(uri: str, is_inside: bool) -> None:
+    if is_inside:
+        isolated._check_below(uri, "s3://bucket/tenant/")
+        return
+    with pytest.raises(ClipError) as caught:
+        isolated._check_below(uri, "s3://bucket/tenant/")
+    assert caught.value.reason == "outside"
 
 
 def test_strangers_get_lower_limits_and_no_other_decoder() -> None:

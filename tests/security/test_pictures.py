@@ -49,6 +49,15 @@ def huge_jpeg(side: int) -> bytes:
     return bytes(content)
 
 
+def many_scans() -> bytes:
+    """Small, and a pass over all pixels for every few bytes."""
+    sink = io.BytesIO()
+    Image.new("RGB", (64, 64)).save(sink, "JPEG", progressive=True)
+    content = sink.getvalue()
+    at = content.rindex(b"\xff\xda")
+    return content[:at] + content[at:-2] * 5000 + content[-2:]
+
+
 def other(format: str) -> bytes:
     sink = io.BytesIO()
     Image.new("RGB", (8, 8)).save(sink, format)
@@ -60,6 +69,7 @@ HOSTILE = {
     "eps behind a jpeg's start": b"\xff\xd8\xff" + EPS,
     "png": png(13_000),
     "huge": huge_jpeg(60_000),
+    "many scans": many_scans(),
     "gif": other("GIF"),
     "webp": other("WEBP"),
     "tiff": other("TIFF"),
@@ -92,6 +102,12 @@ def test_nothing_but_a_jpeg_of_a_sensible_size_reaches_a_decoder(name: str, stub
         decode_frames([HOSTILE[name]], np.array([0]), spec, clip_id="a")
     assert not stub.exists()
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kB
+
+
+def test_a_progressive_picture_is_a_picture() -> None:
+    sink = io.BytesIO()
+    Image.effect_noise((256, 256), 90).convert("RGB").save(sink, "JPEG", progressive=True)
+    assert decode_jpeg(sink.getvalue()).shape == (256, 256, 3)
 
 
 @pytest.mark.parametrize("name", ["eps", "png", "huge"])

@@ -79,7 +79,9 @@ def test_a_room_is_said_to_be_lacking_where_it_is(monkeypatch: pytest.MonkeyPatc
     import sys
 
     monkeypatch.setitem(sys.modules, "pyseccomp", None)
-    assert room.lacking()
+    assert "pyseccomp" in room.lacking()
+    monkeypatch.setattr(room, "SECCOMP", "/nowhere")
+    assert "kernel" in room.lacking()
 
 
 class Bomb:
@@ -154,6 +156,9 @@ def test_an_exception_comes_back_only_if_it_is_ours_or_built_in() -> None:
     assert "ClipError" in trace[-1]
     error, _ = unpacked_error(unpacked(packed_error(FileNotFoundError(2, "gone"))))
     assert isinstance(error, FileNotFoundError)
+    full = OSError(28, "No space left on device", "/out/x")
+    error, _ = unpacked_error(unpacked(packed_error(full)))
+    assert str(error) == str(full)
     for named in (
         ["os", "system", ["touch PWNED"]],
         ["builtins", "eval", ["1"]],

@@ -18,6 +18,7 @@ from mama_augment.caption.engines import EngineConfig
 from mama_augment.caption.engines.base import CaptionRequest, ChatConfig
 from mama_augment.caption.input.control import control_tokens, neutralised
 from mama_augment.caption.input.shown import Shown, parts_of
+from mama_augment.caption.models.trial import check_templates
 from mama_augment.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -27,6 +28,18 @@ MAX_CONTEXT_TOKENS = {"grid": 8192, "images": 16384, "video": 16384}
 """Models for long documents reach 128 k; memory reserved for that would be missing elsewhere."""
 
 
+LOAD_ERRORS = (
+    ValueError,
+    OSError,
+    ImportError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    RuntimeError,
+    MemoryError,
+)
+RUST_PANIC = "PanicException"
+"""What tokenizers raise for a file that they did not expect; it is no Exception."""
 GIVEN_BY_TRANSFORMERS = {
     "messages",
     "tools",
@@ -79,11 +92,13 @@ def load_processor(directory: str, *, trust_remote_code: bool = False) -> Any:
 
 
 def check_chat(config: EngineConfig) -> None:
-    """Refuse variables that the model's chat template never looks at: they would do nothing.
+    """Refuse a chat template that does not end, and variables that it never looks at: they would
+    do nothing.
 
     Raises:
-        InputError: naming them, and those that it has.
+        InputError: naming the model; naming the variables, and those that there are.
     """
+    check_templates(config.model)
     given = config.chat.template_kwargs
     if not given:
         return
@@ -118,7 +133,9 @@ def load_errors(directory: str, what: str) -> Iterator[None]:
         yield
     except InputError:
         raise
-    except (ValueError, OSError, ImportError, KeyError, AttributeError) as error:
+    except BaseException as error:
+        if not isinstance(error, LOAD_ERRORS) and type(error).__name__ != RUST_PANIC:
+            raise
         said = str(error)
         hint = "Take another model, or an engine that knows this one"
         if "trust_remote_code" in said:

@@ -222,7 +222,9 @@ def _load_model(config: EngineConfig, arguments: dict[str, Any]) -> Any:
         name = next((n for n in names if n in auto_map), names[0])
         try:
             return getattr(transformers, name).from_pretrained(
-                config.model, trust_remote_code=config.trust_remote_code, **arguments
+                config.model,
+                trust_remote_code=config.trust_remote_code,
+                **{"use_safetensors": True, **arguments},
             )
         except TypeError as error:
             raise InputError(f"--engine-args: transformers says: {error}") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from mama_augment.caption.engines import EngineConfig
 from mama_augment.caption.engines.base import SamplingConfig
 from mama_augment.caption.engines.chat import check_chat
+from mama_augment.caption.models.safe import read_json
 from mama_augment.core.errors import InputError
 
 DRAWN_BY_US = ("do_sample", "num_beams", "num_return_sequences")
@@ -50,10 +50,9 @@ def check_architecture(directory: str, *, trust_remote_code: bool) -> None:
     """
     from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
-    path = Path(directory) / "config.json"
-    if not path.is_file():
+    config = read_json(Path(directory) / "config.json")
+    if config is None:
         return
-    config = json.loads(path.read_text(encoding="utf-8"))
     if config.get("model_type") in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
         return
     has_code = bool(config.get("auto_map"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass
@@ -32,6 +31,7 @@ from mama_augment.caption.engines.feeder import Feeder
 from mama_augment.caption.engines.turn import start_turn
 from mama_augment.caption.engines.vllm_chat import VllmChat
 from mama_augment.caption.input.shown import MOST_SHOWN
+from mama_augment.caption.models.safe import read_json
 from mama_augment.core.errors import InputError
 
 WAITING = 64
@@ -232,7 +232,7 @@ def check_architecture(directory: str, *, trust_remote_code: bool = False) -> No
     Raises:
         InputError: naming the architecture and the way out.
     """
-    config = json.loads((Path(directory) / "config.json").read_text(encoding="utf-8"))
+    config = read_json(Path(directory) / "config.json") or {}
     names = config.get("architectures") or []
     # vLLM runs what it does not know itself through transformers, where that has a class for it.
     if not set(names) & set(ModelRegistry.get_supported_archs()) and not trust_remote_code:

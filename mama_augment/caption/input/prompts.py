@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-from jinja2.sandbox import ImmutableSandboxedEnvironment, SecurityError
+import jinja2.nodes
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from mama_augment.caption.input.control import check_no_control
 from mama_augment.core.errors import InputError
@@ -41,25 +43,26 @@ class Prompt:
     def is_template(self) -> bool:
         return "{{" in self.text or "{%" in self.text
 
-    def render(self, columns: Mapping[str, Any]) -> str:
-        """The text for one clip.
 
-        Raises:
-            PromptRowError: the template fails on these columns, or its result is absurdly long.
-        """
-        if not self.is_template:
-            return self.text
-        try:
-            rendered = _environment().from_string(self.text).render(columns)
-        except Exception as error:  # also memory and recursion: it is only this clip's
-            why = str(error) or type(error).__name__
-            raise PromptRowError(f"prompt template {self.name!r}: {why}") from error
-        if len(rendered) > MAX_PROMPT_CHARACTERS:
-            raise PromptRowError(
-                f"prompt template {self.name!r} gives {len(rendered):,} characters; "
-                f"at most {MAX_PROMPT_CHARACTERS:,} are sent"
-            )
-        return rendered
+def rendered(name: str, text: str, columns: Mapping[str, Any]) -> str:
+    """A template's text for one clip; to be called where it may hang (`rendering`).
+
+    Raises:
+        PromptRowError: the template fails on these columns, or its result is absurdly long.
+    """
+    try:
+        made = _compiled(text).render(columns)
+    except MemoryError:
+        raise
+    except Exception as error:  # it is only this clip's
+        why = str(error) or type(error).__name__
+        raise PromptRowError(f"prompt template {name!r}: {why}") from error
+    if len(made) > MAX_PROMPT_CHARACTERS:
+        raise PromptRowError(
+            f"prompt template {name!r} gives {len(made):,} characters; "
+            f"at most {MAX_PROMPT_CHARACTERS:,} are sent"
+        )
+    return made
 
 
 def resolve(value: str) -> Prompt:
@@ -88,7 +91,7 @@ def resolve(value: str) -> Prompt:
     prompt = Prompt(name=f"text-{hashlib.sha256(text.encode()).hexdigest()[:8]}", text=text)
     if prompt.is_template:
         try:
-            _environment().from_string(text)
+            _check_names(_environment().parse(text))
         except jinja2.TemplateSyntaxError as error:
             raise InputError(
                 f"--prompt {value!r} is not a valid Jinja template: line {error.lineno}: {error}"
@@ -98,6 +101,24 @@ def resolve(value: str) -> Prompt:
                 f"--prompt {value[:80]!r} is nested too deeply for a Jinja template; nest less"
             ) from error
     return prompt
+
+
+def _check_names(tree: jinja2.nodes.Template) -> None:
+    """Refuse filters and tests that there are not. Compiling would tell, and compute what is
+    constant, however long that takes.
+
+    Raises:
+        TemplateSyntaxError: naming one.
+    """
+    environment = _environment()
+    for kind, known in (
+        (jinja2.nodes.Filter, environment.filters),
+        (jinja2.nodes.Test, environment.tests),
+    ):
+        for node in tree.find_all(kind):
+            if node.name not in known:
+                word = kind.__name__.lower()
+                raise jinja2.TemplateSyntaxError(f"no {word} named {node.name!r}", node.lineno)
 
 
 def check_columns(prompt: Prompt, columns: list[str]) -> None:
@@ -118,32 +139,11 @@ def check_columns(prompt: Prompt, columns: list[str]) -> None:
         )
 
 
-class _Environment(ImmutableSandboxedEnvironment):
-    """Sandboxed: a prompt file may come from someone else, and must not run code here.
-
-    Nor may a short template fill the memory: only texts, lists and powers of a sendable size.
-    """
-
-    intercepted_binops = frozenset({"*", "**"})
-
-    def call_binop(
-        self, context: jinja2.runtime.Context, operator: str, left: Any, right: Any
-    ) -> Any:
-        """`left * right` or `left ** right`, unless the result is absurdly long."""
-        if _length(operator, left, right) > MAX_PROMPT_CHARACTERS:
-            raise SecurityError(f"the result of {operator!r} is too long to be sent")
-        return super().call_binop(context, operator, left, right)
+@functools.lru_cache(maxsize=4)
+def _compiled(text: str) -> jinja2.Template:
+    return _environment().from_string(text)
 
 
-def _length(operator: str, left: Any, right: Any) -> int:
-    """About how many characters, items or digits the result has; 0 where it cannot be long."""
-    if operator == "*":
-        many, times = (left, right) if hasattr(left, "__len__") else (right, left)
-        return len(many) * times if hasattr(many, "__len__") and isinstance(times, int) else 0
-    if isinstance(left, int) and isinstance(right, int):
-        return left.bit_length() * right // 3
-    return 0
-
-
-def _environment() -> _Environment:
-    return _Environment(undefined=jinja2.StrictUndefined)
+def _environment() -> ImmutableSandboxedEnvironment:
+    """Sandboxed: a prompt file may come from someone else, and must not run code here."""
+    return ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined)

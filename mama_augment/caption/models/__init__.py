@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,12 @@ from mama_augment.caption.models.families import (
     default_input,
     fixed_size,
     inputs_of,
+)
+from mama_augment.caption.models.safe import (
+    check_picture,
+    check_sizes,
+    check_weights,
+    read_json,
 )
 from mama_augment.core.errors import InputError
 from mama_augment.core.shared.hub import CODE_FILES, MODEL_FILES, hub_folder
@@ -116,6 +121,8 @@ def _describe(name: str, directory: Path) -> Model:
             f"{str(directory)!r} holds no model: there is no config.json in it. Pass a directory "
             "as transformers' save_pretrained writes it"
         )
+    check_weights(directory)
+    check_sizes(config, directory)
     model_type = config.get("model_type")
     family = FAMILIES.get(str(model_type))
     processor = _processor_config(directory)
@@ -131,7 +138,13 @@ def _describe(name: str, directory: Path) -> Model:
             f"{str(directory)!r} holds no image processor: there is neither a "
             "preprocessor_config.json nor a processor_config.json in it"
         )
-    size = (family.size if family else fixed_size)(config, processor or {})
+    try:
+        size = (family.size if family else fixed_size)(config, processor or {})
+    except (TypeError, ValueError, OverflowError, ZeroDivisionError, AttributeError) as error:
+        raise InputError(
+            f"{str(directory)!r}: the sizes in its config cannot be: {error}"
+        ) from error
+    check_picture(size.width_px, size.height_px, directory)
     inputs = family.inputs if family else inputs_of(config, has_video_processor=has_video)
     guessed = ""
     if family is None:
@@ -159,20 +172,6 @@ def _processor_config(directory: Path) -> dict[str, Any] | None:
 def _has_video_processor(directory: Path) -> bool:
     nested = read_json(directory / "processor_config.json") or {}
     return "video_processor" in nested or (directory / "video_preprocessor_config.json").is_file()
-
-
-def read_json(path: Path) -> dict[str, Any] | None:
-    """A JSON object; None where there is no such file.
-
-    Raises:
-        InputError: it is not valid.
-    """
-    if not path.is_file():
-        return None
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except ValueError as error:
-        raise InputError(f"{str(path)!r} is not valid JSON: {error}") from error
 
 
 def revision_of(directory: Path) -> str:

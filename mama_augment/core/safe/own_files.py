@@ -118,6 +118,7 @@ def files_below(
         InputError: one of these subfolders is a link.
     """
     check_no_links(root, f"{below}/-" if below else "-")
+    follows = not is_untrusted()
     todo = [below]
     while todo:
         folder = todo.pop()
@@ -129,7 +130,7 @@ def files_below(
         with entries:
             for entry in entries:
                 name = prefix + entry.name
-                if entry.is_file(follow_symlinks=not is_untrusted()):
+                if entry.is_file(follow_symlinks=follows):
                     yield name, entry.stat().st_size
                 elif recursive and enters(name) and entry.is_dir():
                     if entry.is_symlink():

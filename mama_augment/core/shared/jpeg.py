@@ -15,6 +15,9 @@ Image = npt.NDArray[np.uint8]
 """RGB [H, W, 3]."""
 
 JPEG_START = b"\xff\xd8\xff"
+JPEG_SCAN = b"\xff\xda"
+MOST_SCANS = 100
+"""Progressive pictures have about ten; each is a pass over all pixels."""
 MAX_FRAME_PIXELS = 64_000_000
 _REDUCED = {
     1: cv2.IMREAD_COLOR_RGB,
@@ -44,6 +47,8 @@ def jpeg_size_px(encoded: bytes) -> tuple[int, int]:
         raise BrokenFrameError(f"no picture ({len(encoded)} bytes that are not a JPEG)") from None
     except (OSError, ValueError, SyntaxError, PilImage.DecompressionBombError) as error:
         raise BrokenFrameError(f"no picture ({len(encoded)} bytes; {error})") from error
+    if encoded.count(JPEG_SCAN) > MOST_SCANS:
+        raise BrokenFrameError(f"a picture of more than {MOST_SCANS} scans")
     if width * height > MAX_FRAME_PIXELS:
         raise BrokenFrameError(
             f"a picture of {width}x{height} px; at most {MAX_FRAME_PIXELS:,} pixels are decoded"

@@ -61,7 +61,9 @@ class Captioner:
         import torch
         from transformers import AutoProcessor, LlavaForConditionalGeneration
 
-        self.processor: Any = AutoProcessor.from_pretrained(directory, local_files_only=True)
+        self.processor: Any = AutoProcessor.from_pretrained(
+            directory, local_files_only=True, trust_remote_code=False
+        )
         self.model: Any = LlavaForConditionalGeneration.from_pretrained(
             directory, local_files_only=True, dtype=torch.float32
         ).eval()

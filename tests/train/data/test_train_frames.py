@@ -28,7 +28,8 @@ KEY = 250
 
 
 def jpeg(level: int) -> bytes:
-    return cv2.imencode(".png", np.full((16, 16, 3), level, np.uint8))[1].tobytes()
+    exact = [cv2.IMWRITE_JPEG_QUALITY, 100]
+    return cv2.imencode(".jpg", np.full((16, 16, 3), level, np.uint8), exact)[1].tobytes()
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -135,13 +137,18 @@ def test_zero_shot_takes_a_clip_as_the_mean_of_its_frames_and_says_so(
 def test_official_clip_vip_weights_are_taken_as_they_are(
     folders: dict[str, Path], tmp_path: Path
 ) -> None:
-    """A bare state_dict in a torch file, `clipmodel.` before its names, a plain CLIP's config."""
+    """A bare state_dict, `clipmodel.` before its names, a plain CLIP's config; converted as the
+    message about the torch file says."""
     model, _, _ = build(f"clip-vip:{folders['clip']}", [], seed=3)
     for file in folders["clip"].iterdir():
         if file.suffix == ".json":
             (tmp_path / file.name).write_bytes(file.read_bytes())
     state = {f"clipmodel.{n}": t for n, t in model.state_dict().items()}
     torch.save(state, tmp_path / "pytorch_model.bin")
+    with pytest.raises(InputError, match="is a pickle") as caught:
+        build_to_measure(str(tmp_path))
+    _, command = str(caught.value).split("python -c ")
+    subprocess.run([sys.executable, "-c", command.strip('"')], cwd=tmp_path, check=True)
     again, tokenizer, notes = build_to_measure(str(tmp_path))
     assert (type(again), notes) == (ClipVip, [])
     ids, mask = tokenizer.encode(TEXTS)

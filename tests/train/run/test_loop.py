@@ -295,7 +295,7 @@ def test_a_kill_while_saving_leaves_a_complete_last_checkpoint(
     def checked(change: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **words: Any) -> Any:
             moments.append(checkpoint.newest_complete(run))
-            assert (run / "checkpoints" / "last" / "training_state.pt").is_file()
+            assert (run / "checkpoints" / "last" / "training_state.safetensors").is_file()
             assert (run / "checkpoints" / "best" / "model.safetensors").is_file()
             return change(*args, **words)
 

@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 
 from mama_augment.caption.input.prompts import NAMED, Prompt, PromptRowError, check_columns, resolve
+from mama_augment.caption.input.rendering import render
 from mama_augment.core.errors import InputError
 
 
 def test_a_name_means_its_text_and_is_recorded() -> None:
     prompt = resolve("process")
     assert prompt == Prompt(name="process", text=NAMED["process"])
-    assert prompt.render({}) == "In a sentence, describe the process in the video."
+    assert render(prompt, {}) == "In a sentence, describe the process in the video."
 
 
 def test_a_text_and_a_file_of_it_are_the_same_prompt(tmp_path: Path) -> None:
@@ -27,8 +28,8 @@ def test_a_text_and_a_file_of_it_are_the_same_prompt(tmp_path: Path) -> None:
 def test_a_template_takes_the_clips_columns() -> None:
     prompt = resolve("Title: {{ title }}.{% if texts %} Known: {{ texts[0].text }}.{% endif %}")
     columns = {"title": "Dogs", "texts": [{"text": "a dog runs"}]}
-    assert prompt.render(columns) == "Title: Dogs. Known: a dog runs."
-    assert prompt.render({"title": "Dogs", "texts": []}) == "Title: Dogs."
+    assert render(prompt, columns) == "Title: Dogs. Known: a dog runs."
+    assert render(prompt, {"title": "Dogs", "texts": []}) == "Title: Dogs."
     check_columns(prompt, ["title", "texts"])
     with pytest.raises(InputError, match=r"uses title.*their columns: texts"):
         check_columns(prompt, ["texts"])
@@ -75,10 +76,10 @@ def test_an_empty_or_binary_file_is_refused(tmp_path: Path) -> None:
 def test_a_template_runs_no_code_and_its_failure_is_the_rows(template: str) -> None:
     prompt = Prompt(name="t", text=template)
     with pytest.raises(PromptRowError, match="template"):
-        prompt.render({"texts": [], "number": 0})
+        render(prompt, {"texts": [], "number": 0})
 
 
 def test_a_template_that_explodes_is_the_rows_failure() -> None:
     with pytest.raises(PromptRowError, match="characters"):
-        Prompt(name="t", text="{{ word * 99999 }}{{ word }} {{ word }}").render({"word": "x"})
-    assert Prompt(name="t", text="{{ 'x' * 3 }}{{ 2 * 3 }}{{ 2 ** 3 }}").render({}) == "xxx68"
+        render(Prompt(name="t", text="{{ word * 99999 }}{{ word }} {{ word }}"), {"word": "x"})
+    assert render(Prompt(name="t", text="{{ 'x' * 3 }}{{ 2 * 3 }}{{ 2 ** 3 }}"), {}) == "xxx68"
