@@ -5,15 +5,19 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mama_augment.cli.running import RunConfig, finish, run_step
 from mama_augment.core.fields import option
 from mama_augment.core.shared import say
+from mama_augment.inputs.config import InputConfig
 from mama_augment.keyframes.config import KeyFramesStep, threads_per_worker
 from mama_augment.runtime import RuntimeConfig
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from mama_augment.inputs.table.notes import Notes
     from mama_augment.keyframes.cut_step import Uncut
 
 RUNS = "How it runs"
@@ -25,14 +29,13 @@ class KeyframesCommand:
     """Choose the key frames of every clip: VIDEOS in, one Parquet row of JPEGs per clip out."""
 
     videos: str = field(metadata=option(positional=True))
-    """A folder, a quoted glob, a video, or a manifest (csv, jsonl, parquet) with a column `video`
-    and, optionally, clip_id, start_seconds, end_seconds, text, source, trusted, split. A path, or a
-    URI such as s3://bucket/folder."""
+    """A folder, a quoted glob, a video, or a manifest (csv, tsv, json, jsonl, parquet) with a
+    column `video` and, optionally, clip_id, start_seconds, end_seconds, text, source, trusted,
+    split. A path, or a URI such as s3://bucket/folder."""
     out: str
     """Output directory or URI."""
     step: KeyFramesStep
-    video_root: str | None = None
-    """Where a manifest's relative paths start; by default the manifest's folder."""
+    reading: InputConfig = field(metadata=option(panel="What is read"))
     decode_threads: int | None = field(default=None, metadata=option(panel=RUNS))
     """Threads per decoder; by default, the processors that the workers leave over."""
     runtime: RuntimeConfig = field(metadata=option(panel=RUNS))
@@ -40,6 +43,7 @@ class KeyframesCommand:
 
     def __call__(self) -> int:
         from mama_augment.inputs.find import find_clips
+        from mama_augment.inputs.table.notes import Notes
         from mama_augment.keyframes.step import KeyFrames
 
         num_workers = self.runtime.num_workers
@@ -50,9 +54,37 @@ class KeyframesCommand:
         )
         clip = dataclasses.replace(self.step.clip, limits=limits)
         config = dataclasses.replace(self.step, clip=clip)
-        clips = find_clips(self.videos, video_root=self.video_root)
+        notes = Notes()
+        clips = find_clips(self.videos, self.reading, notes)
+        read = show_input(clips, notes)
         step = KeyFrames(clips, config, num_cutters=num_workers, on_uncut=show_uncut)
-        return finish(run_step(step, self.out, self.runtime, self.run), self.out)
+        return finish(run_step(step, self.out, self.runtime, self.run), self.out, input=read)
+
+
+def show_input(clips: pa.Table, notes: Notes) -> dict[str, Any]:
+    """What VIDEOS holds, what of it is left out, and what else is to be said; for scripts, too."""
+    from mama_augment.inputs.table.notes import listed
+    from mama_augment.inputs.texts import count_texts
+
+    num_texts, num_without = count_texts(clips)
+    without = f"; {num_without:,} clips without one" if num_texts and num_without else ""
+    say.say(f"input: {clips.num_rows:,} clips, {num_texts:,} texts{without}")
+    if notes.left_out:
+        say.say(f"left out of the input: {listed(notes.left_out)}")
+    if notes.num_mended:
+        say.tell(
+            f"{notes.num_mended:,} rows held half a character, which is U+FFFD now (�)", "note"
+        )
+    for remark in notes.remarks:
+        say.tell(remark, "note")
+    return {
+        "clips": clips.num_rows,
+        "texts": num_texts,
+        "clips_without_text": num_without,
+        "left_out": dict(notes.left_out),
+        "mended": notes.num_mended,
+        "notes": notes.remarks,
+    }
 
 
 def show_uncut(uncut: Sequence[Uncut]) -> None:

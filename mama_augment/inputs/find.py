@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatch
 from itertools import islice
@@ -14,47 +15,69 @@ from mama_augment.core.address import shown
 from mama_augment.core.errors import InputError
 from mama_augment.core.store.files import Folder, folder_and_name
 from mama_augment.inputs.clip_list import list_clips
-from mama_augment.inputs.columns import BLOCK_ROWS
-from mama_augment.inputs.manifest import MANIFEST_SUFFIXES, read_manifest
-from mama_augment.inputs.names import is_text, may_be_shown, shown_names
+from mama_augment.inputs.config import InputConfig
+from mama_augment.inputs.folder.names import is_text, may_be_shown, shown_names
+from mama_augment.inputs.folder.suffixes import VIDEO_SUFFIXES, is_hidden, is_video, kind_of
+from mama_augment.inputs.folder.twins import twins_across_splits
+from mama_augment.inputs.folder.walk import names_below
+from mama_augment.inputs.table.columns import BLOCK_ROWS
+from mama_augment.inputs.table.manifest import MANIFEST_SUFFIXES, Rows, read_manifest
+from mama_augment.inputs.table.notes import Notes
 
 # fmt: off
-VIDEO_SUFFIXES = (
-    ".3gp", ".asf", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg",
-    ".mpg", ".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv",
+TABLE_SUFFIXES = (
+    ".txt", ".xlsx", ".xls", ".ods", ".yaml", ".yml", ".xml", ".html", ".md", ".toml", ".arrow",
+    ".feather", ".pkl", ".npy", ".gz", ".zip", ".zst",
 )
 # fmt: on
+"""Of files that somebody may take for a manifest, and nobody for a video."""
+WILD = re.compile(r"[*?[]")
 
 
-def find_clips(videos: str, *, video_root: str | None = None) -> pa.Table:
+def find_clips(
+    videos: str, config: InputConfig | None = None, notes: Notes | None = None
+) -> pa.Table:
     """The clips that VIDEOS names (columns of `clip_list.CLIP_LIST`, then the manifest's own).
 
     Args:
         videos: folder (searched below), glob, video file, or manifest; path or URI.
-        video_root: where a manifest's relative paths start; by default its own folder.
+        notes: takes down what is left out, and what else is to be said.
 
     Raises:
         InputError: nothing is found, or the manifest is wrong.
     """
-    for option, value in (("VIDEOS", videos), ("--video-root", video_root)):
+    config, notes = config or InputConfig(), notes or Notes()
+    root = config.manifest.video_root
+    for option, value in (("VIDEOS", videos), ("--video-root", root)):
         if value is not None and not is_text(value):
             name = shown_names([value])[0]
             raise InputError(f"{option} is {name!r}: its name is not UTF-8; rename it on disk")
     folder, name = folder_and_name(videos.rstrip("/"))
     kind = _kind(videos)
     if kind == pafs.FileType.Directory:
-        return _from_folder(videos, pattern=None)
+        return _from_folder(videos, None, notes)
     if kind == pafs.FileType.NotFound:
-        if any(letter in videos for letter in "*?["):
-            return _from_folder(_fixed_part(videos), pattern=videos)
+        if WILD.search(videos):
+            return _from_folder(_fixed_part(videos), videos, notes)
         raise InputError(
-            f"{shown(videos)!r} does not exist. Give a folder, a glob, a video or a manifest"
+            f"{shown(videos)!r} does not exist. Give a folder, a glob, a video or a manifest "
+            f"({' '.join(MANIFEST_SUFFIXES)})"
+        )
+    if name.lower().endswith(TABLE_SUFFIXES):
+        raise InputError(
+            f"{shown(videos)!r} is neither a video nor a manifest; manifests are "
+            f"{' '.join(MANIFEST_SUFFIXES)} (docs/data-format.md)"
         )
     if name.lower().endswith(MANIFEST_SUFFIXES):
-        locate = _locator(video_root or folder.uri)
+        locate = _locator(root or folder.uri)
         # No name here for the rows: `list_clips` lets go of each column as it uses it.
-        return list_clips(read_manifest(folder, name), shown(videos), locate)
-    return list_clips(pa.table({"video": [name]}), shown(videos), _locator(folder.uri))
+        clips = list_clips(
+            read_manifest(folder, name, config.manifest, notes), shown(videos), locate
+        )
+        if remark := twins_across_splits(clips, by_content=config.same_content):
+            notes.remark(remark)
+        return clips
+    return list_clips(Rows.of(pa.table({"video": [name]})), shown(videos), _locator(folder.uri))
 
 
 def _kind(videos: str) -> pafs.FileType:
@@ -66,25 +89,35 @@ def _kind(videos: str) -> pafs.FileType:
         raise InputError(f"cannot read {shown(videos)!r}: {reason}") from error
 
 
-def _from_folder(root: str, pattern: str | None) -> pa.Table:
+def _from_folder(root: str, pattern: str | None, notes: Notes) -> pa.Table:
     # As with a manifest, no name here for the rows.
-    return list_clips(_found(root, pattern), shown(root), _locator(root))
+    return list_clips(_found(root, pattern, notes), shown(root), _locator(root))
 
 
-def _found(root: str, pattern: str | None) -> pa.Table:
+def _found(root: str, pattern: str | None, notes: Notes) -> Rows:
     """The files below `root` that are asked for, as rows of a manifest."""
-    names = _below(root)
     if pattern is None:
-        found = (name for name in names if name.lower().endswith(VIDEO_SUFFIXES))
+        found = _taken(names_below(root, notes), is_video, notes)
         suffixes = " ".join(VIDEO_SUFFIXES)
         what = f"no file below {shown(root)!r} has a video's suffix ({suffixes})"
     else:
+        asks_hidden = any(map(is_hidden, pattern.split("/")))
+        names = names_below(root, Notes(), with_hidden=asks_hidden)
         found = (name for name in names if _matches(_join(root, name), pattern))
         what = f"no file matches {shown(pattern)!r}"
     rows = pa.table({"video": _column(found)})
     if not rows.num_rows:
         raise InputError(what)
-    return rows
+    return Rows.of(rows)
+
+
+def _taken(names: Iterator[str], is_taken: Callable[[str], bool], notes: Notes) -> Iterator[str]:
+    """Some of the names; the others are counted by kind."""
+    for name in names:
+        if is_taken(name):
+            yield name
+        else:
+            notes.left_out[kind_of(name)] += 1
 
 
 def _column(names: Iterator[str]) -> pa.ChunkedArray:
@@ -99,27 +132,6 @@ def _column(names: Iterator[str]) -> pa.ChunkedArray:
         chunks.append(pa.array(texts, pa.string()))
     chunks.append(pa.array(shown_names(sorted(odd), doubtful), pa.string()))
     return pa.chunked_array(chunks)
-
-
-def _below(root: str) -> Iterator[str]:
-    """Relative names of what lies below `root`, in any order.
-
-    A directory whose name ends like a video's counts as an entry (and will be rejected as no
-    file), so that nothing that looks like a video goes unaccounted; links to directories are not
-    followed, so that they cannot loop.
-    """
-    folder = Folder(root)
-    if not folder.is_local:
-        yield from folder.sizes_bytes(recursive=True)
-        return
-    top = folder.path()
-    for directory, subdirectories, files in os.walk(top):
-        looks_like_video = {d for d in subdirectories if d.lower().endswith(VIDEO_SUFFIXES)}
-        subdirectories[:] = [d for d in subdirectories if d not in looks_like_video]
-        below = os.path.relpath(directory, top).replace(os.sep, "/")
-        prefix = "" if below == "." else f"{below}/"
-        yield from (prefix + name for name in files)
-        yield from (prefix + name for name in looks_like_video)
 
 
 def _matches(path: str, pattern: str) -> bool:
@@ -139,7 +151,7 @@ def _fixed_part(pattern: str) -> str:
     """The directory part of a glob before its first wildcard."""
     parts = pattern.split("/")[:-1]
     for position, part in enumerate(parts):
-        if any(letter in part for letter in "*?["):
+        if WILD.search(part):
             parts = parts[:position]
             break
     return "/".join(parts) or ("/" if pattern.startswith("/") else ".")

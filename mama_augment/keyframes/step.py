@@ -20,6 +20,7 @@ from mama_augment.core.store.same import check_config
 from mama_augment.core.store.step_dir import StepDir
 from mama_augment.decode.config import Span
 from mama_augment.decode.errors import ClipError
+from mama_augment.inputs.config import InputConfig
 from mama_augment.inputs.find import find_clips
 from mama_augment.keyframes.config import STEP, ClipFrames, KeyFramesStep
 from mama_augment.keyframes.cut_step import Uncut, cut_clips
@@ -57,14 +58,18 @@ class KeyFrames:
 
     @classmethod
     def of(
-        cls, videos: str, config: KeyFramesStep | None = None, *, video_root: str | None = None
+        cls,
+        videos: str,
+        config: KeyFramesStep | None = None,
+        *,
+        reading: InputConfig | None = None,
     ) -> KeyFrames:
         """The step for what VIDEOS of the command may be: a folder, a glob, a video, a manifest.
 
         Raises:
             InputError: nothing is found, or the manifest is wrong.
         """
-        return cls(find_clips(videos, video_root=video_root), config)
+        return cls(find_clips(videos, reading), config)
 
     def manifest(self, out: Output[StepDir], tell: Teller) -> Manifest:
         """See `core.step.Step`; where videos are cut is kept in the output directory.
