@@ -14,7 +14,7 @@ from mama_augment.core.breaker import Breaker
 from mama_augment.core.ledger import Reject
 from mama_augment.core.manifest import Manifest, fingerprint, versions
 from mama_augment.core.reasons import is_shared
-from mama_augment.core.schema import CLIPS
+from mama_augment.core.schema import CLIP_EXTRAS, CLIPS
 from mama_augment.core.step import Output, Stage, Teller
 from mama_augment.core.store.same import check_config
 from mama_augment.core.store.step_dir import StepDir
@@ -29,6 +29,7 @@ from mama_augment.runtime.isolate import IsolatedFunction, IsolationError
 
 NUM_PROBES = 16
 """Clips all over the list that are tried before the step is stopped for all of them."""
+TRAIN_COLUMNS = ("train_frame_seconds", "train_frames")
 EXTRACT = "mama_augment.keyframes.extract:extract_clip"
 
 
@@ -129,6 +130,8 @@ class KeyFramesWorker:
         self._step_dir = step_dir
         self._clips = clips
         self._step = step
+        has_train_frames = step.clip.training.num_frames > 0
+        self._schema = clips_schema(clips.schema, has_train_frames=has_train_frames)
         self._first_row = first_rows(step_dir.manifest.units)
         self._extract = IsolatedFunction(EXTRACT, step.isolation())
         self._breaker = Breaker(STEP, self._still_works)
@@ -189,7 +192,7 @@ class KeyFramesWorker:
         Rows of an earlier run carry the metadata of the file that they were read from.
         """
         columns = stated(pa.concat_tables(rows).combine_chunks()).columns
-        return pa.Table.from_arrays(columns, schema=clips_schema(self._clips.schema))
+        return pa.Table.from_arrays(columns, schema=self._schema)
 
     def _clip(self, clip: pa.Table, failure: Reject | None) -> pa.Table | Reject:
         """One clip's row, or why there is none."""
@@ -201,7 +204,7 @@ class KeyFramesWorker:
             num_attempts += 1
             try:
                 found = self._extract(row["video_uri"], span, self._step.clip)
-                return clip_row(clip, found)
+                return clip_row(clip, found, self._schema)
             except (ClipError, IsolationError) as error:
                 reject = Reject.of(
                     STEP,
@@ -256,22 +259,26 @@ class Earlier:
         now = stated(clip.select(SPAN_COLUMNS)).to_pylist()
         if row.select(SPAN_COLUMNS).to_pylist() != now:
             return None  # pictures of another span: somebody else began this directory
-        columns = {name: (clip if name in clip.column_names else row)[name] for name in CLIPS.names}
-        columns |= {name: clip[name] for name in clip.column_names}
-        return pa.table(columns, clips_schema(clip.schema))
+        is_trained_on = TRAIN_COLUMNS[0] in row.column_names
+        schema = clips_schema(clip.schema, has_train_frames=is_trained_on)
+        columns = {
+            name: (clip if name in clip.column_names else row)[name] for name in schema.names
+        }
+        return pa.table(columns, schema)
 
 
-def clips_schema(clip_list: pa.Schema) -> pa.Schema:
-    """The clips table, then the further columns of a clip list."""
-    return pa.schema([*CLIPS, *(field for field in clip_list if field.name not in CLIPS.names)])
+def clips_schema(clip_list: pa.Schema, *, has_train_frames: bool) -> pa.Schema:
+    """The clips table, frames to train on, then the further columns of a clip list."""
+    train = [CLIP_EXTRAS.field(name) for name in TRAIN_COLUMNS] if has_train_frames else []
+    others = (field for field in clip_list if field.name not in CLIPS.names)
+    return pa.schema([*CLIPS, *train, *others])
 
 
-def clip_row(clip: pa.Table, found: ClipFrames) -> pa.Table:
+def clip_row(clip: pa.Table, found: ClipFrames, schema: pa.Schema) -> pa.Table:
     """One row of the clips table: what the input gave and what was found."""
     columns = {
         **{name: clip[name] for name in clip.column_names},
         **{name: [value] for name, value in dataclasses.asdict(found).items()},
         "num_key_frames": [len(found.frames)],
     }
-    schema = clips_schema(clip.schema)
     return pa.table({field.name: columns[field.name] for field in schema}, schema)
