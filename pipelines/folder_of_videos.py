@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from commands import run
+from commands import check_ready, run
 
 from mama_augment.core.shared.say import say
 
@@ -31,6 +31,7 @@ def main(
 ) -> None:
     """Key frames, captions, balanced shards, a trained model and one report of it all."""
     clips, captions, shards = out / "clips", out / "captions", out / "shards"
+    check_ready(videos, out, model=model, num_frames=num_frames)
     something_failed = run("mama-augment", "keyframes", videos, "--out", clips, "-q", num_frames)
     something_failed |= run(
         "mama-augment", "caption", clips, "--out", captions, "--model", model, "--grid", grid

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from commands import run
+from commands import check_ready, run
 
 MANIFEST_COLUMNS = ("video", "clip_id", "text", "trusted", "split")
 
@@ -39,6 +39,7 @@ def main(
         out / name for name in ("manifest.csv", "clips", "captions", "shards")
     )
     write_manifest(manifest, annotations)
+    check_ready(manifest, out, model=model, video_root=videos)
     failed = run(
         "mama-augment", "keyframes", manifest, "--video-root", videos, "--out", clips
     )  # fmt: skip

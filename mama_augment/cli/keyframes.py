@@ -17,11 +17,14 @@ from mama_augment.runtime import RuntimeConfig
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from mama_augment.core.store.step_dir import StepDir
     from mama_augment.inputs.table.notes import Notes
     from mama_augment.keyframes.cut_step import Uncut
 
 RUNS = "How it runs"
 UNCUT_EXAMPLES = 3
+MOST_UNITS = 10_000
+"""Of which flags are counted: that reads a little of every unit."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +45,7 @@ class KeyframesCommand:
     run: RunConfig = field(metadata=option(panel=RUNS))
 
     def __call__(self) -> int:
+        from mama_augment.core.store.step_dir import StepDir
         from mama_augment.inputs.find import find_clips
         from mama_augment.inputs.table.notes import Notes
         from mama_augment.keyframes.step import KeyFrames
@@ -58,7 +62,23 @@ class KeyframesCommand:
         clips = find_clips(self.videos, self.reading, notes)
         read = show_input(clips, notes)
         step = KeyFrames(clips, config, num_cutters=num_workers, on_uncut=show_uncut)
-        return finish(run_step(step, self.out, self.runtime, self.run), self.out, input=read)
+        outcome = run_step(step, self.out, self.runtime, self.run)
+        flags = show_flags(StepDir.open(self.out, step="keyframes"))
+        return finish(outcome, self.out, input=read, flags=flags)
+
+
+def show_flags(step_dir: StepDir, most_units: int = MOST_UNITS) -> dict[str, int] | None:
+    """How many clips have which flag; None where that would be too much to read."""
+    from mama_augment.keyframes.near import COLUMNS, count_flags
+
+    if len(step_dir.manifest.units) > most_units:
+        say.say("flags of clips: `mama-augment inspect` counts them")
+        return None
+    flags = count_flags(step_dir.tables(COLUMNS))
+    if flags:
+        found = ", ".join(f"{number:,} {name}" for name, number in flags.items())
+        say.say(f"flags of clips: {found}; `plan` and `caption` leave them out by --skip-flags")
+    return flags
 
 
 def show_input(clips: pa.Table, notes: Notes) -> dict[str, Any]:

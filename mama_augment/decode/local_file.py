@@ -12,6 +12,7 @@ from mama_augment.core.address import shown
 from mama_augment.core.errors import InputError
 from mama_augment.core.store.files import open_filesystem
 from mama_augment.decode.errors import ClipError
+from mama_augment.decode.tar_member import is_member, member_file
 
 CHUNK_BYTES = 8 * 2**20
 
@@ -27,6 +28,10 @@ def local_file(uri: str) -> Iterator[str]:
         raise ClipError(
             "bad_name", f"{uri!r}: the path holds a NUL byte, which no file's name does"
         )
+    if is_member(uri):
+        with member_file(uri) as path:
+            yield path
+        return
     if "://" not in uri:
         yield uri
         return

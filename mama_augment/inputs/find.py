@@ -17,7 +17,14 @@ from mama_augment.core.store.files import Folder, folder_and_name
 from mama_augment.inputs.clip_list import list_clips
 from mama_augment.inputs.config import InputConfig
 from mama_augment.inputs.folder.names import is_text, may_be_shown, shown_names
-from mama_augment.inputs.folder.suffixes import VIDEO_SUFFIXES, is_hidden, is_video, kind_of
+from mama_augment.inputs.folder.shipped import ROWS, is_sidecar, rows_beside, rows_of_tar
+from mama_augment.inputs.folder.suffixes import (
+    TAR_SUFFIX,
+    VIDEO_SUFFIXES,
+    is_hidden,
+    is_video,
+    kind_of,
+)
 from mama_augment.inputs.folder.twins import twins_across_splits
 from mama_augment.inputs.folder.walk import names_below
 from mama_augment.inputs.table.columns import BLOCK_ROWS
@@ -55,10 +62,10 @@ def find_clips(
     folder, name = folder_and_name(videos.rstrip("/"))
     kind = _kind(videos)
     if kind == pafs.FileType.Directory:
-        return _from_folder(videos, None, notes)
+        return _from_folder(videos, None, config, notes)
     if kind == pafs.FileType.NotFound:
         if WILD.search(videos):
-            return _from_folder(_fixed_part(videos), videos, notes)
+            return _from_folder(_fixed_part(videos), videos, config, notes)
         raise InputError(
             f"{shown(videos)!r} does not exist. Give a folder, a glob, a video or a manifest "
             f"({' '.join(MANIFEST_SUFFIXES)})"
@@ -77,7 +84,10 @@ def find_clips(
         if remark := twins_across_splits(clips, by_content=config.same_content):
             notes.remark(remark)
         return clips
-    return list_clips(Rows.of(pa.table({"video": [name]})), shown(videos), _locator(folder.uri))
+    rows = pa.table({"video": [name]})
+    if name.lower().endswith(TAR_SUFFIX):
+        rows = _of_tars(folder, [name], config, notes)
+    return list_clips(Rows.of(rows), shown(videos), _locator(folder.uri))
 
 
 def _kind(videos: str) -> pafs.FileType:
@@ -89,26 +99,65 @@ def _kind(videos: str) -> pafs.FileType:
         raise InputError(f"cannot read {shown(videos)!r}: {reason}") from error
 
 
-def _from_folder(root: str, pattern: str | None, notes: Notes) -> pa.Table:
+def _from_folder(root: str, pattern: str | None, config: InputConfig, notes: Notes) -> pa.Table:
     # As with a manifest, no name here for the rows.
-    return list_clips(_found(root, pattern, notes), shown(root), _locator(root))
+    return list_clips(_found(root, pattern, config, notes), shown(root), _locator(root))
 
 
-def _found(root: str, pattern: str | None, notes: Notes) -> Rows:
+def _found(root: str, pattern: str | None, config: InputConfig, notes: Notes) -> Rows:
     """The files below `root` that are asked for, as rows of a manifest."""
+    tars: list[str] = []
+    sidecars: list[str] = []
     if pattern is None:
-        found = _taken(names_below(root, notes), is_video, notes)
+        names = _without(names_below(root, notes), lambda n: n.lower().endswith(TAR_SUFFIX), tars)
+        names = _without(names, is_sidecar, sidecars)
+        found = _taken(names, is_video, notes)
         suffixes = " ".join(VIDEO_SUFFIXES)
-        what = f"no file below {shown(root)!r} has a video's suffix ({suffixes})"
+        what = f"no file below {shown(root)!r} has a video's suffix ({suffixes} {TAR_SUFFIX})"
     else:
         asks_hidden = any(map(is_hidden, pattern.split("/")))
         names = names_below(root, Notes(), with_hidden=asks_hidden)
-        found = (name for name in names if _matches(_join(root, name), pattern))
+        matching = (name for name in names if _matches(_join(root, name), pattern))
+        found = _without(matching, lambda n: n.lower().endswith(TAR_SUFFIX), tars)
         what = f"no file matches {shown(pattern)!r}"
     rows = pa.table({"video": _column(found)})
+    folder = Folder(root)
+    if sidecars:
+        videos = rows["video"].to_pylist()
+        beside, divided = rows_beside(folder, videos, sidecars, config.subtitles, notes)
+        if divided:
+            rows = rows.filter(pa.array([video not in divided for video in videos]))
+        if beside.num_rows:
+            rows = pa.concat_tables([rows, beside], promote_options="default")
+    if tars:
+        parts = [rows, _of_tars(folder, sorted(tars), config, notes)]
+        rows = pa.concat_tables(parts, promote_options="default")
     if not rows.num_rows:
         raise InputError(what)
     return Rows.of(rows)
+
+
+def _of_tars(folder: Folder, names: list[str], config: InputConfig, notes: Notes) -> pa.Table:
+    """Rows for the clips of some archives."""
+    tables: list[pa.Table] = [ROWS.empty_table()]
+    for name in names:
+        try:
+            tables += rows_of_tar(folder, name, config.subtitles, notes)
+        except (ValueError, OSError) as error:
+            notes.left_out["archive that cannot be read"] += 1
+            notes.remark(f"not read: {name}: {error}")
+    return pa.concat_tables(tables)
+
+
+def _without(
+    names: Iterator[str], is_other: Callable[[str], bool], others: list[str]
+) -> Iterator[str]:
+    """Names but for some, which go into a list."""
+    for name in names:
+        if is_other(name):
+            others.append(name)
+        else:
+            yield name
 
 
 def _taken(names: Iterator[str], is_taken: Callable[[str], bool], notes: Notes) -> Iterator[str]:

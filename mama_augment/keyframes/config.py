@@ -111,7 +111,7 @@ class ClipFrames:
     frame_hashes: list[int]
     """See `look.look_hash`."""
     flags: list[str]
-    """See `look.FLAGS`."""
+    """See `core.shared.flags`."""
     train_frame_seconds: list[float] | None = None
     train_frames: list[bytes] | None = None
     """A second, evenly spaced list, where one is asked for."""

@@ -56,15 +56,24 @@ def _parsed(column: pa.ChunkedArray, name: str, where: str) -> list[pa.Array]:
 
 
 def _seconds(text: str, what: str) -> float | None:
+    try:
+        return clock_seconds(text)
+    except ValueError:
+        raise InputError(
+            f"{what} is {text!r}; seconds are needed, such as 83.5, 1:23.5 or 0:01:23.5"
+        ) from None
+
+
+def clock_seconds(text: str) -> float | None:
+    """Seconds of a number or of what a clock shows; None where there is no time.
+
+    Raises:
+        ValueError: it is neither.
+    """
     word = text.strip()
     if word.lower() in NOTHING:
         return None
     if clock := CLOCK.fullmatch(word):
         hours, minutes, seconds = clock.groups()
         return 60 * (60 * int(hours or 0) + int(minutes)) + float(seconds.replace(",", "."))
-    try:
-        return float(word)
-    except ValueError:
-        raise InputError(
-            f"{what} is {text!r}; seconds are needed, such as 83.5, 1:23.5 or 0:01:23.5"
-        ) from None
+    return float(word)
