@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from commands import run
+from commands import check_ready, run
 from training import room_for_shards, train, write_report
 
 from mama_augment.core.shared.say import say
@@ -41,6 +41,7 @@ def main(
     ] = None,
 ) -> None:
     """Key frames, captions, balanced shards, a trained model and one report of it all."""
+    check_ready(videos, out, model=model, num_frames=num_frames)
     clips, captions = out / "clips", out / "captions"
     if reviews is not None:
         out /= "reviewed"  # what was made without them stays

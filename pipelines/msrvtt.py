@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from commands import run
+from commands import check_ready, run
 from training import room_for_shards, train, write_report
 
 from mama_augment.core.shared.say import say
@@ -46,6 +46,7 @@ def main(
         out / name for name in ("manifest.csv", "clips", "captions", "shards")
     )
     write_manifest(manifest, annotations)
+    check_ready(manifest, out, model=model, video_root=videos)
     failed = run(
         "mama-augment", "keyframes", manifest, "--video-root", videos, "--out", clips
     )  # fmt: skip

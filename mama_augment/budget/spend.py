@@ -16,6 +16,7 @@ import numpy.typing as npt
 from mama_augment.concepts.lists import CHUNK, ConceptLists
 from mama_augment.core.errors import InputError, check_choice
 from mama_augment.core.fields import option
+from mama_augment.core.shared.flags import parse_flags
 
 TARGETS = ("uniform", "sqrt", "capped")
 FIRST_LOOK = 8
@@ -37,6 +38,11 @@ class BudgetConfig:
     """With --target capped: raise no concept above this number of visits."""
     max_per_clip: int = 4
     """New captions per clip, at most; each further one says less that is new."""
+    skip_flags: tuple[str, ...] | None = field(
+        default=None, metadata=option(parse=parse_flags, default_shown="none")
+    )
+    """Plan no caption for clips with one of these flags, such as black,static,near_identical (it
+    looks like an earlier clip)."""
     seed: int = 0
     """Decides every random draw: ties and topics."""
 

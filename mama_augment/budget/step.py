@@ -10,7 +10,7 @@ import heapq
 import itertools
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from mama_augment.balance.corpus import ClipTexts, Corpus
 from mama_augment.balance.gather import gather
 from mama_augment.balance.selection import assign_concepts, count_visits
 from mama_augment.balance.source.inputs import Inputs
+from mama_augment.budget.flagged import skipped_clips
 from mama_augment.budget.spend import BudgetConfig, Counts, Spending, main_concepts, spend
 from mama_augment.concepts import ConceptConfig, FittedAssigner, TextBatch, fit_assigner
 from mama_augment.concepts.column import concept_column
@@ -32,8 +33,8 @@ from mama_augment.core.errors import InputError
 from mama_augment.core.schema import HELD_OUT, PLAN
 from mama_augment.core.store.files import output_file
 
-_IDS = pa.schema({"clip_id": pa.string(), "place": pa.int64(), "split": pa.string()})
-"""A clip and where its concepts are; a held-out clip has a split instead."""
+_IDS = pa.schema({"clip_id": pa.string(), "place": pa.int64(), "reason": pa.string()})
+"""A clip and where its concepts are; a clip that gets no caption has a reason instead."""
 
 ROWS_PER_GROUP = 50_000
 ROWS_PER_READ = 256
@@ -55,6 +56,8 @@ class CaptionPlan:
     num_clips_planned: int
     num_planned: int
     num_unspent: int
+    num_skipped: int
+    """Clips that have a flag to be skipped."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,8 +109,14 @@ def plan_captions(
         on_phase(f"finding concepts ({concepts.assigner})")
         assigner = fit_assigner(concepts, corpus.fit_batches)
         on_phase("counting")
-        known = _count(corpus, assigner)
+        skipped = skipped_clips(inputs.clips, budget.skip_flags or ())
+        known = _count(corpus, assigner, skipped)
         if not len(known.concepts):
+            if skipped:
+                raise InputError(
+                    f"{inputs.clips.uri!r} holds no clip without the flags "
+                    f"{', '.join(budget.skip_flags or ())} (--skip-flags) to caption"
+                )
             raise InputError(
                 f"{inputs.clips.uri!r} holds no clip outside {', '.join(HELD_OUT)} to caption"
             )
@@ -129,6 +138,7 @@ def plan_captions(
         num_clips_planned=int(np.count_nonzero(spending.num_captions)),
         num_planned=budget.num_captions - spending.num_unspent,
         num_unspent=spending.num_unspent,
+        num_skipped=len(skipped),
     )
 
 
@@ -144,7 +154,7 @@ def write_plan(out: str, rows: Iterable[tuple[str, int, str]], scratch: Path) ->
     folder.write_file(name, path)
 
 
-def _count(corpus: Corpus, assigner: FittedAssigner) -> _Texts:
+def _count(corpus: Corpus, assigner: FittedAssigner, skipped: Mapping[str, str]) -> _Texts:
     """Read all texts once; `ids-<bucket>.arrow` then has the clips of each bucket by clip_id."""
     names = tuple(assigner.names)
     counts = np.zeros(len(names), np.int64)
@@ -158,9 +168,12 @@ def _count(corpus: Corpus, assigner: FittedAssigner) -> _Texts:
             if not clip.video:
                 continue
             if clip.split in HELD_OUT:
-                ids.append((clip.clip_id, None, clip.split))
+                ids.append((clip.clip_id, None, f"held out for {clip.split}"))
                 continue
             count_visits(clip.kept(), len(counts), counts)
+            if clip.clip_id in skipped:
+                ids.append((clip.clip_id, None, f"flagged: {skipped[clip.clip_id]}"))
+                continue
             ids.append((clip.clip_id, place + len(lists), None))
             lists.append(_concepts_of(clip, assigner))
         concepts.add(lists)
@@ -198,9 +211,10 @@ def _read_ids(path: Path) -> Iterator[_Id]:
 def _rows(corpus: Corpus, known: _Texts, spending: Spending) -> Iterator[tuple[str, int, str]]:
     """The rows of the plan, by clip_id."""
     buckets = [_read_ids(_ids_path(corpus, bucket)) for bucket in range(corpus.num_buckets)]
-    for clip_id, place, split in heapq.merge(*buckets):
+    for clip_id, place, reason in heapq.merge(*buckets):
         if place is None:
-            yield clip_id, 0, f"held out for {split}"
+            assert reason is not None, "a clip without concepts says why"
+            yield clip_id, 0, reason
         else:
             yield clip_id, int(spending.num_captions[place]), _reason(place, known, spending)
 

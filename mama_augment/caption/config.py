@@ -10,6 +10,7 @@ from mama_augment.caption.input.shown import INPUTS
 from mama_augment.caption.judge.config import JudgeConfig
 from mama_augment.core.errors import InputError, check_choice
 from mama_augment.core.fields import option
+from mama_augment.core.shared.flags import NEAR_IDENTICAL, parse_flags
 
 MOST_PICTURE_PX = 4096
 """A grid of this side takes 48 MB, and several are in memory at once."""
@@ -50,6 +51,10 @@ class AskConfig:
     every_split: bool = False
     """Caption meta, val and test clips too, to evaluate the captioner on them. `balance` takes no
     generated captions there, so by default they are left out."""
+    skip_flags: tuple[str, ...] | None = field(
+        default=None, metadata=option(parse=parse_flags, default_shown="none")
+    )
+    """Leave out clips with one of these flags, such as black,static."""
     chat: ChatConfig = field(default_factory=ChatConfig)
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     judging: JudgeConfig = field(default_factory=JudgeConfig)
@@ -61,6 +66,11 @@ class AskConfig:
 
     def __post_init__(self) -> None:
         check_choice("--input", self.input, (AUTO, *INPUTS))
+        if NEAR_IDENTICAL in (self.skip_flags or ()):
+            raise InputError(
+                f"--skip-flags {NEAR_IDENTICAL}: only `mama-augment plan` looks at all clips "
+                "together; give it there, and follow the plan with --plan"
+            )
         if self.picture_px is not None and not 1 <= self.picture_px <= MOST_PICTURE_PX:
             raise InputError(f"--picture-px is {self.picture_px}; allowed: 1 to {MOST_PICTURE_PX}")
 

@@ -102,6 +102,11 @@ def check_clips_left(clips: StepDirs, settings: CaptionSettings, counted: Counte
         InputError: all clips are of reserved splits.
     """
     if settings.plan is None and not counted.num_clips:
+        if num_flagged := counted.left_out.get("flagged"):
+            raise InputError(
+                f"{num_flagged:,} of the clips of {clips.uri!r} have one of the flags "
+                f"{', '.join(settings.skip_flags)} (--skip-flags), and no other is left to caption"
+            )
         raise InputError(
             f"all {counted.left_out['split_reserved']:,} clips of {clips.uri!r} are given "
             f"to {', '.join(HELD_OUT)}, where `balance` takes no generated caption. To evaluate "
@@ -123,6 +128,7 @@ def config_of(settings: CaptionSettings, engine_name: str) -> dict[str, Any]:
         "prompt": settings.prompt.text,
         **number,
         "every_split": settings.every_split,
+        **({"skip_flags": sorted(settings.skip_flags)} if settings.skip_flags else {}),
         "input": settings.input,
         "judging": settings.judging.fields(),
         # Named only where it is on: such captions depend on code that came with the model.

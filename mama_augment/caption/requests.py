@@ -46,20 +46,28 @@ class CaptionSettings:
     """How many captions each clip gets, in place of `num_captions` for all."""
     every_split: bool = False
     """Caption meta, val and test clips too; `balance` takes no generated text for those."""
+    skip_flags: tuple[str, ...] = ()
+    """Flags of clips that get no caption."""
     seed: int = 0
 
-    def num_captions_of(self, clip_id: str, split: str | None) -> int:
-        """How many captions a clip gets.
+    def num_captions_of(
+        self, clip_id: str, split: str | None, flags: Sequence[str] | None = None
+    ) -> int:
+        """How many captions a clip gets; 0 where `why_none` has a reason."""
+        if self.why_none(clip_id, split, flags) is not None:
+            return 0
+        return self.num_captions if self.plan is None else self.plan.counts[clip_id]
 
-        0 when the plan asks for none or does not name it, and when its given split is reserved
-        for trusted texts.
-        """
-        is_reserved = split in HELD_OUT and not self.every_split
-        return 0 if is_reserved else self.num_asked_of(clip_id)
-
-    def num_asked_of(self, clip_id: str) -> int:
-        """As `num_captions_of`, whatever its split."""
-        return self.num_captions if self.plan is None else self.plan.counts.get(clip_id, 0)
+    def why_none(
+        self, clip_id: str, split: str | None, flags: Sequence[str] | None = None
+    ) -> str | None:
+        """Why a clip gets no caption: the plan asks for none or does not name it, its given split
+        is reserved for trusted texts, or it has a flag that is skipped."""
+        if self.plan is not None and not self.plan.counts.get(clip_id, 0):
+            return "not_planned"
+        if split in HELD_OUT and not self.every_split:
+            return "split_reserved"
+        return "flagged" if set(self.skip_flags).intersection(flags or ()) else None
 
     def key_fields(self) -> dict[str, Any]:
         """What `caption_key` mixes with the frames, the prompt and the caption's index.

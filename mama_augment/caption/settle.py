@@ -72,6 +72,7 @@ def settle_all(
         num_captions=1 if ask.num_captions is None else ask.num_captions,
         plan=planned,
         every_split=ask.every_split,
+        skip_flags=ask.skip_flags or (),
         seed=ask.seed,
     )
     _say_what_was_assumed(ask, model)

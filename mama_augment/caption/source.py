@@ -8,14 +8,16 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from mama_augment.budget.plan_file import PlannedCaptions, check_names
+from mama_augment.budget.plan_file import check_names
 from mama_augment.caption.known import Known
 from mama_augment.caption.requests import CaptionSettings, ClipRow, clips_of, columns_for
 from mama_augment.core.store.committed import CommittedUnit
 from mama_augment.core.store.several import StepDirs
 
-ASKED_COLUMNS = ["clip_id", "split"]
-"""What `CaptionSettings.num_captions_of` needs to know of a clip."""
+
+def asked_columns(settings: CaptionSettings) -> list[str]:
+    """What `CaptionSettings.num_captions_of` needs to know of a clip."""
+    return ["clip_id", "split", *(["flags"] if settings.skip_flags else [])]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +33,8 @@ class Counted:
 
 
 def count_captions(clips: StepDirs, settings: CaptionSettings, *, is_whole: bool) -> Counted:
-    """Count from the records of clips directories; nothing is read unless there is a plan.
+    """Count from the records of clips directories; nothing is read unless there is a plan, or
+    flags to skip.
 
     is_whole: no unit of them is pending. Clips of a pending unit may stand in the plan, unless it
     names nothing else.
@@ -39,8 +42,8 @@ def count_captions(clips: StepDirs, settings: CaptionSettings, *, is_whole: bool
     Raises:
         InputError: the plan asks for clips that the directories lack.
     """
-    if settings.plan is not None:
-        return _count_planned(clips, settings, settings.plan, is_whole=is_whole)
+    if settings.plan is not None or settings.skip_flags:
+        return _count_rows(clips, settings, is_whole=is_whole)
     units: dict[str, int] = {}
     num_clips = num_held_out = 0
     for unit_id, record in clips.records().items():
@@ -56,23 +59,22 @@ def count_captions(clips: StepDirs, settings: CaptionSettings, *, is_whole: bool
     )
 
 
-def _count_planned(
-    clips: StepDirs, settings: CaptionSettings, planned: PlannedCaptions, *, is_whole: bool
-) -> Counted:
-    """Which clips of a unit are in the plan stands in its rows."""
-    lacking = set(planned.counts)
+def _count_rows(clips: StepDirs, settings: CaptionSettings, *, is_whole: bool) -> Counted:
+    """Which clips of a unit are in the plan, and which are flagged, stands in its rows."""
+    lacking = set(settings.plan.counts) if settings.plan is not None else set()
+    num_planned = len(lacking)
     units = dict.fromkeys(clips.records(), 0)  # those without rows, too
     left_out: Counter[str] = Counter()
     num_clips = 0
     names = [name for name, _ in clips.named_units()]
-    for name, table in zip(names, clips.tables(ASKED_COLUMNS), strict=True):
+    for name, table in zip(names, clips.tables(asked_columns(settings)), strict=True):
         numbers = captions_by_row(table, settings)
         units[name] = sum(numbers)
         num_clips += sum(number > 0 for number in numbers)
         lacking.difference_update(table["clip_id"].to_pylist())
-        left_out.update(_reasons(table, numbers, settings))
-    if is_whole or len(lacking) == len(planned.counts):
-        check_names(planned, lacking, clips.uri)
+        left_out.update(_reasons(table, settings))
+    if settings.plan is not None and (is_whole or len(lacking) == num_planned):
+        check_names(settings.plan, lacking, clips.uri)
     return Counted(
         units=units,
         num_clips=num_clips,
@@ -82,7 +84,7 @@ def _count_planned(
 
 def captions_of_unit(unit: CommittedUnit, settings: CaptionSettings) -> list[int]:
     """How many captions each row of a unit gets."""
-    return captions_by_row(unit.table(ASKED_COLUMNS), settings)
+    return captions_by_row(unit.table(asked_columns(settings)), settings)
 
 
 def read_clips(
@@ -106,15 +108,12 @@ def read_clips(
 
 def captions_by_row(table: pa.Table, settings: CaptionSettings) -> list[int]:
     """How many captions each row of a clips table gets."""
-    columns = [table[name].to_pylist() for name in ASKED_COLUMNS]
+    columns = [table[name].to_pylist() for name in asked_columns(settings)]
     return [settings.num_captions_of(*row) for row in zip(*columns, strict=True)]
 
 
-def _reasons(table: pa.Table, numbers: list[int], settings: CaptionSettings) -> list[str]:
+def _reasons(table: pa.Table, settings: CaptionSettings) -> list[str]:
     """Why rows get no caption, in any order."""
-    columns = [table[name].to_pylist() for name in ASKED_COLUMNS]
-    return [
-        "split_reserved" if settings.num_asked_of(clip_id) else "not_planned"
-        for clip_id, _, number in zip(*columns, numbers, strict=True)
-        if not number
-    ]
+    columns = [table[name].to_pylist() for name in asked_columns(settings)]
+    reasons = (settings.why_none(*row) for row in zip(*columns, strict=True))
+    return [reason for reason in reasons if reason is not None]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field
 
+from mama_augment.cli.keyframes import show_flags
 from mama_augment.cli.running import show_reasons
 from mama_augment.core.errors import check_positive
 from mama_augment.core.fields import option
@@ -45,6 +47,14 @@ class InspectCommand:
             say.say(f"contact sheet: {sheet}")
         else:
             say.say("no clip has a row yet")
+        flags = show_flags(step_dir, sys.maxsize)
         show_reasons(count_reasons(step_dir))
-        say.summary({"directory": self.directory, "contact_sheet": sheet, "clips": len(rows)})
+        say.summary(
+            {
+                "directory": self.directory,
+                "contact_sheet": sheet,
+                "clips": len(rows),
+                "flags": flags,
+            }
+        )
         return 0

@@ -51,6 +51,7 @@ class PlanCommand:
                 "plan": out,
                 "captions": plan.num_planned,
                 "unspent": plan.num_unspent,
+                "skipped": plan.num_skipped,
                 "clips": plan.num_clips,
                 "clips_planned": plan.num_clips_planned,
             }
@@ -76,6 +77,8 @@ def show_plan(plan: CaptionPlan) -> None:
     say.say(
         f"{plan.num_planned:,} captions for {plan.num_clips_planned:,} of {plan.num_clips:,} clips"
     )
+    if plan.num_skipped:
+        say.say(f"{plan.num_skipped:,} clips get none because of their flags (--skip-flags)")
     if not plan.num_clips_known:
         say.tell(
             f"no clip is about any of the {len(plan.names):,} concepts, so the budget is spread "

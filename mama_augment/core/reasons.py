@@ -193,6 +193,7 @@ _table(
         "given to meta, val or test, where only trusted texts serve; --every-split captions them",
     ),
     ("not_planned", "the plan gives them none"),
+    ("flagged", "their pictures have a flag that `--skip-flags` names"),
     where="manifest",
 )
 _table(

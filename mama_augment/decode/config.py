@@ -81,6 +81,26 @@ class PictureConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TrainFramesConfig:
+    """A second list of frames for training, of which every visit draws its own."""
+
+    num_frames: int = field(default=0, metadata=option("--train-frames", default_shown="none"))
+    """Store so many evenly spaced frames of every clip besides, to train on; a clip with fewer
+    gives all it has."""
+    short_side_px: int = field(default=224, metadata=option("--train-short-side-px"))
+    """The short side of frames to train on; smaller ones are never enlarged."""
+
+    def __post_init__(self) -> None:
+        if self.num_frames < 0:
+            raise InputError(f"--train-frames is {self.num_frames}; 0 (none) or more is needed")
+        if not LEAST_SIDE_PX <= self.short_side_px <= MOST_SIDE_PX:
+            raise InputError(
+                f"--train-short-side-px is {self.short_side_px}; allowed: {LEAST_SIDE_PX} to "
+                f"{MOST_SIDE_PX}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Span:
     """Which frames belong to the clip: [start, end) on the video's clock; None: its own ends."""
 

@@ -18,6 +18,7 @@ from mama_augment.core.errors import InputError
 from mama_augment.core.safe.addresses import local_path, open_filesystem
 from mama_augment.decode.config import SUFFIX
 from mama_augment.decode.errors import ClipError
+from mama_augment.decode.tar_member import archive_of, read_member
 from mama_augment.runtime.isolate import IsolatedFunction, IsolationConfig
 
 CHUNK_BYTES = 8 * 2**20
@@ -45,7 +46,7 @@ class LocalFiles:
                 "bad_name", f"{uri!r}: the path holds a NUL byte, which no file's name does"
             )
         try:
-            path = local_path(uri)
+            path = local_path(uri) if archive_of(uri) is None else None
         except InputError as error:
             raise ClipError("unknown_scheme", str(error)) from error
         if path is not None:
@@ -83,6 +84,9 @@ def copy(uri: str, max_bytes: int) -> str:
 
 def _fetch(uri: str, target: IO[bytes], max_bytes: int) -> None:
     try:
+        if archive_of(uri) is not None:
+            read_member(uri, target, max_bytes)
+            return
         filesystem, path = open_filesystem(uri)
         with filesystem.open_input_file(path) as source:
             size = source.size()

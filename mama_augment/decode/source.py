@@ -15,7 +15,7 @@ import av.error
 from mama_augment.decode.config import LimitsConfig
 from mama_augment.decode.errors import ClipError
 from mama_augment.decode.media import MediaFile, open_container
-from mama_augment.inputs.names import name_on_disk
+from mama_augment.inputs.folder.names import name_on_disk
 
 av.logging.set_level(None)  # what matters of FFmpeg's complaints ends in a reject's message
 

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mama_augment.inputs.columns import BLOCK_ROWS
+from mama_augment.inputs.table.columns import BLOCK_ROWS
 
 NUM_DIGITS = 12
 

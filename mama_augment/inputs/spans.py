@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from mama_augment.core.address import shown
 from mama_augment.core.errors import InputError
 from mama_augment.core.schema import SPLITS
-from mama_augment.inputs.columns import Gather, blocks, gather, numbers_of
+from mama_augment.inputs.table.columns import Gather, blocks, gather, numbers_of
 
 Columns = Mapping[str, pa.ChunkedArray]
 NO_START, NO_END = -1.0, math.inf
@@ -27,12 +27,10 @@ class Spans:
 
     rows: int64 [R], the rows of the first clip, then of the second, …; a clip's own in order.
     starts: int64 [C + 1], where each clip's rows start in `rows`.
-    is_twin: bool [C], whether it has URI and span of the clip before, written differently.
     """
 
     rows: np.ndarray
     starts: np.ndarray
-    is_twin: np.ndarray
 
     @property
     def num_clips(self) -> int:
@@ -104,24 +102,19 @@ def _check_row(row: Mapping[str, Any], where: str) -> None:
 
 
 def group_rows(columns: Columns, video_of: np.ndarray, place_of: np.ndarray) -> Spans:
-    """Rows with the same video and span are one clip; clips sorted by URI and span, then video.
+    """Rows with the same video and span are one clip; clips sorted by URI and span.
 
     video_of: int32 [R], each row's number of its video. place_of: int32, where each video's URI
-    is sorted; two videos may be written differently and have one URI, and stay two.
+    is sorted; two videos may be written differently and have one URI: they are one.
     """
     place = place_of[video_of]
     start = numbers_of(columns["start_seconds"], NO_START)
     end = numbers_of(columns["end_seconds"], NO_END)
-    rows = np.lexsort((video_of, end, start, place))
-    is_moved = np.zeros(len(rows), bool)
+    rows = np.lexsort((end, start, place))
+    is_new = np.zeros(len(rows), bool)
     for key in (place, start, end):
-        is_moved |= _changes(key[rows])
-    is_new = is_moved | _changes(video_of[rows])
-    return Spans(
-        rows=rows,
-        starts=np.append(np.flatnonzero(is_new), len(rows)),
-        is_twin=~is_moved[is_new],
-    )
+        is_new |= _changes(key[rows])
+    return Spans(rows=rows, starts=np.append(np.flatnonzero(is_new), len(rows)))
 
 
 def _changes(values: np.ndarray) -> np.ndarray:

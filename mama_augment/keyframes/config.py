@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from mama_augment.core.address import absolute
 from mama_augment.core.errors import InputError, check_choice
 from mama_augment.core.fields import option
-from mama_augment.decode.config import LimitsConfig, PictureConfig
+from mama_augment.decode.config import LimitsConfig, PictureConfig, TrainFramesConfig
 from mama_augment.keyframes.strategies.config import KeyFrameConfig
 
 if TYPE_CHECKING:
@@ -32,6 +32,9 @@ class ClipConfig:
         default_factory=KeyFrameConfig, metadata=option(panel="Which frames")
     )
     picture: PictureConfig = field(default_factory=PictureConfig, metadata=option(panel="Pictures"))
+    training: TrainFramesConfig = field(
+        default_factory=TrainFramesConfig, metadata=option(panel="Pictures")
+    )
     limits: LimitsConfig = field(default_factory=LimitsConfig, metadata=option(panel=LIMITS))
     least_frames: int = field(default=1, metadata=option(panel=LIMITS))
     """Reject clips with fewer frames than this as too short."""
@@ -111,7 +114,10 @@ class ClipFrames:
     frame_hashes: list[int]
     """See `look.look_hash`."""
     flags: list[str]
-    """See `look.FLAGS`."""
+    """See `core.shared.flags`."""
+    train_frame_seconds: list[float] | None = None
+    train_frames: list[bytes] | None = None
+    """A second, evenly spaced list, where one is asked for."""
 
     def __post_init__(self) -> None:
         """Raises ValueError for what no clip has: who says so is not our own code any more."""
@@ -163,6 +169,18 @@ class KeyFramesStep:
             "decoder": self.clip.decoder,
             **{f"cut_{name}": v for name, v in dataclasses.asdict(self.cut).items()},
             "clips_per_unit": self.work.clips_per_unit,
+            **self._training(),
+        }
+
+    def _training(self) -> dict[str, Any]:
+        """Nothing where there are no frames to train on: directories without them stay what they
+        are."""
+        training = self.clip.training
+        if not training.num_frames:
+            return {}
+        return {
+            "train_frames": training.num_frames,
+            "train_short_side_px": training.short_side_px,
         }
 
     def isolated(self, target: str, answer: Any) -> IsolatedDecoder:

@@ -6,6 +6,7 @@ frames that the strategy names are decoded, unless its scan kept them, scaled an
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from mama_augment.core.shared.flags import INTERLACED, SIZE_CHANGES
 from mama_augment.decode.config import Span
 from mama_augment.decode.decord_reader import DecordReader
 from mama_augment.decode.errors import ClipError
@@ -21,16 +23,10 @@ from mama_augment.decode.picture.scaler import Image, Scaler, jpeg_bytes
 from mama_augment.decode.reader import DEFAULT_FPS, ClipReader
 from mama_augment.decode.source import OpenVideo, open_video
 from mama_augment.keyframes.config import ClipConfig, ClipFrames
-from mama_augment.keyframes.look import (
-    INTERLACED,
-    SIZE_CHANGES,
-    Grey,
-    grey_copy,
-    look_flags,
-    look_hash,
-)
+from mama_augment.keyframes.look import Grey, grey_copy, look_flags, look_hash
 from mama_augment.keyframes.strategies import STRATEGIES
 from mama_augment.keyframes.strategies.base import Choice
+from mama_augment.keyframes.strategies.choose import choose_uniform
 from mama_augment.keyframes.strategies.reservoir import Candidate
 from mama_augment.keyframes.strategies.scan import Scan, scan_clip
 
@@ -98,7 +94,11 @@ def _key_frames(clip: OpenClip) -> ClipFrames:
         clip.is_indexed = False
         choice = _choose(clip)
         pictures = clip.pictures(choice.frame_index)
-    return clip.frames(choice.strategy, pictures)
+    found = clip.frames(choice.strategy, pictures)
+    if not clip.config.training.num_frames:
+        return found
+    seconds, frames = clip.train_frames()
+    return dataclasses.replace(found, train_frame_seconds=seconds, train_frames=frames)
 
 
 def _choose(clip: OpenClip) -> Choice:
@@ -202,6 +202,19 @@ class OpenClip:
             frame_hashes=[look_hash(grey) for grey in greys],
             flags=[*look_flags(greys), *(name for name, is_so in marks.items() if is_so)],
         )
+
+    def train_frames(self) -> tuple[list[float], list[bytes]]:
+        """Times and JPEGs of evenly spaced frames; those that cannot be decoded are left out."""
+        training, reader = self.config.training, self._reader
+        picture = dataclasses.replace(self.config.picture, short_side_px=training.short_side_px)
+        scaler = Scaler(picture, reader.info.pixel_aspect)
+        seconds: list[float] = []
+        frames: list[Future[bytes]] = []
+        for _, pts, frame in reader.fetch(choose_uniform(self.num_frames, training.num_frames)):
+            seconds.append(round(reader.info.seconds(pts), 6))
+            image = scaler.rgb(frame)
+            frames.append(self._pool.submit(jpeg_bytes, image, picture.jpeg_quality))
+        return seconds, [frame.result() for frame in frames]
 
     def _check_length(self) -> None:
         least = self.config.least_frames

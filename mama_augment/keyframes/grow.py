@@ -27,8 +27,8 @@ from mama_augment.core.store.committed import fragment, read
 from mama_augment.core.store.layout import INPUT_FOLDER, parquet_bytes
 from mama_augment.core.store.same import WAY_OUT
 from mama_augment.core.store.step_dir import StepDir
-from mama_augment.inputs.columns import gather
 from mama_augment.inputs.digests import unit_digests
+from mama_augment.inputs.table.columns import gather
 
 LEAST_UNITS = 8
 """Few clips are spread over more units than `clips_per_unit` asks for: they may be long."""

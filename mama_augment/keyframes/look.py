@@ -11,17 +11,11 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from mama_augment.core.shared.flags import BLACK, STATIC
+
 GREY_ROWS, GREY_COLUMNS = 16, 18
 HASH_ROWS, HASH_COLUMNS = 8, 9
 """Twice as coarse as the grey copy: 8 x 8 differences of neighbours."""
-BLACK, STATIC = "black", "static"
-SIZE_CHANGES, INTERLACED = "size_changes", "interlaced"
-FLAGS = {
-    BLACK: "every key frame is black",
-    STATIC: "all key frames show the same picture",
-    SIZE_CHANGES: "frames of other shapes than the first have black bars",
-    INTERLACED: "key frames were deinterlaced",
-}
 BLACK_LEVEL = 24
 """Of 255: no point of a black picture is brighter than a faint logo or noise would make it."""
 STATIC_LEVEL = 1.0

@@ -15,12 +15,13 @@ from mama_augment.core.ledger import Reject
 from mama_augment.core.manifest import Manifest, fingerprint, versions
 from mama_augment.core.reasons import is_shared
 from mama_augment.core.safe.trust import is_untrusted
-from mama_augment.core.schema import CLIPS
+from mama_augment.core.schema import CLIP_EXTRAS, CLIPS
 from mama_augment.core.step import Output, Stage, Teller
 from mama_augment.core.store.same import check_config
 from mama_augment.core.store.step_dir import StepDir
 from mama_augment.decode.config import Span
 from mama_augment.decode.errors import ClipError
+from mama_augment.inputs.config import InputConfig
 from mama_augment.inputs.find import find_clips, root_of
 from mama_augment.keyframes.config import STEP, ClipFrames, KeyFramesStep
 from mama_augment.keyframes.cut_step import Uncut, cut_clips
@@ -29,6 +30,7 @@ from mama_augment.runtime.isolate import IsolationError
 
 NUM_PROBES = 16
 """Clips all over the list that are tried before the step is stopped for all of them."""
+TRAIN_COLUMNS = ("train_frame_seconds", "train_frames")
 EXTRACT = "mama_augment.keyframes.extract:extract_clip"
 
 
@@ -58,17 +60,21 @@ class KeyFrames:
 
     @classmethod
     def of(
-        cls, videos: str, config: KeyFramesStep | None = None, *, video_root: str | None = None
+        cls,
+        videos: str,
+        config: KeyFramesStep | None = None,
+        *,
+        reading: InputConfig | None = None,
     ) -> KeyFrames:
         """The step for what VIDEOS of the command may be: a folder, a glob, a video, a manifest.
 
         Raises:
             InputError: nothing is found, or the manifest is wrong.
         """
-        config = config or KeyFramesStep()
+        config, reading = config or KeyFramesStep(), reading or InputConfig()
         if is_untrusted():
-            config = config.for_strangers(root_of(videos, video_root))
-        return cls(find_clips(videos, video_root=video_root), config)
+            config = config.for_strangers(root_of(videos, reading.manifest.video_root))
+        return cls(find_clips(videos, reading), config)
 
     def manifest(self, out: Output[StepDir], tell: Teller) -> Manifest:
         """See `core.step.Step`; where videos are cut is kept in the output directory.
@@ -128,6 +134,8 @@ class KeyFramesWorker:
         self._step_dir = step_dir
         self._clips = clips
         self._step = step
+        has_train_frames = step.clip.training.num_frames > 0
+        self._schema = clips_schema(clips.schema, has_train_frames=has_train_frames)
         self._first_row = first_rows(step_dir.manifest.units)
         self._extract = step.isolated(EXTRACT, ClipFrames)
         self._breaker = Breaker(STEP, self._still_works)
@@ -188,7 +196,7 @@ class KeyFramesWorker:
         Rows of an earlier run carry the metadata of the file that they were read from.
         """
         columns = stated(pa.concat_tables(rows).combine_chunks()).columns
-        return pa.Table.from_arrays(columns, schema=clips_schema(self._clips.schema))
+        return pa.Table.from_arrays(columns, schema=self._schema)
 
     def _clip(self, clip: pa.Table, failure: Reject | None) -> pa.Table | Reject:
         """One clip's row, or why there is none."""
@@ -200,7 +208,7 @@ class KeyFramesWorker:
             num_attempts += 1
             try:
                 found = self._extract(row["video_uri"], span, self._step.clip)
-                return clip_row(clip, found)
+                return clip_row(clip, found, self._schema)
             except (ClipError, IsolationError) as error:
                 reject = Reject.of(
                     STEP,
@@ -256,22 +264,26 @@ class Earlier:
         now = stated(clip.select(SPAN_COLUMNS)).to_pylist()
         if row.select(SPAN_COLUMNS).to_pylist() != now:
             return None  # pictures of another span: somebody else began this directory
-        columns = {name: (clip if name in clip.column_names else row)[name] for name in CLIPS.names}
-        columns |= {name: clip[name] for name in clip.column_names}
-        return pa.table(columns, clips_schema(clip.schema))
+        is_trained_on = TRAIN_COLUMNS[0] in row.column_names
+        schema = clips_schema(clip.schema, has_train_frames=is_trained_on)
+        columns = {
+            name: (clip if name in clip.column_names else row)[name] for name in schema.names
+        }
+        return pa.table(columns, schema)
 
 
-def clips_schema(clip_list: pa.Schema) -> pa.Schema:
-    """The clips table, then the further columns of a clip list."""
-    return pa.schema([*CLIPS, *(field for field in clip_list if field.name not in CLIPS.names)])
+def clips_schema(clip_list: pa.Schema, *, has_train_frames: bool) -> pa.Schema:
+    """The clips table, frames to train on, then the further columns of a clip list."""
+    train = [CLIP_EXTRAS.field(name) for name in TRAIN_COLUMNS] if has_train_frames else []
+    others = (field for field in clip_list if field.name not in CLIPS.names)
+    return pa.schema([*CLIPS, *train, *others])
 
 
-def clip_row(clip: pa.Table, found: ClipFrames) -> pa.Table:
+def clip_row(clip: pa.Table, found: ClipFrames, schema: pa.Schema) -> pa.Table:
     """One row of the clips table: what the input gave and what was found."""
     columns = {
         **{name: clip[name] for name in clip.column_names},
         **{name: [value] for name, value in dataclasses.asdict(found).items()},
         "num_key_frames": [len(found.frames)],
     }
-    schema = clips_schema(clip.schema)
     return pa.table({field.name: columns[field.name] for field in schema}, schema)

@@ -180,3 +180,17 @@ def test_real_footage_with_its_manifest(tmp_path: Path, shared_dir: Path) -> Non
     assert len(train) == 3
     assert sum("telescope" in text for texts in train.values() for text in texts) == 1
     assert (tmp_path / "work/run/metrics.json").exists()
+
+
+def test_what_a_later_step_lacks_ends_a_pipeline_before_the_first_decode(tmp_path: Path) -> None:
+    videos = tmp_path / "videos"
+    videos.mkdir()
+    (videos / "a.mp4").write_bytes(b"x")
+    script = str(REPOSITORY / "pipelines" / "folder_of_videos.py")
+    options = ["--out", str(tmp_path / "work"), "--model", str(tmp_path / "no-model")]
+    result = subprocess.run(
+        [sys.executable, script, str(videos), *options], capture_output=True, text=True
+    )
+    assert result.returncode == 2, result.stderr
+    assert "no-model" in result.stderr
+    assert not (tmp_path / "work").exists()

@@ -7,7 +7,7 @@ from typing import Any
 
 from mama_augment.core.shared import say
 
-COLUMNS = ("clip_id", "video", "span (s)", "size", "fps", "frames", "key frames", "text")
+COLUMNS = ("clip_id", "video", "span (s)", "size", "fps", "frames", "key frames", "flags", "text")
 TEXT_WIDTH = 60
 """A long text wraps, so that a narrow terminal has room for the other columns."""
 
@@ -28,6 +28,7 @@ def show_clip_rows(rows: Sequence[Mapping[str, Any]]) -> None:
                 f"{row['fps']:.2f}" if row["fps"] else "",
                 str(row["num_frames"]),
                 f"{row['num_key_frames']} by {row['strategy']}",
+                ", ".join(row["flags"] or ()),
                 texts[0] + more if texts else "",
             )
         )

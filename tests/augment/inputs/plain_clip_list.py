@@ -11,25 +11,25 @@ import pyarrow as pa
 from mama_augment.core.errors import InputError
 from mama_augment.core.schema import SPLITS
 from mama_augment.inputs.clip_list import CLIP_LIST, Locate, clip_id_of
-from mama_augment.inputs.manifest import KNOWN_COLUMNS
+from mama_augment.inputs.table.manifest import Rows
 
 Row = dict[str, Any]
 
 
-def list_clips(rows: pa.Table, where: str, locate: Locate) -> pa.Table:
-    extra = [name for name in rows.column_names if name not in KNOWN_COLUMNS]
-    known = rows.select([n for n in rows.column_names if n in KNOWN_COLUMNS]).to_pylist()
+def list_clips(rows: Rows, where: str, locate: Locate) -> pa.Table:
+    known = pa.table(rows.known).to_pylist()
     groups: dict[tuple[Any, ...], list[int]] = {}
     for position, row in enumerate(known):
         _check_row(row, f"{where}, row {position + 1}")
-        key = (row["video"], row.get("start_seconds"), row.get("end_seconds"))
+        uri = locate(row["video"])[0]
+        key = (uri, row.get("start_seconds"), row.get("end_seconds"))
         groups.setdefault(key, []).append(position)
     clips = [_merge(known, positions, where, locate) for positions in groups.values()]
     _check_ids(clips, where)
     content = [{name: clip[name] for name in CLIP_LIST.names} for clip in clips]
     table = pa.Table.from_pylist(content, CLIP_LIST)
-    for name in extra:
-        table = table.append_column(name, _carry(rows[name].combine_chunks(), [*groups.values()]))
+    for name, column in rows.extra.items():
+        table = table.append_column(name, _carry(column.combine_chunks(), [*groups.values()]))
     return table.take(pa.array(sorted(range(len(clips)), key=lambda c: _place(clips[c]))))
 
 
@@ -53,12 +53,13 @@ def _merge(known: Sequence[Row], positions: Sequence[int], where: str, locate: L
     uri, relative_path = locate(first["video"])
     texts = [
         {
-            "text": known[p]["text"],
+            "text": text,
             "source": known[p].get("source") or "human",
             "trusted": bool(known[p].get("trusted")),
         }
         for p in positions
-        if known[p].get("text")
+        for text in _given(known[p].get("text"))
+        if text
     ]
     return {
         "clip_id": _agreed(known, positions, "clip_id", where)
@@ -70,6 +71,10 @@ def _merge(known: Sequence[Row], positions: Sequence[int], where: str, locate: L
         "split": _agreed(known, positions, "split", where),
         "rows": positions,
     }
+
+
+def _given(text: str | list[str | None] | None) -> list[str | None]:
+    return text or [] if isinstance(text, list | None) else [text]
 
 
 def _agreed(known: Sequence[Row], positions: Sequence[int], name: str, where: str) -> str | None:
@@ -100,7 +105,12 @@ def _span(clip: Row) -> str:
 
 
 def _carry(values: pa.Array, groups: Sequence[list[int]]) -> pa.Array:
-    if all(values[p] == values[group[0]] for group in groups for p in group[1:]):
+    # NaN is not equal to itself, but its text is; 0.0 and -0.0 are equal, and their texts are not.
+    if all(
+        values[p] == values[group[0]] or repr(values[p]) == repr(values[group[0]])
+        for group in groups
+        for p in group[1:]
+    ):
         return values.take(pa.array([group[0] for group in groups]))
     offsets = [0]
     for group in groups:

@@ -13,10 +13,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mama_augment.core.errors import InputError
-from mama_augment.inputs import columns
 from mama_augment.inputs.clip_list import list_clips
-from mama_augment.inputs.columns import gather
-from mama_augment.inputs.manifest import KNOWN_COLUMNS
+from mama_augment.inputs.table import columns
+from mama_augment.inputs.table.columns import gather
+from mama_augment.inputs.table.manifest import KNOWN_COLUMNS, Rows
 from tests.augment.inputs.plain_clip_list import list_clips as list_plainly
 
 EXTRA: dict[str, tuple[pa.DataType, st.SearchStrategy[Any]]] = {
@@ -62,6 +62,9 @@ def tables(draw: st.DrawFn) -> pa.Table:
         if name in WRONG and draw(st.integers(0, 15)) == 0:
             values |= WRONG[name]
         type_ = KNOWN_COLUMNS[name] if name in KNOWN else EXTRA[name][0]
+        if name == "text" and draw(st.booleans()):
+            type_ = pa.list_(type_)
+            values = st.none() | st.lists(values, max_size=3)
         content = draw(st.lists(values, min_size=num_rows, max_size=num_rows))
         cut = draw(st.integers(0, num_rows))
         chunks = [pa.array(part, type_) for part in (content[:cut], content[cut:])]
@@ -71,7 +74,7 @@ def tables(draw: st.DrawFn) -> pa.Table:
 
 def outcome(make: Any, rows: pa.Table) -> pa.Table | str:
     try:
-        return make(rows, "rows", locate)
+        return make(Rows.of(rows), "rows", locate)
     except InputError as error:
         return str(error)
 
@@ -116,5 +119,5 @@ def test_messages_hold_no_secrets() -> None:
         {"video": [uri, "w.mp4"], "clip_id": ["a", "a"]},
     ):
         with pytest.raises(InputError, match=r"s3://bucket/v\.mp4") as caught:
-            list_clips(pa.table(rows), "rows", locate)
+            list_clips(Rows.of(pa.table(rows)), "rows", locate)
         assert "SECRET" not in str(caught.value)

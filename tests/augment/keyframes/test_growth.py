@@ -111,7 +111,9 @@ def test_texts_and_columns_change_without_a_video(videos: Path, tmp_path: Path) 
     rows = {row["clip_id"]: row for row in rows_of(out)}
     assert {i: row["frames"] for i, row in rows.items()} == pictures
     assert rows["c1"]["split"] == "test"
-    assert [row["stars"] for row in rows.values()] == [n + 0.5 for n in range(NUM_VIDEOS) if n != 6]
+    assert [row["stars"] for row in rows.values()] == [
+        f"{n}.5" for n in range(NUM_VIDEOS) if n != 6
+    ]
     ledger = audit(StepDir.open(str(out)), deep=True)
     assert (ledger.num_ok, ledger.num_rejected, ledger.problems) == (7, 1, ())
 

@@ -1,0 +1,1 @@
+"""What lies on a disk or an object store: videos, tars of them, texts beside them."""

@@ -1,0 +1,1 @@
+"""Manifests (csv, tsv, json, jsonl, parquet) as Arrow columns, within limits."""
