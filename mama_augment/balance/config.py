@@ -32,6 +32,8 @@ class BalanceStep:
     sizes: SplitSizes = field(default_factory=SplitSizes, metadata=option(panel="Splits"))
     splits_from: str | None = field(default=None, metadata=option(panel="Splits"))
     """An earlier output of `balance`: every video that is in it keeps its split."""
+    regions: str | None = field(default=None, metadata=option(panel="What goes along"))
+    """An output of `regions` for these clips: its boxes and vectors go to the shards."""
     plan: str | None = field(default=None, metadata=option("--plan", panel="Concepts"))
     """The plan that the captions follow: its concepts are counted, and what it expected is compared
     with what the captions brought."""

@@ -18,6 +18,9 @@ import pyarrow as pa
 from mama_augment.balance.source.video_splits import VideoSplits
 from mama_augment.concepts.base import TextBatch
 
+QUESTION = "question"
+"""The source of what stands for a question (`questions.py`)."""
+
 _TEXT = pa.struct(
     {
         "id": pa.string(),
@@ -44,6 +47,11 @@ class Text:
     """Why it is not in the shards; None as long as it is to be kept."""
     concept_ids: list[int] = field(default_factory=list)
     keep_probability: float = 1.0
+
+    @property
+    def is_question(self) -> bool:
+        """Whether it stands for a question with its answer."""
+        return self.source == QUESTION
 
 
 @dataclass(slots=True)

@@ -13,7 +13,9 @@ from typing import Any
 import pyarrow as pa
 
 from mama_augment.balance.corpus import ClipTexts, read_clips
-from mama_augment.balance.source.frames import Frames
+from mama_augment.balance.questions import COLUMN, kept_questions
+from mama_augment.balance.source.frames import Frames, Regions
+from mama_augment.balance.source.video_splits import video_key
 from mama_augment.core import schema
 from mama_augment.core.ledger import Reject
 from mama_augment.core.reasons import reason_of
@@ -33,13 +35,23 @@ class ShardWorker:
     out: StepDir
     scratch: Path
     frames: Frames
+    regions: Regions | None = None
+    with_videos: bool = False
 
     def run_unit(self, unit_id: str) -> int:
         clips = read_clips(rows_path(self.scratch, unit_id))
         rejects = [reject for clip in clips for reject in rejects_of(clip)]
         if unit_id.startswith(DROPPED):
             return self.out.commit(unit_id, None, rejects).num_in
-        table = shard_table(clips, self.frames.rows({clip.clip_id: clip.order for clip in clips}))
+        orders = {clip.clip_id: clip.order for clip in clips}
+        rows = self.frames.rows(orders)
+        if self.regions is not None:
+            name = schema.REGIONS_COLUMN.name
+            rows = rows.append_column(name, self.regions.rows(orders)[name])
+        if self.with_videos:
+            videos = [video_key(clip.video) for clip in clips]
+            rows = rows.append_column(schema.VIDEO_KEY, [pa.array(videos, pa.uint64())])
+        table = shard_table(clips, rows)
         split = unit_id.rpartition("-")[0]
         return self.out.commit(unit_id, table, rejects, subfolder=split).num_in
 
@@ -57,13 +69,16 @@ def shard_table(clips: Sequence[ClipTexts], frames: pa.Table) -> pa.Table:
             [_captions(clip) for clip in clips], schema.SHARDS.field("captions").type
         ),
     }
+    if COLUMN in columns:
+        columns[COLUMN] = kept_questions(frames[COLUMN], clips)
     like = schema.shards_like(pa.schema([(name, column.type) for name, column in columns.items()]))
     return pa.table([columns[field.name].cast(field.type) for field in like], schema=like)
 
 
 def _captions(clip: ClipTexts) -> list[Mapping[str, Any]]:
     fields = ("text", "source", "trusted", "concept_ids", "keep_probability")
-    return [{name: getattr(text, name) for name in fields} for text in clip.kept()]
+    captions = (text for text in clip.kept() if not text.is_question)
+    return [{name: getattr(text, name) for name in fields} for text in captions]
 
 
 def rejects_of(clip: ClipTexts) -> list[Reject]:

@@ -18,6 +18,7 @@ from mama_augment.balance import shards
 from mama_augment.balance.config import BalanceStep
 from mama_augment.balance.decide import Decisions, decide
 from mama_augment.balance.source.earlier import Earlier
+from mama_augment.balance.source.frames import Regions
 from mama_augment.balance.source.inputs import Inputs
 from mama_augment.balance.stats import write_sidecars
 from mama_augment.core.manifest import Manifest, versions
@@ -49,6 +50,7 @@ class Balance:
         self.config = config or BalanceStep()
         self._scratch: Path | None = None
         self._share: Share | None = None
+        self._regions: Regions | None = None
         self._decided: Decisions | None = None
         """None where the output is complete, and nothing needs to be decided."""
 
@@ -75,11 +77,24 @@ class Balance:
         if self.config.splits_from is not None:
             earlier = Earlier.open(self.config.splits_from, out.uri)
             config["splits_from"] = earlier.step_dir.input_fingerprint()
+        regions = None
+        if self.config.regions is not None:
+            regions = StepDir.open(self.config.regions, step="regions")
+            config["regions"] = regions.input_fingerprint()
         if (done := _already_done(out, config, source)) is not None:
             return done.manifest
         self._share = out.share
         self._scratch = _make_scratch(out.uri, out.share)
         self._decided = decide(inputs, self.config, self._scratch, tell.phase, earlier)
+        if regions is not None:
+            tell.phase("reading regions")
+            found = Regions.gathered(regions, self._scratch, self.config.balance.seed)
+            self._regions = found
+            if (lacking := self._decided.frames.num_rows - found.num_rows) > 0:
+                self._decided.stats.warnings.append(
+                    f"{lacking:,} clips have no regions in {self.config.regions!r}; those in "
+                    "the shards cannot be trained on by a model of regions"
+                )
         return Manifest(
             step=STEP,
             config=config,
@@ -105,6 +120,8 @@ class Balance:
             out=directory.for_workers(todo),
             scratch=self._scratch,
             frames=self._decided.frames,
+            regions=self._regions,
+            with_videos=self._decided.shares_videos,
         )
         yield Stage(unit_ids=todo, make_worker=worker)
 

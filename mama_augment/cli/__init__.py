@@ -11,6 +11,7 @@ from mama_augment.cli.inspect import InspectCommand
 from mama_augment.cli.keyframes import KeyframesCommand
 from mama_augment.cli.pipeline import add_pipelines
 from mama_augment.cli.plan import PlanCommand
+from mama_augment.cli.regions import RegionsCommand
 from mama_augment.cli.report import ReportCommand
 from mama_augment.cli.shapes import ShapesCommand
 from mama_augment.cli.status import StatusCommand
@@ -23,6 +24,7 @@ COMMANDS: dict[str, type[Command]] = {
     "keyframes": KeyframesCommand,
     "inspect": InspectCommand,
     "caption": CaptionCommand,
+    "regions": RegionsCommand,
     "concepts": ConceptsCommand,
     "plan": PlanCommand,
     "balance": BalanceCommand,
