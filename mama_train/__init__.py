@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from mama_train.models.base import DualEncoder as DualEncoder
     from mama_train.models.base import FeatureSpec as FeatureSpec
     from mama_train.models.base import FrameSpec as FrameSpec
-    from mama_train.models.build import build as build
     from mama_train.models.config import ModelConfig as ModelConfig
     from mama_train.models.tokenizer import TextTokenizer as TextTokenizer
     from mama_train.models.towers import Tower as Tower
@@ -47,6 +46,7 @@ if TYPE_CHECKING:
     from mama_train.run.config import WatchConfig as WatchConfig
     from mama_train.run.loop import TrainResult as TrainResult
     from mama_train.run.loop import train as train
+    from mama_train.start.build import build as build
     from mama_train.start.own import OwnModel as OwnModel
 
 __version__ = "0.1.0"
@@ -62,7 +62,7 @@ _OWNERS = {
     "mama_train.errors": ("NonFiniteLossError",),
     "mama_train.measure.evaluate": ("evaluate",),
     "mama_train.models.base": ("DualEncoder", "FeatureSpec", "FrameSpec"),
-    "mama_train.models.build": ("build",),
+    "mama_train.start.build": ("build",),
     "mama_train.models.config": ("ModelConfig",),
     "mama_train.models.tokenizer": ("TextTokenizer",),
     "mama_train.models.towers": ("Tower",),

@@ -50,6 +50,8 @@ class BalanceStep:
     """Report training clips that look like held-out ones, or drop them."""
     near_cosine: float = field(default=0.97, metadata=option(panel="Splits"))
     """Two clips look alike whose vectors have at least this cosine."""
+    regions: str | None = field(default=None, metadata=option(panel="What goes along"))
+    """An output of `regions` for these clips: its boxes and vectors go to the shards."""
     plan: str | None = field(default=None, metadata=option("--plan", panel="Concepts"))
     """The plan that the captions follow: its concepts are counted, and what it expected is compared
     with what the captions brought."""

@@ -18,6 +18,9 @@ import pyarrow as pa
 from mama_augment.balance.source.video_splits import VideoSplits
 from mama_augment.concepts.language.texts import TextBatch
 
+QUESTION = "question"
+"""The source of what stands for a question (`questions.py`)."""
+
 _TEXT = pa.struct(
     {
         "id": pa.string(),
@@ -47,6 +50,11 @@ class Text:
     keep_probability: float = 1.0
     agreement: float | None = None
     """With its clip, where it was scored."""
+
+    @property
+    def is_question(self) -> bool:
+        """Whether it stands for a question with its answer."""
+        return self.source == QUESTION
 
 
 @dataclass(slots=True)

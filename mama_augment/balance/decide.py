@@ -56,6 +56,8 @@ class Decisions:
     frames: Frames
     stats: ShardStats
     assigner: FittedAssigner
+    shares_videos: bool
+    """Whether training clips share videos, so that shards say which clips do."""
 
 
 def decide(
@@ -109,7 +111,13 @@ def decide(
         stats.forecast = forecast.compare(names, stats.before - stats.given)
     rows = _thin(corpus, drawn, stats, texts, step.balance)
     units = _place(corpus, rows, frames.mean_bytes, step.shard_mb)
-    return Decisions(units=units, frames=frames, stats=stats, assigner=assigner)
+    return Decisions(
+        units=units,
+        frames=frames,
+        stats=stats,
+        assigner=assigner,
+        shares_videos=drawn.shares_videos,
+    )
 
 
 def count(corpus: Corpus, drawn: DrawnSplits, stats: ShardStats, repeats: Repeats) -> Texts:

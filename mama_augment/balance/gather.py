@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mama_augment.balance.corpus import ClipTexts, Corpus, Text, read_stream
+from mama_augment.balance.questions import COLUMN, question_text
 from mama_augment.balance.source.beside import Beside
 from mama_augment.balance.source.clips import ClipReader
 from mama_augment.balance.source.frames import Frames
@@ -167,6 +168,7 @@ class _Clips:
             )
             for text in row["texts"]:
                 self._add(clip, **text)
+            clip.texts += [question_text(clip_id, each) for each in row[COLUMN] or ()]
 
     def add_captions(self, rows: list[dict[str, Any]]) -> None:
         for row in sorted(rows, key=lambda r: (r["run"], r["clip_id"], r["caption_index"])):

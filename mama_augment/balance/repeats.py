@@ -70,7 +70,7 @@ class Repeats:
 
     def count(self, clip: ClipTexts) -> None:
         """First pass: remember the keys of the texts that are still in."""
-        self._keys.extend(text_key(text.text) for text in clip.kept())
+        self._keys.extend(text_key(text.text) for text in clip.kept() if not text.is_question)
 
     def finish_counting(self) -> None:
         """Between the passes: which texts are said how often."""
@@ -95,6 +95,8 @@ class Repeats:
         if not self._left and not wanted:
             return
         for text in clip.kept():
+            if text.is_question:  # the same question is asked of many
+                continue
             key = text_key(text.text)
             if key in wanted:
                 self._examples.setdefault(key, text.text)

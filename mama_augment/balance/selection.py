@@ -75,8 +75,9 @@ def thin(clips: Sequence[ClipTexts], rule: KeepRule, config: BalanceConfig) -> N
             text.reason = "head_dropped"
     if config.max_captions_per_clip is not None:
         for clip in clips:
-            draws = {t.id: draw_unit(config.seed, "keep", t.id) for t in clip.kept()}
-            order = sorted(clip.kept(), key=lambda t: (-t.keep_probability, draws[t.id], t.id))
+            captions = [t for t in clip.kept() if not t.is_question]
+            draws = {t.id: draw_unit(config.seed, "keep", t.id) for t in captions}
+            order = sorted(captions, key=lambda t: (-t.keep_probability, draws[t.id], t.id))
             for text in order[config.max_captions_per_clip :]:
                 text.reason = "over_caption_limit"
 

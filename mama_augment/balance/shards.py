@@ -13,7 +13,9 @@ from typing import Any
 import pyarrow as pa
 
 from mama_augment.balance.corpus import ClipTexts, read_clips
-from mama_augment.balance.source.frames import Frames
+from mama_augment.balance.questions import COLUMN, kept_questions
+from mama_augment.balance.source.frames import Frames, Regions
+from mama_augment.balance.source.video_splits import video_key
 from mama_augment.core import schema
 from mama_augment.core.ledger import Reject
 from mama_augment.core.reasons import reason_of
@@ -35,14 +37,23 @@ class ShardWorker:
     frames: Frames
     with_agreement: bool = False
     """Captions have the column, null where they have no score."""
+    regions: Regions | None = None
+    with_videos: bool = False
 
     def run_unit(self, unit_id: str) -> int:
         clips = read_clips(rows_path(self.scratch, unit_id))
         rejects = [reject for clip in clips for reject in rejects_of(clip)]
         if unit_id.startswith(DROPPED):
             return self.out.commit(unit_id, None, rejects).num_in
-        frames = self.frames.rows({clip.clip_id: clip.order for clip in clips})
-        table = shard_table(clips, frames, with_agreement=self.with_agreement)
+        orders = {clip.clip_id: clip.order for clip in clips}
+        rows = self.frames.rows(orders)
+        if self.regions is not None:
+            name = schema.REGIONS_COLUMN.name
+            rows = rows.append_column(name, self.regions.rows(orders)[name])
+        if self.with_videos:
+            videos = [video_key(clip.video) for clip in clips]
+            rows = rows.append_column(schema.VIDEO_KEY, [pa.array(videos, pa.uint64())])
+        table = shard_table(clips, rows, with_agreement=self.with_agreement)
         split = unit_id.rpartition("-")[0]
         return self.out.commit(unit_id, table, rejects, subfolder=split).num_in
 
@@ -62,13 +73,16 @@ def shard_table(
         **{name: frames[name] for name in frames.column_names},
         "captions": pa.array([_captions(clip, extras) for clip in clips], told.type),
     }
+    if COLUMN in columns:
+        columns[COLUMN] = kept_questions(frames[COLUMN], clips)
     like = schema.shards_like(pa.schema([(name, column.type) for name, column in columns.items()]))
     return pa.table([columns[field.name].cast(field.type) for field in like], schema=like)
 
 
 def _captions(clip: ClipTexts, extras: Sequence[str]) -> list[Mapping[str, Any]]:
     fields = ("text", "source", "trusted", "concept_ids", "keep_probability", *extras)
-    return [{name: getattr(text, name) for name in fields} for text in clip.kept()]
+    captions = (text for text in clip.kept() if not text.is_question)
+    return [{name: getattr(text, name) for name in fields} for text in captions]
 
 
 def rejects_of(clip: ClipTexts) -> list[Reject]:

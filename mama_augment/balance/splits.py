@@ -142,6 +142,8 @@ class DrawnSplits:
     split_of_clip: Mapping[str, str]
     split_of_video: Mapping[str, str]
     """Every video that serves in a held-out split, drawn or given."""
+    shares_videos: bool = False
+    """Whether several clips that could train are of one video."""
     warnings: tuple[str, ...] = ()
     short_concepts: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     """By split, the concepts that cannot be filled: fewer rows than an even share (at least one),
@@ -214,6 +216,7 @@ def draw_splits(
     return DrawnSplits(
         split_of_clip=split_of_clip,
         split_of_video=split_of_video,
+        shares_videos=video_sizes is not None and video_sizes.are_shared,
         warnings=tuple(warnings),
         short_concepts=short,
     )

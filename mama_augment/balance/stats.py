@@ -54,6 +54,7 @@ class ShardStats:
     """Clips of each split, whether or not a text of theirs may serve there."""
     rows: Counter[str] = field(default_factory=Counter)
     captions: Counter[str] = field(default_factory=Counter)
+    questions: Counter[str] = field(default_factory=Counter)
     num_train_texts: int = 0
     """Before the head is thinned, whether or not they match a concept."""
     reasons: Counter[str] = field(default_factory=Counter)
@@ -97,7 +98,9 @@ class ShardStats:
         if not kept:
             return
         self.rows[split] += 1
-        self.captions[split] += len(kept)
+        num_questions = sum(text.is_question for text in kept)
+        self.captions[split] += len(kept) - num_questions
+        self.questions[split] += num_questions
         if split == "train":
             if self.is_weighted:
                 for text in kept:
@@ -107,6 +110,7 @@ class ShardStats:
         for text in kept:
             self.sources[text.source][split] += 1
             kind = "generated" if is_generated(text.source) else "given"
+            kind = "questions" if text.is_question else kind
             self.num_words[kind][len(words(text.text))] += 1
 
     def count_changes(self, clips: Sequence[ClipTexts]) -> None:
@@ -163,6 +167,7 @@ class ShardStats:
                     "num_rows": self.rows[split],
                     "share": self.rows[split] / num_rows,
                     "num_captions": self.captions[split],
+                    **({"num_questions": self.questions[split]} if self.questions.total() else {}),
                 }
                 for split in SPLITS
             },

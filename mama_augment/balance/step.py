@@ -18,6 +18,7 @@ from mama_augment.balance import shards
 from mama_augment.balance.config import BalanceStep
 from mama_augment.balance.decide import Decisions, decide
 from mama_augment.balance.source.beside import Beside
+from mama_augment.balance.source.frames import Regions
 from mama_augment.balance.source.inputs import Inputs
 from mama_augment.balance.stats import write_sidecars
 from mama_augment.core.manifest import Manifest, versions
@@ -49,6 +50,7 @@ class Balance:
         self.config = config or BalanceStep()
         self._scratch: Path | None = None
         self._share: Share | None = None
+        self._regions: Regions | None = None
         self._decided: Decisions | None = None
         """None where the output is complete, and nothing needs to be decided."""
 
@@ -78,6 +80,15 @@ class Balance:
         self._share = out.share
         self._scratch = _make_scratch(out.uri, out.share)
         self._decided = decide(inputs, self.config, self._scratch, tell.phase, beside)
+        if beside.regions is not None:
+            tell.phase("reading regions")
+            found = Regions.gathered(beside.regions, self._scratch, self.config.balance.seed)
+            self._regions = found
+            if (lacking := self._decided.frames.num_rows - found.num_rows) > 0:
+                self._decided.stats.warnings.append(
+                    f"{lacking:,} clips have no regions in {self.config.regions!r}; those in "
+                    "the shards cannot be trained on by a model of regions"
+                )
         return Manifest(
             step=STEP,
             config=config,
@@ -104,6 +115,8 @@ class Balance:
             scratch=self._scratch,
             frames=self._decided.frames,
             with_agreement=self.config.scores is not None,
+            regions=self._regions,
+            with_videos=self._decided.shares_videos,
         )
         yield Stage(unit_ids=todo, make_worker=worker)
 

@@ -13,6 +13,7 @@ from mama_augment.cli.inspect import InspectCommand
 from mama_augment.cli.keyframes import KeyframesCommand
 from mama_augment.cli.pipeline import add_pipelines
 from mama_augment.cli.plan import PlanCommand
+from mama_augment.cli.regions import RegionsCommand
 from mama_augment.cli.report import ReportCommand
 from mama_augment.cli.review import ReviewCommand
 from mama_augment.cli.score import ScoreCommand
@@ -27,6 +28,7 @@ COMMANDS: dict[str, type[Command]] = {
     "keyframes": KeyframesCommand,
     "inspect": InspectCommand,
     "caption": CaptionCommand,
+    "regions": RegionsCommand,
     "concepts": ConceptsCommand,
     "plan": PlanCommand,
     "features": FeaturesCommand,

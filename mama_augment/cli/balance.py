@@ -107,7 +107,7 @@ def show_stats(stats: Mapping[str, Any]) -> None:
     say.say(
         ", ".join(
             f"{split} {splits[split]['num_rows']:,} clips ({splits[split]['share']:.1%}; "
-            f"{splits[split]['num_captions']:,} captions)"
+            f"{splits[split]['num_captions']:,} captions{_asked(splits[split])})"
             for split in SPLITS
         )
     )
@@ -137,6 +137,10 @@ def show_stats(stats: Mapping[str, Any]) -> None:
         say.say(f"not kept: {reasons}")
     for warning in stats["warnings"]:
         say.tell(warning, "warning")
+
+
+def _asked(split: Mapping[str, Any]) -> str:
+    return f", {split['num_questions']:,} questions" if "num_questions" in split else ""
 
 
 def show_forecast(forecast: Mapping[str, Any]) -> None:

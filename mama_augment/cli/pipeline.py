@@ -22,6 +22,7 @@ PIPELINES = {
     "folder": "folder_of_videos",
     "msrvtt": "msrvtt",
     "howto100m": "howto100m_ray",
+    "video-qa": "video_qa",
     "demo": "shapes_cpu",
 }
 PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
@@ -37,7 +38,7 @@ def add_pipelines(app: typer.Typer) -> None:
             str, typer.Argument(help="Which pipeline; without it, they are listed.")
         ] = "",
     ) -> None:
-        """Run a whole pipeline: folder, msrvtt, howto100m; `pipeline NAME -h` shows options."""
+        """Run a pipeline: folder, msrvtt, howto100m, video-qa; `pipeline NAME -h` shows options."""
         raise typer.Exit(run_pipeline(name, context.args))
 
     @app.command("demo", context_settings=PASSED_ON, add_help_option=False)

@@ -14,22 +14,23 @@ from mama_augment.shapes.features.config import FeaturesConfig
 from mama_augment.shapes.plain.config import PlainConfig
 from mama_augment.shapes.world.config import WorldConfig
 
-KINDS = ("videos", "plain", "features")
+KINDS = ("videos", "questions", "plain", "features")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ShapesCommand:
-    """Make a world that knows the truth: H.264 videos of moving shapes with a manifest, or training
-    shards of frames or features."""
+    """Make a world that knows the truth: H.264 videos of moving shapes with a manifest of captions
+    or questions, or training shards of frames or features."""
 
     out: str = field(metadata=option(positional=True))
     """Folder to make the world in."""
     kind: str = field(default="videos", metadata=option(choices=KINDS))
-    """What is made: videos of shapes with a manifest (videos); training shards with the frames of
+    """What is made: videos of shapes with a manifest of captions (videos) or of questions, filmed
+    plainly (questions); training shards with the frames of
     few shapes, filmed plainly (plain); or training shards with vectors in place of frames, for the
     model `heads` of `mama-train run` (features)."""
     world: WorldConfig
-    plain: PlainConfig = field(metadata=option(panel="--kind plain and features"))
+    plain: PlainConfig = field(metadata=option(panel="--kind questions, plain and features"))
     features: FeaturesConfig = field(metadata=option(panel="--kind features"))
     workers: int = 2
     """Processes that make videos, or shards that are written side by side."""
@@ -38,7 +39,29 @@ class ShapesCommand:
         check_choice("--kind", self.kind, KINDS)
         if self.workers < 1:
             raise InputError(f"--workers is {self.workers}; at least 1 is needed")
+        if self.kind == "questions":
+            return self._make_questions()
         return self._make_videos() if self.kind == "videos" else self._make_shards()
+
+    def _make_questions(self) -> int:
+        from mama_augment.shapes.questions.make import make_questions_world
+
+        num_total = sum(self.plain.num_in(split) for split in SPLITS)
+        with say.terminal() as tell, tell.progress("shapes", num_total) as advance:
+            made = make_questions_world(
+                self.out,
+                self.plain,
+                num_workers=self.workers,
+                on_video=lambda done, total: advance(1),
+            )
+        sizes = ", ".join(f"{split} {size}" for split, size in made.num_by_split.items())
+        say.say(
+            f"{num_total} videos ({sizes}), {made.num_questions} questions, {made.num_wrong} "
+            f"answered wrongly, {made.seconds:.0f} s"
+        )
+        say.say(f"manifest: {made.manifest}")
+        say.summary({"manifest": str(made.manifest), "videos": dict(made.num_by_split)})
+        return 0
 
     def _make_shards(self) -> int:
         from mama_augment.shapes.features.scenes import FeaturesWorld

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Verdict = Literal["rejected", "failed", "left_out"]
@@ -139,6 +139,15 @@ _table(
     ("timeout", "the clip took longer than `--time-limit-seconds` and was killed"),
     ("out_of_memory", "the clip needed more than `--memory-limit-mb` and was killed"),
     ("crashed", "the decoder's process died"),
+    where="rejects",
+)
+for _reason in reasons_of("keyframes"):  # frames of clips are decoded again
+    register(replace(_reason, step="regions"))
+_table(
+    "regions",
+    "rejected",
+    ("no_true_regions", "`--model truth`, and the clip has no boxes of its own"),
+    ("no_features", "`--model butd:FOLDER`, and its files lack the clip, or what it needs"),
     where="rejects",
 )
 _table(

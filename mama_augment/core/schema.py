@@ -66,8 +66,30 @@ QUESTION = pa.struct(
         pa.field("answer_index", pa.int32()),
         pa.field("type", pa.string()),
         pa.field("question_group", pa.string()),
+        pa.field("trusted", pa.bool_()),
+        pa.field("is_aligned", pa.bool_()),
     ]
 )
+"""trusted: whether its answer may serve as meta, val or test; is_aligned: in a made world, whether
+the answer is the right one. Null: nobody said."""
+
+REGIONS = pa.struct(
+    [
+        pa.field("extractor", pa.string()),
+        pa.field("width_px", pa.int32()),
+        pa.field("height_px", pa.int32()),
+        pa.field("num_clips", pa.int32()),
+        pa.field("num_frames", pa.int32()),
+        pa.field("num_regions", pa.int32()),
+        pa.field("boxes", pa.list_(pa.float32())),
+        pa.field("scores", pa.list_(pa.float32())),
+        pa.field("is_region", pa.list_(pa.bool_())),
+        pa.field("vectors", pa.list_(pa.float16())),
+        pa.field("frame_vectors", pa.list_(pa.float16())),
+    ]
+)
+"""Regions of C clips of F frames with R regions each: boxes x1, y1, x2, y2 in shares of a frame of
+width_px x height_px, and vectors, each as one list, clip by clip, frame by frame."""
 
 CLIP_EXTRAS = pa.schema(
     [
@@ -78,6 +100,12 @@ CLIP_EXTRAS = pa.schema(
 )
 """Columns that a clips table may have besides, and shards then have, too: a second, evenly spaced
 list of frames to train on, and questions about the clip. Null where a clip has none."""
+
+VIDEO_KEY = pa.field("video_key", pa.uint64())
+"""Shards have it where clips share videos: 64 bits in place of the video's URI."""
+
+REGIONS_COLUMN = pa.field("regions", REGIONS)
+"""Shards may have it, of `mama-augment regions`; null where a clip has none."""
 
 CAPTIONS = pa.schema(
     [
@@ -183,7 +211,7 @@ SHARDS = pa.schema(
         pa.field("captions", pa.list_(CAPTION), nullable=False),
     ]
 )
-"""One row per clip with at least one kept caption; one folder per split. What of `CLIP_EXTRAS` the
+"""One row per clip with a kept caption or question; one folder per split. What of `CLIP_EXTRAS` the
 clips have stands before the captions."""
 
 
@@ -220,9 +248,10 @@ def shards_like(schema: pa.Schema) -> pa.Schema:
     )
     extras = [field.name for field in told] if told is not None and pa.types.is_struct(told) else []
     fields = [SHARDS.field("split"), SHARDS.field("clip_id")]
+    fields += [VIDEO_KEY] if VIDEO_KEY.name in names else []
     if "features" not in names or "frames" in names:
         fields += [SHARDS.field("frames"), SHARDS.field("frame_seconds")]
-    fields += [field for field in CLIP_EXTRAS if field.name in names]
+    fields += [field for field in (*CLIP_EXTRAS, REGIONS_COLUMN) if field.name in names]
     if "features" in names:
         vector = getattr(schema.field("features").type, "value_type", None)
         fields.append(feature_shards(getattr(vector, "list_size", 1)).field("features"))
@@ -263,7 +292,7 @@ class StepTable:
     """How the rows of a step's data files are accounted: which of them are how many items."""
 
     columns: tuple[str, ...] = ()
-    """What `num_ok` reads; none: row counts suffice."""
+    """What `num_ok` reads, of those that a file has; none: row counts suffice."""
     num_ok: Callable[[pa.Table], int] = lambda table: table.num_rows
     """Items of a table that are ok."""
     holds_rejected: bool = False
@@ -289,13 +318,15 @@ def _num_ok_captions(table: pa.Table) -> int:
 def _num_kept_texts(table: pa.Table) -> int:
     import pyarrow.compute as pc
 
-    return int(pc.sum(pc.list_value_length(table["captions"])).as_py() or 0)
+    # What of a row is kept: its captions and, where it has such, its questions.
+    names = [name for name in ("captions", "questions") if name in table.column_names]
+    return sum(int(pc.sum(pc.list_value_length(table[name])).as_py() or 0) for name in names)
 
 
 STEP_TABLES = {
     "keyframes": StepTable(num_held_out=_num_held_out),
     "caption": StepTable(("status",), _num_ok_captions, holds_rejected=True),
-    "balance": StepTable(("captions",), _num_kept_texts),
+    "balance": StepTable(("captions", "questions"), _num_kept_texts),
     "review": StepTable(("status",), _num_ok_captions, holds_rejected=True),
 }
 """By the step's name, which is all that a directory on disk says of it."""

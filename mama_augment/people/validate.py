@@ -70,7 +70,7 @@ def validate(
     for name, table in _tables(step_dir, result):
         _check_split(name, table, result)
         has_frames = "frames" in table.column_names
-        wanted = {"split", "clip_id", "frame_seconds", "captions"}
+        wanted = {"split", "clip_id", "frame_seconds", "captions", "questions"}
         columns = [column for column in table.column_names if column in wanted]
         for i, row in enumerate(table.select(columns).to_pylist()):
             where = f"{name} row {i} (clip {row['clip_id']})"
@@ -142,8 +142,8 @@ def _check_row(
     where: str, row: dict[str, Any], num_concepts: int | None, result: Validation
 ) -> None:
     result.num_captions += len(row["captions"])
-    if not row["captions"]:
-        result.add(f"{where}: no caption")
+    if not row["captions"] and not row.get("questions"):
+        result.add(f"{where}: no caption, and no question")
     for number, caption in enumerate(row["captions"]):
         text = f"{where}, caption {number}"
         if not caption["text"].strip():

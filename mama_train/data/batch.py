@@ -46,7 +46,8 @@ class Batch:
 
     video: uint8 [b,T,H,W,3], or normalised float [b,T,3,H,W]; of features, float [b,T,width].
     input_ids_BS, mask_BS: int64 [b,S]; mask 1 = token.
-    clip_key_B, text_key_B: int64 [B] hashes of the clip id and of the text.
+    clip_key_B, text_key_B: int64 [B] hashes of the clip's video, where shards tell of videos that
+        clips share, else of the clip id; and of the text.
     frequency_B: float [B], training captions that share the rarest concept of each sample; NaN
         where there is none.
     agreement_B: float [B], the share of the training captions that agree less with their clip; NaN

@@ -49,7 +49,10 @@ class FeatureReader:
 
     def chosen(self, rows: ClipRows, row: int, draw: int | None) -> Vectors:
         """[T,W], chosen as frames are."""
-        stored = self.stored(rows, row)
+        return self.picked(self.stored(rows, row), draw)
+
+    def picked(self, stored: Vectors, draw: int | None) -> Vectors:
+        """Those of all that a visit takes."""
         return stored[choose_frames(len(stored), self.spec.num_frames, draw)]
 
     def augmented(self, video_TW: Vectors, strength: float, draw: int) -> Vectors:

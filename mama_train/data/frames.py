@@ -54,6 +54,10 @@ class FrameReader:
         which = choose_frames(len(files), self.spec.num_frames, draw)
         return decode_frames(files, which, self.spec, clip_id=rows.clip_id(row))
 
+    def picked(self, stored: Pixels, draw: int | None) -> Pixels:
+        """Those of all that a visit takes."""
+        return stored[choose_frames(len(stored), self.spec.num_frames, draw)]
+
     def augmented(self, video_THWC: Pixels, strength: float, draw: int) -> Pixels:
         """See `augment`."""
         return augment(video_THWC, strength, draw)

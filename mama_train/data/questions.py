@@ -6,7 +6,7 @@ Shapes: R clip rows, Q questions.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -113,7 +113,7 @@ def read_questions(index: SplitIndex) -> Questions:
     return Questions(rows=rows, first_R=np.concatenate([[0], np.cumsum(np.concatenate(lengths))]))
 
 
-def vocabulary(questions: Questions, most: int) -> tuple[str, ...]:
+def vocabulary(questions: Iterable[Question], most: int) -> tuple[str, ...]:
     """The most frequent answers, in the form that `same_text` gives; of equally frequent ones,
     those that come first."""
     counts = answer_counts(questions)
@@ -121,7 +121,7 @@ def vocabulary(questions: Questions, most: int) -> tuple[str, ...]:
     return tuple(sorted(counts, key=lambda answer: (-counts[answer], first[answer]))[:most])
 
 
-def answer_counts(questions: Questions) -> Counter[str]:
+def answer_counts(questions: Iterable[Question]) -> Counter[str]:
     """How many questions have each answer, by its `same_text`, in their order."""
     return Counter(same_text(q.answer) for q in questions if q.answer is not None)
 

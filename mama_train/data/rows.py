@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from mama_augment.core.errors import InputError
+from mama_augment.core.schema import VIDEO_KEY
 from mama_augment.core.store.files import Folder
 from mama_train.data.index import SplitIndex
 
@@ -96,6 +97,19 @@ class ClipRows:
         while len(self._kept) > self.num_groups_kept:
             self._kept.popitem(last=False)
         return table
+
+
+def video_keys(index: SplitIndex) -> NDArray[np.int64] | None:
+    """[R] a number for each clip's video; None where no two clips share one."""
+    name = VIDEO_KEY.name
+    if not index.has_column(name):
+        return None
+    folder, found = Folder(index.uri), [np.empty(0, np.int64)]
+    for file in dict.fromkeys(group[0] for group in index.groups):
+        with folder.open_input(file) as stream:
+            column = pq.ParquetFile(stream).read(columns=[name])[name]
+        found.append(column.to_numpy().astype(np.uint64).view(np.int64))
+    return np.concatenate(found)
 
 
 def all_texts(index: SplitIndex) -> Iterator[str]:

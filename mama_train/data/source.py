@@ -18,15 +18,16 @@ from mama_augment.core.schema import SPLITS
 from mama_train import ranks
 from mama_train.data.batch import Asked, Batch, keys, same_text
 from mama_train.data.features import FeatureReader
-from mama_train.data.frames import KEY_FRAMES, TRAIN_FRAMES, FrameReader, choose_frames
+from mama_train.data.frames import KEY_FRAMES, TRAIN_FRAMES, FrameReader
 from mama_train.data.index import SplitIndex, read_index
-from mama_train.data.rows import Caption, ClipRows
-from mama_train.models.base import ClipSpec, FeatureSpec
+from mama_train.data.regions import RegionReader
+from mama_train.data.rows import Caption, ClipRows, video_keys
+from mama_train.models.base import ClipSpec, FeatureSpec, RegionSpec
 from mama_train.models.tokenizer import TextTokenizer
 
 Floats = NDArray[np.float64]
 Clip = NDArray[Any]
-"""What a model sees of a clip: [T,H,W,3] pixels, or [T,width] features."""
+"""What a model sees of a clip: [T,H,W,3] pixels, [T,width] features, or regions."""
 
 Request = tuple[NDArray[np.int64], int | None]
 """Visits [B,2] of (clip row, caption index), and the salt of the draws (None: no augmentation)."""
@@ -59,6 +60,7 @@ class BatchSource(Dataset[Batch]):
         self.augment, self.draw_frames = augment, draw_frames
         self.agreements = agreements
         self._cache: dict[int, Clip] | None = {} if cache else None
+        self._video_keys = video_keys(rows.index)
         self._captions: dict[int, tuple[str, list[Caption]]] | None = {} if cache else None
 
     def video(self, row: int, draw: int | None = None) -> Clip:
@@ -68,7 +70,7 @@ class BatchSource(Dataset[Batch]):
         if row not in self._cache:
             self._cache[row] = self.reader.stored(self.rows, row)
         stored = self._cache[row]
-        return stored[choose_frames(len(stored), self.spec.num_frames, draw)]
+        return self.reader.picked(stored, draw)
 
     def clip_id(self, row: int) -> str:
         """The id of a clip."""
@@ -87,6 +89,9 @@ class BatchSource(Dataset[Batch]):
         clip_ids = [self.clip_id(row) for row in visits[:, 0].tolist()]
         mine = ranks.rows_of(len(visits), self._rank, self._num_ranks)
         clip_key_B = keys(clip_ids)
+        video_key_B = clip_key_B
+        if self._video_keys is not None:
+            video_key_B = torch.from_numpy(self._video_keys[visits[:, 0]])
         draws = None if salt is None else mix(clip_key_B.numpy() ^ visits[:, 1], salt)
         captions = self.beside(visits, draws)
         texts = [c.text for c in captions]
@@ -105,7 +110,7 @@ class BatchSource(Dataset[Batch]):
             video=torch.from_numpy(video),
             input_ids_BS=ids,
             mask_BS=mask,
-            clip_key_B=clip_key_B,
+            clip_key_B=video_key_B,
             text_key_B=keys([same_text(t) for t in texts]),
             frequency_B=torch.tensor(self.frequencies(visits, captions)),
             agreement_B=self._agreement_B(captions),
@@ -150,11 +155,13 @@ def _aligned_B(captions: Sequence[Caption]) -> Tensor | None:
     return None if None in told else torch.tensor(told, dtype=torch.bool)
 
 
-def reader_of(spec: ClipSpec, index: SplitIndex) -> FrameReader | FeatureReader:
+def reader_of(spec: ClipSpec, index: SplitIndex) -> FrameReader | FeatureReader | RegionReader:
     """Who makes of a row what a model takes: of frames, those to train on where all files have
     such."""
     if isinstance(spec, FeatureSpec):
         return FeatureReader(spec)
+    if isinstance(spec, RegionSpec):
+        return RegionReader(spec)
     if not index.has_column(TRAIN_FRAMES):
         return FrameReader(spec)
     first = index.num_clips and ClipRows(index, column=TRAIN_FRAMES).clip(TRAIN_FRAMES, 0)
@@ -214,7 +221,7 @@ def open_split(
     if split not in SPLITS:
         raise InputError(f"--split is {split!r}; {did_you_mean(split, SPLITS)}")
     index = read_index(uri, split)
-    if index.num_captions == 0:
+    if index.num_clips == 0:
         raise InputError(f"{uri!r} holds no {split} split; allowed: {', '.join(SPLITS)}")
     found = items(index)
     return found.make(open_rows(found.index, spec), spec, tokenizer, {}, cache=False)

@@ -6,11 +6,17 @@ import json
 from pathlib import Path
 from typing import Any
 
-from mama_train.models.base import DualEncoder, FrameSpec
+from mama_train.models.base import DualEncoder, FeatureSpec, FrameSpec, RegionSpec
 from mama_train.models.clip_mean import ClipMean
+from mama_train.models.vgt.model import Vgt
+from mama_train.models.violet.model import Violet
 
 SETTINGS = ("batch_size", "lr", "weights", "margin_kind", "margin_nats", "margin", "lora", "seed")
 """What a card says of a run."""
+TRUST = (
+    "Where the code above says `trust_remote_code`, it runs the `modeling_….py` of this folder, "
+    "which is short enough to read."
+)
 LOAD = """\
 import torch
 from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
@@ -51,16 +57,50 @@ print(found.text_embeds @ found.video_embeds[0])  # the cosine of each text and 
 """
 
 
+OF_US = """\
+import torch
+from mama_train import load_model
+
+model, tokenizer = load_model(folder)
+ids, mask = tokenizer.encode(texts)
+with torch.no_grad():
+    found, video = model.eval().embed_text(ids, mask), model.embed_video(clip[None])
+print(found @ video[0])  # the cosine of each text and the clip, {clip}
+"""
+OF_ANSWERS = """\
+asked = ids[None]  # {asked}
+with torch.no_grad():
+    logits = model.answer(model.look(clip[None]), asked, mask[None])
+"""
+
+
 def snippet(model: DualEncoder, max_tokens: int) -> str:
     """Code that needs transformers alone; `folder`, `texts` and `frames` (or `features`) are the
     user's."""
     spec = model.frame_spec
+    if isinstance(model, (Violet, Vgt)):
+        return _ours(model)
     if isinstance(model, ClipMean):
         padding = '"max_length"' if model.is_siglip else "True"
         return LOAD.format(trust="") + OF_IMAGES.format(padding=padding, tokens=max_tokens)
     if isinstance(spec, FrameSpec):
         return LOAD.format(trust=", trust_remote_code=True") + OF_CLIPS.format(tokens=max_tokens)
+    assert isinstance(spec, FeatureSpec)
     return OF_FEATURES.format(tokens=max_tokens, width=spec.width)
+
+
+def _ours(model: Violet | Vgt) -> str:
+    """Of a model that this package alone loads."""
+    spec = model.frame_spec
+    clip = "float [C,F,R+1,W+6], as `RegionSpec` says"
+    if isinstance(spec, FrameSpec):
+        clip = f"uint8 [{spec.num_frames},{spec.size_px},{spec.size_px},3]"
+    code = OF_US.format(clip=clip)
+    if model.answer_head is None:
+        return code
+    is_open = model.answer_head.config.kind == "qa-open"
+    asked = "one question" if is_open else "a question with each of its options"
+    return code + OF_ANSWERS.format(asked=asked)
 
 
 def card(model: DualEncoder, max_tokens: int, checkpoint: Path | None) -> str:
@@ -68,19 +108,26 @@ def card(model: DualEncoder, max_tokens: int, checkpoint: Path | None) -> str:
     spec = model.frame_spec
     if isinstance(spec, FrameSpec):
         clip = f"{spec.num_frames} frames of {spec.size_px} px"
+    elif isinstance(spec, RegionSpec):
+        clip = (
+            f"{spec.num_clips} x {spec.num_frames} frames with {spec.num_regions} regions each, "
+            f"of {spec.extractor}"
+        )
     else:
         clip = f"{spec.num_frames} vectors of {spec.width} numbers"
     kind = type(getattr(model, "inner", model)).__name__
+    by_us = isinstance(model, (Violet, Vgt))
+    library = "mama-video" if by_us else "transformers"
+    how = "It needs this package: transformers has no such model." if by_us else TRUST
     return (
-        "---\nlibrary_name: transformers\ntags:\n- video-text-retrieval\n---\n\n"
+        f"---\nlibrary_name: {library}\ntags:\n- video-text-retrieval\n---\n\n"
         "# A video-text model\n\n"
         f"It maps clips ({clip}, evenly spread) and texts to unit vectors of {model.embed_dim} "
         f"dimensions; the cosine says how well they fit. Inverse temperature: "
         f"{float(model.logit_scale.detach().exp()):.2f}. Architecture: {kind}.\n\n"
         f"```python\n{snippet(model, max_tokens)}```\n\n"
         "`mama-train eval`, `embed` and `run --init` take the folder as it is. It is a pickle-free "
-        "`safetensors` file; where the code above says `trust_remote_code`, it runs the "
-        "`modeling_….py` of this folder, which is short enough to read.\n\n"
+        f"`safetensors` file. {how}\n\n"
         f"{_training(checkpoint)}"
     )
 
@@ -101,8 +148,8 @@ def _training(checkpoint: Path | None) -> str:
         )
     elif found := test.get("answers"):
         text += (
-            f"\nIts head answers {found['acc']:.1f} % of the {found['num_questions']} questions of "
-            "the test split (answer_head.safetensors, which `mama-train eval` reads).\n"
+            f"\nIt answers {found['acc']:.1f} % of the {found['num_questions']} questions of the "
+            "test split; `mama-train eval` asks it others.\n"
         )
     return text
 

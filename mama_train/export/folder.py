@@ -3,7 +3,8 @@
 Where transformers has the architecture (CLIP, SigLIP, SigLIP 2: clips are means of frames), its own
 classes load the folder; else a modeling file travels along, which AutoModel runs with
 `trust_remote_code`. Beside the weights: the tokenizer with the same ids, the image processor, and a
-page with the code that uses them. `mama-train` takes the folder too.
+page with the code that uses them. `mama-train` takes the folder too. VIOLET and VGT are loaded by
+this package alone: config, weights and tokenizer.
 """
 
 from __future__ import annotations
@@ -18,12 +19,14 @@ from safetensors.torch import save_file
 from mama_augment.core.errors import InputError
 from mama_train.export import modeling_clip_vip, modeling_heads
 from mama_train.export.card import card
-from mama_train.models.answers import PREFIX, answers_json, head_file
+from mama_train.models.answers import PREFIX, AnswerHead, answers_json, head_file
 from mama_train.models.base import DualEncoder, FrameSpec
 from mama_train.models.clip_mean import ClipMean
 from mama_train.models.clip_vip import ClipVip
 from mama_train.models.heads import Heads
 from mama_train.models.tokenizer import TextTokenizer
+from mama_train.models.vgt.model import Vgt
+from mama_train.models.violet.model import Violet
 from mama_train.run.disk import disk_errors
 
 BICUBIC = 3
@@ -34,6 +37,10 @@ MODELING = {
 }
 
 
+BY_US = (Violet, Vgt)
+"""Models that only `mama_train.load_model` makes again."""
+
+
 def write_export(
     out: Path, model: DualEncoder, tokenizer: TextTokenizer, *, checkpoint: Path | None
 ) -> None:
@@ -42,7 +49,7 @@ def write_export(
     Raises:
         InputError: a model of somebody's own, which has no layout that others know.
     """
-    if not isinstance(model, (ClipMean, *MODELING)):
+    if not isinstance(model, (ClipMean, *MODELING, *BY_US)):
         raise InputError(
             f"{type(model).__name__} cannot be exported: a model of one's own has its own code; "
             "its weights are model.safetensors of the checkpoint"
@@ -57,18 +64,18 @@ def write_export(
     }
     with disk_errors(out):
         save_file(weights, out / "model.safetensors", metadata={"format": "pt"})
-        if model.answer_head is not None:
+        if isinstance(model.answer_head, AnswerHead):
             head = {k: v.detach().cpu() for k, v in model.answer_head.state_dict().items()}
             save_file(head, head_file(out), metadata={"format": "pt"})
         tokenizer.save(out)
     config = {
         **model.config_json(),
         **answers_json(model.answer_head),
-        **_classes(out, model),
+        **({} if isinstance(model, BY_US) else _classes(out, model)),
         "mama_train_frames": model.frame_spec.to_json(),
     }
     (out / "config.json").write_text(json.dumps(config, indent=1, default=str))
-    if isinstance(model.frame_spec, FrameSpec):
+    if isinstance(model.frame_spec, FrameSpec) and not isinstance(model, BY_US):
         processor = _processor(model, model.frame_spec)
         (out / "preprocessor_config.json").write_text(json.dumps(processor, indent=1))
     (out / "README.md").write_text(card(model, tokenizer.max_tokens, checkpoint))

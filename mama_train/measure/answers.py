@@ -118,7 +118,7 @@ def answer_metrics(
 ) -> dict[str, Any]:
     """The metrics of ranks. Causal-VidQA's joint accuracies: a `question_group` of a clip counts
     once, and is right only if all of its questions are; `joint` is over those and the questions
-    without one."""
+    without one. majority_by_type: of saying each type's most frequent answer."""
     classes = source.asking.class_of
     is_right = rank_Q <= 1
     by_type: dict[str, list[bool]] = defaultdict(list)
@@ -127,6 +127,11 @@ def answer_metrics(
     num_of = [len(classes) if classes is not None else len(q.options) for q in questions]
     outside = [classes is not None and source.asking.answer(q) is None for q in questions]
     said = [same_text(q.answer or "") if classes is not None else str(q.right) for q in questions]
+    said_of: dict[str, list[str]] = defaultdict(list)
+    for question, answer in zip(questions, said, strict=True):
+        said_of[question.type].append(answer)
+    most = {name: Counter(all_of).most_common(1)[0][0] for name, all_of in said_of.items()}
+    usual = [most[q.type] == answer for q, answer in zip(questions, said, strict=True)]
     chance_Q = [0.0 if out else 1 / n for n, out in zip(num_of, outside, strict=True)]
     top_Q = [0.0 if out else min(1, 10 / n) for n, out in zip(num_of, outside, strict=True)]
     return {
@@ -142,8 +147,14 @@ def answer_metrics(
         "by_type": {name: _share(rights) for name, rights in sorted(by_type.items())},
         **_joint(is_right.tolist(), questions, row_Q, source),
         "majority": _percent(np.array(said) == Counter(said).most_common(1)[0][0]) if said else 0,
+        "majority_by_type": _percent(usual),
         "chance": {"answers": {"acc": _percent(chance_Q), "acc@10": _percent(top_Q)}},
     }
+
+
+def family_of(kind: str) -> str:
+    """What a type of question is reported with; of `temporal:first`, that is `temporal`."""
+    return FAMILIES.get(kind, kind.partition(":")[0])
 
 
 def _joint(
@@ -156,7 +167,7 @@ def _joint(
     for number, (question, right) in enumerate(zip(questions, is_right, strict=True)):
         alone = question.group is None
         key = number if alone else (row_Q[number], question.group)
-        units[key].append((right, FAMILIES.get(question.type, question.type)))
+        units[key].append((right, family_of(question.type)))
     size: Counter[Any] = Counter()
     for row in sorted(set(row_Q)):
         first, end = source.questions.first_R[row : row + 2].tolist()

@@ -30,19 +30,22 @@ FIRST_SCALE = math.exp(2.66)
 
 @dataclass(frozen=True, kw_only=True)
 class AnswerConfig:
-    """What a head answers. width: D. answers: the vocabulary, of the open kind."""
+    """What a head answers. width: D. answers: the vocabulary, of the open kind. types: of the
+    questions that it was asked; none: all."""
 
     kind: AnswerKind
     width: int
     hidden: int = 256
     answers: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> AnswerConfig:
-        return cls(**{**fields, "answers": tuple(fields["answers"])})
+        lists = {name: tuple(fields.get(name, ())) for name in ("answers", "types")}
+        return cls(**{**fields, **lists})
 
 
 class AnswerHead(nn.Module):
@@ -70,13 +73,24 @@ class AnswerHead(nn.Module):
         return self.log_scale.exp() * both_BKD.sum(dim=-1) + self.mlp(x)[..., 0]
 
 
-def head_of(config: dict[str, Any]) -> AnswerHead | None:
-    """The head that a model folder's config tells of, without its weights."""
+class OwnAnswers(nn.Module):
+    """In place of a head, of a model that answers by parts of its own: what it answers."""
+
+    def __init__(self, config: AnswerConfig) -> None:
+        super().__init__()
+        self.config = config
+
+
+Answers = AnswerHead | OwnAnswers
+
+
+def answers_of(config: dict[str, Any]) -> AnswerConfig | None:
+    """What a model answers, by its folder's config."""
     fields = config.get(CONFIG_KEY)
-    return None if fields is None else AnswerHead(AnswerConfig.from_json(fields))
+    return None if fields is None else AnswerConfig.from_json(fields)
 
 
-def answers_json(head: AnswerHead | None) -> dict[str, Any]:
+def answers_json(head: Answers | None) -> dict[str, Any]:
     """What a model folder's config says of a head."""
     return {} if head is None else {CONFIG_KEY: head.config.to_json()}
 

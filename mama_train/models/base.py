@@ -11,10 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from mama_augment.core.errors import InputError
-from mama_train.models.answers import AnswerHead
+from mama_train.models.answers import PREFIX, AnswerConfig, AnswerHead, Answers
+from mama_train.models.config import Linking
+from mama_train.models.tokenizer import TextTokenizer
 from mama_train.models.towers import Tower, TowerKind
 
 Fit = Literal["crop", "stretch"]
+PRETRAINED_LR, FROM_NOTHING_LR = 1e-5, 1e-3
+"""Usual peak learning rates."""
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
@@ -60,7 +64,41 @@ class FeatureSpec:
         return torch.randn(num, self.num_frames, self.width, generator=generator)
 
 
-ClipSpec = FrameSpec | FeatureSpec
+@dataclass(frozen=True, kw_only=True)
+class RegionSpec:
+    """What the data must hand over to a model of regions: boxes and vectors of C clips of F frames.
+
+    A clip is float32 [C,F,R+1,width+6]: of each frame, R regions (vector, x1, y1, x2, y2 and area
+    as shares of the frame, and 1 where there is one, else 0), then the frame's vector and zeros.
+    extractor: what made them, as the shards say; another one's numbers would mean nothing.
+    """
+
+    num_clips: int
+    num_frames: int
+    num_regions: int
+    width: int
+    extractor: str
+    column: str = "regions"
+    linking: Linking = "one-to-one"
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Of a clip."""
+        return (self.num_clips, self.num_frames, self.num_regions + 1, self.width + 6)
+
+    def to_json(self) -> dict[str, Any]:
+        """What a checkpoint keeps of it beside the model's sizes."""
+        names = ("num_clips", "num_frames", "extractor", "linking")
+        return {name: getattr(self, name) for name in names}
+
+    def random_clips(self, num: int, generator: torch.Generator) -> Tensor:
+        """float32 [num,…] of noise, of the shape that the model takes, with a region everywhere."""
+        clips = torch.rand(num, *self.shape, generator=generator)
+        clips[..., -1] = 1
+        return clips
+
+
+ClipSpec = FrameSpec | FeatureSpec | RegionSpec
 
 
 class DualEncoder(nn.Module, ABC):
@@ -75,15 +113,15 @@ class DualEncoder(nn.Module, ABC):
     frame_spec: ClipSpec
     embed_dim: int
     logit_scale: nn.Parameter
-    answer_head: AnswerHead | None
-    """Of a model that answers questions; attached by the task, or by whoever reads a checkpoint."""
-    from_nothing: bool = False
-    """Whether such a model is usually trained from nothing, with a large learning rate."""
+    answer_head: Answers | None
+    """Of a model that answers questions; see `answer_with`."""
+    usual_lr: float = PRETRAINED_LR
+    """Peak learning rate where none is given."""
 
     def __init__(self, frame_spec: ClipSpec) -> None:
         super().__init__()
         self._frozen: tuple[Tower, ...] = ()
-        self.answer_head: AnswerHead | None = None
+        self.answer_head: Answers | None = None
         self.see(frame_spec)
 
     def see(self, frame_spec: ClipSpec) -> None:
@@ -109,6 +147,14 @@ class DualEncoder(nn.Module, ABC):
         answers_BC = self.answer(seen, asked_BKS, asked_mask_BKS)
         return self.embed_seen(seen), self.embed_text(input_ids_BS, mask_BS), answers_BC
 
+    def answer_with(self, config: AnswerConfig, tokenizer: TextTokenizer) -> list[str]:
+        """Answer such questions from now on; returns the names of parameters that start anew."""
+        if self.answer_head is not None and self.answer_head.config == config:
+            return []
+        head = AnswerHead(config).to(self.logit_scale.device)
+        self.answer_head = head
+        return [PREFIX + name for name, _ in head.named_parameters()]
+
     def look(self, video: Tensor) -> Tensor:
         """What `answer` needs of clips, [B,…]: made once for all the questions about a clip."""
         return self.embed_video(video)
@@ -117,11 +163,12 @@ class DualEncoder(nn.Module, ABC):
         """Of what `look` found, the embedding that `embed_video` would give [B,D]."""
         return seen
 
-    def answer(self, seen: Tensor, asked_BKS: Tensor, asked_mask_BKS: Tensor) -> Tensor:
-        """Logits [B,C] of the classes (K is 1, the question) or of the K options, by the head."""
-        assert self.answer_head is not None, "a model without answers was asked"
-        flat = (asked_BKS.flatten(0, 1), asked_mask_BKS.flatten(0, 1))
-        return self.answer_head(seen, self.embed_text(*flat).unflatten(0, asked_BKS.shape[:2]))
+    def answer(self, seen: Tensor, asked: Tensor, asked_mask: Tensor) -> Tensor:
+        """Logits [B,C] of the classes (K is 1, the question) or of the K options, by the head; of
+        ids and mask [B,K,S]."""
+        assert isinstance(self.answer_head, AnswerHead), "a model without answers was asked"
+        flat = (asked.flatten(0, 1), asked_mask.flatten(0, 1))
+        return self.answer_head(seen, self.embed_text(*flat).unflatten(0, asked.shape[:2]))
 
     def pixels(self, video: Tensor) -> Tensor:
         """uint8 [B,T,H,W,3] to normalised [B,T,3,H,W]; float input is taken as normalised."""
@@ -195,7 +242,7 @@ class DualEncoder(nn.Module, ABC):
 
     @abstractmethod
     def config_json(self) -> dict[str, Any]:
-        """What `models.build` needs to make this model again, and the HF-style config."""
+        """What `start.build` needs to make this model again, and the HF-style config."""
 
 
 def unit(x: Tensor) -> Tensor:

@@ -18,7 +18,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mama_train.models.base import CLIP_MEAN, CLIP_STD, DualEncoder, FrameSpec, unit
+from mama_train.models.base import (
+    CLIP_MEAN,
+    CLIP_STD,
+    FROM_NOTHING_LR,
+    PRETRAINED_LR,
+    DualEncoder,
+    FrameSpec,
+    unit,
+)
 from mama_train.models.layers import Activation, Encoder, check_tower, text_mask
 from mama_train.models.towers import Tower, TowerKind
 
@@ -242,7 +250,7 @@ class ClipVip(DualEncoder):
             )
         )
         self.config = config
-        self.from_nothing = bool(config.stem_channels)
+        self.usual_lr = FROM_NOTHING_LR if config.stem_channels else PRETRAINED_LR
         self.text_model = TextTransformer(config)
         self.vision_model = VisionTransformer(config)
         self.embed_dim = dim = config.projection_dim

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from annotated_types import Gt
 
@@ -12,8 +12,11 @@ from mama_train.models.towers import TowerKind, parse_towers
 
 SMALL = "small"
 HEADS = "heads"
-FROM_NOTHING = (SMALL, HEADS)
+VIOLET_TINY = "violet-tiny"
+VGT_TINY = "vgt-tiny"
+FROM_NOTHING = (SMALL, HEADS, VIOLET_TINY, VGT_TINY)
 """The models that are trained from nothing; every other one has weights to start from."""
+Linking = Literal["one-to-one", "published", "none"]
 ATTENTION = "q_proj,v_proj"
 """What LoRA adapts by default, as its paper does: the queries and values of attention."""
 
@@ -25,7 +28,9 @@ class ModelConfig:
     name: Annotated[str, Named("model")] = SMALL
     """`small`, trained from nothing; `heads`, the same on the shards' features in place of frames;
     an alias such as clip-vip-b32; or a folder of CLIP-ViP, CLIP, SigLIP or SigLIP 2 weights, or of
-    `mama-train export`. `clip-mean:` in front averages the frames of a CLIP."""
+    `mama-train export`. `clip-mean:` in front averages the frames of a CLIP. `violet-tiny` and
+    `vgt-tiny` are small ones of these models, trained from nothing; `violet:` or `vgt:` in front of
+    a folder takes published weights of theirs."""
     init: str | None = None
     """A run, a checkpoint or an exported folder to start from. Alone, it brings its whole model,
     with its words; with a --model that has weights, what fits that one by name and shape is taken
@@ -35,6 +40,11 @@ class ModelConfig:
     the first clip has vectors."""
     features_column: str = "features"
     """The shards' column of vectors that `heads` reads: a list of vectors per clip, or one."""
+    regions_column: str = "regions"
+    """The shards' column of regions that VGT reads."""
+    linking: Linking = "one-to-one"
+    """How the regions of a clip's frames become tracks, for VGT: each in one track (one-to-one), as
+    in the published code (published), or as they stand (none)."""
     heads_hidden: Annotated[int, Gt(0)] = 256
     """Hidden units of each head of `heads`."""
     heads_dim: Annotated[int, Gt(0)] = 64

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mama_train.models.base import DualEncoder, FeatureSpec, unit
+from mama_train.models.base import FROM_NOTHING_LR, DualEncoder, FeatureSpec, unit
 from mama_train.models.towers import Tower, TowerKind
 
 MAX_TOKENS = 64
@@ -45,7 +45,7 @@ class HeadsConfig:
 class Heads(DualEncoder):
     """The model."""
 
-    from_nothing = True
+    usual_lr = FROM_NOTHING_LR
 
     def __init__(self, config: HeadsConfig) -> None:
         super().__init__(

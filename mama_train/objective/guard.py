@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from mama_augment.core.errors import InputError
-from mama_train.data.batch import Batch
+from mama_train.data.batch import Asked, Batch
 from mama_train.models.base import DualEncoder
 from mama_train.models.tokenizer import TextTokenizer
 from mama_train.objective.config import MarginLoss
@@ -23,8 +23,9 @@ def check_passes(
     *,
     forward_mode: bool,
 ) -> None:
-    """Encode two made rows twice: as training does and, for a meta step, as its forward-mode pass
-    does; for cached features alone, as training does again.
+    """Encode two made rows twice, and where the model answers, ask it about them: as training does
+    and, for a meta step, as its forward-mode pass does; for cached features alone, as training
+    does again.
 
     What is looked at is what the model does, not what modules it has: dropout may be anywhere.
 
@@ -41,6 +42,7 @@ def check_passes(
         clip_key_B=torch.arange(2),
         text_key_B=torch.arange(2),
         frequency_B=torch.ones(2),
+        asked=_asked(model, tokenizer),
     )
     objective = Objective(model, MarginLoss(), autocast=autocast)
     apart = objective.passes_apart(batch.to(device), forward_mode=forward_mode)
@@ -53,3 +55,16 @@ def check_passes(
             "ones in one pass than in the other (dropout inside fused attention, for one): draw "
             "them by torch's default generators, or give --weights none without rows_per_pass"
         )
+
+
+def _asked(model: DualEncoder, tokenizer: TextTokenizer) -> Asked | None:
+    """A question with two options, or one, of each row."""
+    if model.answer_head is None:
+        return None
+    num = 1 if model.answer_head.config.kind == "qa-open" else 2
+    ids, mask = tokenizer.encode(["a", "a b"] * num)
+    return Asked(
+        ids_bKS=ids.unflatten(0, (2, num)),
+        mask_bKS=mask.unflatten(0, (2, num)),
+        answer_b=torch.zeros(2, dtype=torch.int64),
+    )

@@ -27,15 +27,15 @@ from mama_augment.core.safe.own_files import check_folder
 from mama_augment.core.store.files import whole
 from mama_train.config import TrainConfig
 from mama_train.data.loader import Position
-from mama_train.models.answers import answers_json, head_of
+from mama_train.models.answers import answers_json, answers_of
 from mama_train.models.base import DualEncoder
-from mama_train.models.build import build_from_checkpoint, build_to_measure
 from mama_train.models.tokenizer import TextTokenizer
 from mama_train.models.weights import load_weights, read_config
 from mama_train.objective.weighting import WeightNet
 from mama_train.run.disk import disk_errors, load_tree, save_tree
 from mama_train.run.state import Progress, Trainee
 from mama_train.start import lora
+from mama_train.start.build import build_from_checkpoint, build_to_measure
 from mama_train.start.own import OWN, OwnModel
 
 NET_NAME = "weight_net.safetensors"
@@ -45,7 +45,7 @@ NEEDED = ("run.json", STATE_NAME, "model.safetensors", NET_NAME)
 
 
 def save_model(folder: Path, model: DualEncoder, tokenizer: TextTokenizer) -> None:
-    """Weights (adapters added), config and tokenizer, as `models.build.build_from_checkpoint` reads
+    """Weights (adapters added), config and tokenizer, as `start.build.build_from_checkpoint` reads
     them."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = lora.merged_tensors(model)
@@ -196,7 +196,8 @@ def load_model(
             "from Python, by mama_train.load_model(path, model=OwnModel(...))"
         )
     encoder = model.encoder()
-    encoder.answer_head = head_of(read_config(found))
+    if (answers := answers_of(read_config(found))) is not None:
+        encoder.answer_with(answers, model.text_tokenizer())
     load_weights(encoder, load_file(found / "model.safetensors"), source=str(found))
     return encoder, model.text_tokenizer()
 

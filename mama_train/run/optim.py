@@ -15,13 +15,10 @@ from mama_train.objective.objective import SCALE
 from mama_train.objective.passes import Named
 from mama_train.run.config import OptimConfig
 
-USUAL_LR = {True: 1e-3, False: 1e-5}
-"""Peak learning rate where none is given, of models that are trained from nothing or are not."""
-
 
 def settled(optim: OptimConfig, model: DualEncoder) -> OptimConfig:
     """`optim` with the learning rate that is used where none is given."""
-    return dataclasses.replace(optim, lr=optim.lr or USUAL_LR[model.from_nothing])
+    return dataclasses.replace(optim, lr=optim.lr or model.usual_lr)
 
 
 def make_optimizer(

@@ -18,17 +18,22 @@ from mama_augment.core.errors import InputError
 from mama_train.config import TrainConfig
 from mama_train.data.features import heads_config
 from mama_train.data.index import SplitIndex
+from mama_train.data.regions import region_spec
 from mama_train.models.base import DualEncoder
-from mama_train.models.build import build, build_from_checkpoint
-from mama_train.models.config import HEADS, SMALL, ModelConfig
+from mama_train.models.config import FROM_NOTHING, HEADS, VGT_TINY, VIOLET_TINY, ModelConfig
 from mama_train.models.heads import Heads
 from mama_train.models.layers import Encoder
 from mama_train.models.tokenizer import TextTokenizer
+from mama_train.models.vgt.model import Vgt
+from mama_train.models.violet.model import Violet
+from mama_train.start.build import build, build_from_checkpoint
 from mama_train.start.lora import add_adapters
 from mama_train.start.own import OwnModel
 from mama_train.tasks.base import Task
 
 SCALE = "logit_scale"
+WHOLE = {HEADS: Heads, VIOLET_TINY: Violet, VGT_TINY: Vgt}
+"""What --init has to hold beside one of these names."""
 SHOWN = 8
 """Names that a note lists before it counts the rest."""
 LOOKED_AT = 2000
@@ -61,14 +66,14 @@ def start_model(
     torch.manual_seed(config.seed)
     if own is not None:
         start = Start(model=own.encoder(), tokenizer=own.text_tokenizer())
-    elif init is not None and config.model.name in (SMALL, HEADS):
+    elif init is not None and config.model.name in FROM_NOTHING:
         start = _whole(config.model, init, task.texts(train), notes)
     else:
         start = _by_name(config, train, task.texts(train), notes)
-    if init is not None and config.model.name not in (SMALL, HEADS):
+    if init is not None and config.model.name not in FROM_NOTHING:
         start = _taken_over(start, init, notes)
     model = start.model
-    new = [*start.new, *task.fit(model, notes)]
+    new = [*start.new, *task.fit(model, start.tokenizer, notes)]
     _limit_scale(model, config, notes)
     _freeze(model, config.model, new, notes)
     if config.model.lora is not None:
@@ -89,6 +94,7 @@ def _by_name(
         seed=config.seed,
         num_frames=config.model.num_frames,
         heads=partial(heads_config, train, config.model),
+        regions=partial(region_spec, train, config.model.regions_column, config.model.linking),
     )
     if new:
         notes.append(f"the given weights lack {', '.join(new)}; these start anew")
@@ -98,10 +104,10 @@ def _by_name(
 def _whole(config: ModelConfig, init: Path, words: Iterable[str], notes: list[str]) -> Start:
     """The model of a checkpoint, with its words."""
     model, tokenizer = build_from_checkpoint(init, num_frames=config.num_frames)
-    if config.name == HEADS and not isinstance(model, Heads):
+    if not isinstance(model, WHOLE.get(config.name, DualEncoder)):
         raise InputError(
-            f"--model heads and --init {config.init!r}, which holds a {type(model).__name__}; "
-            "leave one of the two out"
+            f"--model {config.name} and --init {config.init!r}, which holds a "
+            f"{type(model).__name__}; leave one of the two out"
         )
     notes.append(f"starts as the {type(model).__name__} of {config.init}, with its tokenizer")
     unknown = tokenizer.unknown_share(islice(words, LOOKED_AT))

@@ -21,7 +21,13 @@ import torch
 from torch import Tensor, nn
 
 from mama_augment.core.errors import InputError
-from mama_train.models.base import ClipSpec, DualEncoder, unit
+from mama_train.models.base import (
+    FROM_NOTHING_LR,
+    PRETRAINED_LR,
+    ClipSpec,
+    DualEncoder,
+    unit,
+)
 from mama_train.models.tokenizer import TextTokenizer
 from mama_train.models.towers import Tower, TowerKind
 
@@ -92,7 +98,7 @@ class OwnEncoder(DualEncoder):
     def __init__(self, own: OwnModel) -> None:
         super().__init__(own.sees)
         self.own = own.module
-        self.from_nothing = own.from_nothing
+        self.usual_lr = FROM_NOTHING_LR if own.from_nothing else PRETRAINED_LR
         self._towers = own.towers
         start = dict(own.module.named_parameters()).get("logit_scale")
         if start is None:

@@ -8,7 +8,7 @@ Two questions about one clip are not negatives of each other, as they share its 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
@@ -18,12 +18,13 @@ from mama_augment.core.errors import InputError
 from mama_train.data.asked import Asking, QuestionSource
 from mama_train.data.config import DataConfig
 from mama_train.data.index import SplitIndex
-from mama_train.data.questions import Questions, answer_counts, kept, read_questions
+from mama_train.data.questions import Question, Questions, answer_counts, kept, read_questions
 from mama_train.data.rows import all_texts
 from mama_train.data.source import BatchSource, Items
 from mama_train.measure.answers import evaluate_answers
-from mama_train.models.answers import PREFIX, AnswerConfig, AnswerHead, AnswerKind
+from mama_train.models.answers import AnswerConfig, AnswerKind
 from mama_train.models.base import DualEncoder
+from mama_train.models.tokenizer import TextTokenizer
 from mama_train.tasks.base import Metrics
 from mama_train.tasks.config import TaskConfig
 
@@ -38,6 +39,7 @@ class Answering:
         self.config = config
         self.contrast = config.contrast
         self.answers = tuple(answers or ())
+        self.types = tuple(name.strip() for name in config.types.split(",") if name.strip())
         self.num_with: dict[str, int] = {}
         self.data = DataConfig()
         self._questions: dict[tuple[str, str], Questions] = {}
@@ -54,7 +56,14 @@ class Answering:
         evaluation it must be known."""
         raise NotImplementedError
 
-    def vocabulary_of(self, train: Questions) -> tuple[str, ...]:
+    def is_asked(self, question: Question) -> bool:
+        """Whether its type is wanted."""
+        return not self.types or any(
+            question.type == name or (name.endswith(":") and question.type.startswith(name))
+            for name in self.types
+        )
+
+    def vocabulary_of(self, asked: Iterable[Question]) -> tuple[str, ...]:
         """The answers of the open kind."""
         return ()
 
@@ -66,19 +75,23 @@ class Answering:
             )
         questions = self.questions(train)
         self.data = data
-        self.num_with = dict(answer_counts(questions))
-        self.answers = self.vocabulary_of(questions)
+        asked = [question for question in questions if self.is_asked(question)]
+        self.num_with = dict(answer_counts(asked))
+        self.answers = self.vocabulary_of(asked)
         num = self.items(train).index.num_captions
         if num == 0:
+            types = sorted({question.type for question in questions})
             raise InputError(
                 f"none of the {len(questions)} training questions in {train.uri!r} has a known "
-                f"answer that --task {self.kind} can learn; give shards with such questions, or "
-                "another --task"
+                f"answer that --task {self.kind} can learn (--qa-types {self.config.types!r}; "
+                f"there are {', '.join(types[:20])}); give shards with such questions, other types "
+                "or another --task"
             )
         if left := len(questions) - num:
             notes.append(
                 f"{left} of {len(questions)} training questions are left out: their answer is not "
-                "known, or is not in the vocabulary or among the options"
+                "known, or is not in the vocabulary or among the options; or nobody asked for "
+                "their type"
             )
 
     def asking(self) -> Asking:
@@ -97,7 +110,9 @@ class Answering:
             return Items(index=index)
         questions, asking = self.questions(index), self.asking()
         trains = index.split in ("train", "meta")
-        usable = [self.is_usable(asking, q, is_trained_on=trains) for q in questions]
+        usable = [
+            self.is_asked(q) and self.is_usable(asking, q, is_trained_on=trains) for q in questions
+        ]
         return Items(
             index=questions.index(index, kept(questions, usable)),
             make=partial(QuestionSource, questions=questions, asking=asking),
@@ -118,19 +133,19 @@ class Answering:
                 "lack it (the field is_aligned of questions); give other --weights"
             )
 
-    def fit(self, model: DualEncoder, notes: list[str]) -> list[str]:
+    def fit(self, model: DualEncoder, tokenizer: TextTokenizer, notes: list[str]) -> list[str]:
         config = AnswerConfig(
             kind=self.kind,
             width=model.embed_dim,
             hidden=self.config.hidden,
             answers=self.answers,
+            types=self.types,
         )
-        if model.answer_head is not None and model.answer_head.config == config:
-            return []
-        if model.answer_head is not None:
+        before = model.answer_head
+        new = model.answer_with(config, tokenizer)
+        if new and before is not None:
             notes.append("the head that answers starts anew: that of the model has other answers")
-        model.answer_head = AnswerHead(config).to(model.logit_scale.device)
-        return [PREFIX + name for name, _ in model.answer_head.named_parameters()]
+        return new
 
     def evaluate(
         self,

@@ -13,6 +13,7 @@ from mama_train.data.config import DataConfig
 from mama_train.data.index import SplitIndex
 from mama_train.data.source import BatchSource, Items
 from mama_train.models.base import DualEncoder
+from mama_train.models.tokenizer import TextTokenizer
 
 Metrics = dict[str, Any]
 
@@ -39,7 +40,7 @@ class Task(Protocol):
     def check_truth(self, train: SplitIndex) -> None:
         """Raises InputError where shards do not say which items are right (weights oracle)."""
 
-    def fit(self, model: DualEncoder, notes: list[str]) -> list[str]:
+    def fit(self, model: DualEncoder, tokenizer: TextTokenizer, notes: list[str]) -> list[str]:
         """Give the model what the task needs; returns the names of parameters that are new."""
 
     def evaluate(

@@ -28,6 +28,9 @@ class TaskConfig:
     answers: Annotated[int, Gt(1), Named("qa_answers")] = 1000
     """The vocabulary of qa-open: as many of the most frequent training answers. Training questions
     with another one are left out; in val and test, they count as wrong."""
+    types: Annotated[str, Named("qa_types")] = ""
+    """Types of questions that are asked, separated by commas, in training and in evaluation; one
+    that ends in a colon stands for all that begin so. By default, all."""
     hidden: Annotated[int, Gt(0), Named("qa_hidden")] = 256
     """Hidden units of the head that answers."""
     video: Annotated[VideoChoice, Named("qa_video")] = "own"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from mama_train.data.asked import Asking
-from mama_train.data.questions import Question, Questions, vocabulary
+from mama_train.data.questions import Question, vocabulary
 from mama_train.tasks.answering import Answering
 
 
@@ -13,8 +15,8 @@ class QaOpen(Answering):
 
     kind = "qa-open"
 
-    def vocabulary_of(self, train: Questions) -> tuple[str, ...]:
-        return vocabulary(train, self.config.answers)
+    def vocabulary_of(self, asked: Iterable[Question]) -> tuple[str, ...]:
+        return vocabulary(asked, self.config.answers)
 
     def is_usable(self, asking: Asking, question: Question, *, is_trained_on: bool) -> bool:
         if is_trained_on:

@@ -23,6 +23,7 @@ def task_of(model: DualEncoder) -> Task:
     head = model.answer_head
     if head is None:
         return Retrieval(TaskConfig())
+    types = ",".join(head.config.types)
     if head.config.kind == "qa-open":
-        return QaOpen(TaskConfig(name="qa-open"), head.config.answers)
-    return QaChoice(TaskConfig(name="qa-choice"))
+        return QaOpen(TaskConfig(name="qa-open", types=types), head.config.answers)
+    return QaChoice(TaskConfig(name="qa-choice", types=types))

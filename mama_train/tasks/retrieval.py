@@ -13,6 +13,7 @@ from mama_train.data.rows import all_texts, check_aligned
 from mama_train.data.source import BatchSource, Items, captions_of
 from mama_train.measure.evaluate import evaluate
 from mama_train.models.base import DualEncoder
+from mama_train.models.tokenizer import TextTokenizer
 from mama_train.tasks.base import Metrics
 from mama_train.tasks.config import TaskConfig
 
@@ -37,7 +38,7 @@ class Retrieval:
     def check_truth(self, train: SplitIndex) -> None:
         check_aligned(train)
 
-    def fit(self, model: DualEncoder, notes: list[str]) -> list[str]:
+    def fit(self, model: DualEncoder, tokenizer: TextTokenizer, notes: list[str]) -> list[str]:
         if model.answer_head is not None:
             notes.append("the head that answers questions is left out: the task is retrieval")
             model.answer_head = None

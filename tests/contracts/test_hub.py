@@ -12,7 +12,7 @@ import pytest
 
 from mama_augment.caption import models
 from mama_augment.core.errors import InputError
-from mama_train.models import build
+from mama_train.start import build
 
 
 @pytest.mark.parametrize(

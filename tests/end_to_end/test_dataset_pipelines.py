@@ -8,9 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from mama_augment.core.store.step_dir import StepDir
+from mama_augment.shapes.plain.config import PlainConfig
+from mama_augment.shapes.questions.make import make_questions_world
 from mama_augment.shapes.world.config import WorldConfig
 from mama_augment.shapes.world.make import make_world
 
@@ -97,3 +100,33 @@ def test_howto100m_on_ray(world: Path, tmp_path: Path) -> None:
     assert not {"m20", "m21"} & {r["clip_id"] for r in captions}
     shards = rows_of(out / "shards", "balance", ["clip_id", "split"])
     assert {r["clip_id"] for r in shards if r["split"] == "meta"} == {"m20", "m21"}
+
+
+def test_video_qa(tmp_path: Path) -> None:
+    """A made world in NExT-QA's form; a VGT reads its regions."""
+    made = make_questions_world(
+        tmp_path / "world", PlainConfig(num_train=18, num_meta=0, num_val=4, num_test=4)
+    )
+    names = ["video", "frame_count", "width", "height", "question", "answer", "qid", "type"]
+    (tmp_path / "annotations").mkdir()
+    for split in ("train", "val", "test"):
+        with (tmp_path / f"annotations/{split}.csv").open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow([*names, *(f"a{i}" for i in range(5))])
+            for row in pq.read_table(made.manifest).to_pylist():
+                for number, q in enumerate(row["questions"] if row["split"] == split else ()):
+                    if q["options"]:
+                        asked = [q["question"], q["answer_index"], number, "CW", *q["options"]]
+                        writer.writerow([row["clip_id"], 48, 96, 128, *asked])
+    out = tmp_path / "qa"
+    options = ("--captioner", "none", "--backbone", "vgt-tiny", "--regions", "grid", "--steps", 2)
+    places = ("next-qa", tmp_path / "annotations", tmp_path / "world/videos")
+    run_pipeline("video_qa.py", *places, "--out", out, *options)
+    shards = rows_of(out / "shards", "balance", ["clip_id", "split", "questions", "regions"])
+    assert {r["split"] for r in shards} >= {"train", "val", "test"}
+    test = [r for r in shards if r["split"] == "test"]
+    assert {r["clip_id"] for r in test} == {f"test-{i:05d}" for i in range(4)}
+    assert all(len(r["questions"]) == 3 and r["regions"] for r in test)  # type: ignore[arg-type]
+    metrics = json.loads((out / "run/metrics.json").read_text())
+    assert metrics["test"]["answers"]["num_questions"] == 12
+    assert metrics["test"]["chance"]["answers"]["acc"] == pytest.approx(20)

@@ -1,4 +1,4 @@
-"""What `balance` may read beside clips and captions: earlier shards, reviews, scores."""
+"""What `balance` may read beside clips and captions: earlier shards, reviews, scores, regions."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from mama_augment.balance.source.earlier import Earlier
 from mama_augment.balance.source.near import NearDuplicates
 from mama_augment.balance.source.reviews import Reviews
 from mama_augment.balance.source.scores import Scores
+from mama_augment.core.store.step_dir import StepDir
 
 
 class Named(Protocol):
@@ -30,6 +31,8 @@ class Named(Protocol):
     def near_duplicates(self) -> str | None: ...
     @property
     def near_cosine(self) -> float: ...
+    @property
+    def regions(self) -> str | None: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +47,8 @@ class Beside:
     """How well texts agree with their clips."""
     near: NearDuplicates | None = None
     """Training clips that look like held-out ones."""
+    regions: StepDir | None = None
+    """Boxes and vectors that go along."""
 
     @classmethod
     def open(cls, named: Named, out: str) -> Beside:
@@ -62,7 +67,10 @@ class Beside:
             near = NearDuplicates.open(
                 named.features, mode=named.near_duplicates, least=named.near_cosine
             )
-        return cls(earlier=earlier, reviews=reviews, scores=scores, near=near)
+        regions = None
+        if named.regions is not None:
+            regions = StepDir.open(named.regions, step="regions")
+        return cls(earlier=earlier, reviews=reviews, scores=scores, near=near, regions=regions)
 
     def fingerprints(self) -> dict[str, str]:
         """By the setting's name: the content that a rerun compares."""
@@ -75,4 +83,6 @@ class Beside:
             found["scores"] = self.scores.fingerprint
         if self.near is not None:
             found["features"] = self.near.features.input_fingerprint()
+        if self.regions is not None:
+            found["regions"] = self.regions.input_fingerprint()
         return found

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from mama_augment.balance.source.frames import COLUMNS, Frames
 from mama_augment.concepts.column import ConceptColumn
 from mama_augment.core.errors import InputError
+from mama_augment.core.schema import CLIP_EXTRAS
 from mama_augment.core.store.committed import (
     DISK_AHEAD,
     REQUESTS_AT_ONCE,
@@ -23,6 +24,7 @@ from mama_augment.core.store.step_dir import StepDir
 AHEAD_BYTES = 256 * 2**20
 """Of units that are read ahead with their pixels; one that is larger is read by row groups."""
 _WANTED = ["clip_id", "video_uri", "split", "texts"]
+_QUESTIONS = CLIP_EXTRAS.field("questions")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +59,8 @@ class ClipReader:
         return types[0] if types else pa.null()
 
     def tables(self) -> Iterator[pa.Table]:
-        """clip_id, video_uri, split, texts; the concept column as `value`; the directory's number.
+        """clip_id, video_uri, split, texts, questions; the concept column as `value`; the number of
+        the directory.
 
         Raises:
             InputError: see `value_type`.
@@ -69,8 +72,12 @@ class ClipReader:
                     self.frames.add(table)
                 column = self.column
                 value = pa.nulls(len(table)) if column is None else table[column.name]
+                name, kind = _QUESTIONS.name, _QUESTIONS.type
+                has = name in table.column_names
+                asked = table[name].cast(kind) if has else pa.nulls(len(table), kind)
                 yield (
                     table.select(_WANTED)
+                    .append_column(name, asked)
                     .append_column("value", value.cast(value_type))
                     .append_column("directory", pa.array([number] * len(table), pa.int32()))
                 )
@@ -78,6 +85,7 @@ class ClipReader:
     def _columns(self, held: pa.Schema) -> list[str]:
         """What is wanted of a unit that holds these; extras are not in every directory."""
         own = [self.column.name] if self.column is not None else []
+        own += [_QUESTIONS.name] if _QUESTIONS.name in held.names else []
         seen = self.frames.columns if self.frames is not None else []
         extras = [name for name in seen if name not in COLUMNS]
         seen = [name for name in seen if name not in extras or name in held.names]

@@ -12,7 +12,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from mama_augment.core import schema
 from mama_augment.core.draws import draw_bits
 from mama_augment.core.store.several import StepDirs
+from mama_augment.core.store.step_dir import StepDir
 
 COLUMNS = ["clip_id", "frames", "frame_seconds"]
 FILE_BYTES = 64 * 2**20
@@ -33,6 +34,8 @@ PIXELS = ("frames.", "train_frames.")
 
 class Frames:
     """Writes rows in any order, and then gives those of some clips; picklable once it is closed."""
+
+    name = "frames"
 
     def __init__(
         self, scratch: Path, num_bytes: int, seed: int, *, extras: Sequence[str] = ()
@@ -52,13 +55,16 @@ class Frames:
                 "For an output on an object store, TMPDIR may name a folder of a larger disk",
             )
         self._scratch, self._seed = scratch, seed
-        own = [schema.CLIPS.field(name) for name in COLUMNS]
-        self.schema = pa.schema([*own, *(f for f in schema.CLIP_EXTRAS if f.name in extras)])
+        self.schema = self._fields(extras)
         self._num_files = min(MAX_FILES, 1 + num_bytes // FILE_BYTES)
         self._writers: dict[int, pa.RecordBatchStreamWriter] = {}
         self.num_bytes = 0
         """Of all frames, uncompressed, as footers state it."""
         self.num_rows = 0
+
+    def _fields(self, extras: Sequence[str]) -> pa.Schema:
+        own = [schema.CLIPS.field(name) for name in COLUMNS]
+        return pa.schema([*own, *(f for f in schema.CLIP_EXTRAS if f.name in extras)])
 
     @classmethod
     def of(cls, clips: StepDirs, scratch: Path, seed: int) -> Frames:
@@ -137,16 +143,48 @@ class Frames:
             batches += _rows_of(self._path(number), wanted)
         found = [i for batch in batches for i in batch["clip_id"].to_pylist()]
         position = {clip_id: i for i, clip_id in enumerate(found)}
-        missing = [clip_id for clip_id in orders if clip_id not in position]
-        assert not missing, f"no frames for clips {missing[:3]}"
+        self._check(clip_id for clip_id in orders if clip_id not in position)
         table = pa.Table.from_batches(batches, self.schema)
-        return table.take(pa.array([position[clip_id] for clip_id in orders], pa.int64()))
+        return table.take(pa.array([position.get(clip_id) for clip_id in orders], pa.int64()))
+
+    def _check(self, missing: Iterable[str]) -> None:
+        found = list(missing)
+        assert not found, f"no frames for clips {found[:3]}"
 
     def _file_of(self, order: int) -> int:
         return order * self._num_files >> 64
 
     def _path(self, number: int) -> Path:
-        return self._scratch / f"frames-{number:03d}.arrow"
+        return self._scratch / f"{self.name}-{number:03d}.arrow"
+
+
+class Regions(Frames):
+    """The same of what `mama-augment regions` found; a clip may have none."""
+
+    name = "regions"
+
+    def _fields(self, extras: Sequence[str]) -> pa.Schema:
+        return pa.schema([schema.CLIPS.field("clip_id"), schema.REGIONS_COLUMN])
+
+    def _check(self, missing: Iterable[str]) -> None:
+        """They are null in the shards."""
+
+    @classmethod
+    def gathered(cls, regions: StepDir, scratch: Path, seed: int) -> Regions:
+        """All of a directory.
+
+        Raises:
+            InputError: it is unfinished.
+            OSError: the disk has no room.
+        """
+        regions.check_finished()
+        files = (record.data for record in regions.records().values())
+        found = cls(scratch, sum(file.num_bytes for file in files if file is not None), seed)
+        for table in regions.tables(found.columns):
+            found.add(table)
+            found.num_rows += len(table)
+        found.close()
+        return found
 
 
 def _rows_of(path: Path, wanted: set[str]) -> list[pa.RecordBatch]:

@@ -142,6 +142,11 @@ class VideoSizes:
         )
         self._seen = array("Q")
 
+    @property
+    def are_shared(self) -> bool:
+        """Whether any video has several of these clips."""
+        return bool((self._counts > 1).any())
+
     def of(self, videos: Sequence[str]) -> list[int]:
         """Clips of each video."""
         at = places(self._keys, _keys(videos))

@@ -122,7 +122,8 @@ def _count_data(step_dir: StepDir, record: UnitRecord) -> tuple[int, int]:
         return 0, 0
     unit, rows = CommittedUnit(step_dir.folder, record), step_dir.rows
     num_rows = unit.metadata().num_rows
-    num_ok = rows.num_ok(unit.table(rows.columns)) if rows.columns else num_rows
+    read = [name for name in rows.columns if name in unit.schema().names]
+    num_ok = rows.num_ok(unit.table(read)) if rows.columns else num_rows
     return num_ok, num_rows - num_ok if rows.holds_rejected else 0
 
 

@@ -198,7 +198,11 @@ def _manifest(name: str, items: Sequence[Item], place: dict[str, str]) -> pa.Tab
     rows = [
         {
             **common(some[0]),
-            "questions": [asdict(item.question) for item in some if item.question is not None],
+            "questions": [
+                {**asdict(item.question), "trusted": True}
+                for item in some
+                if item.question is not None
+            ],
             "dataset": name,
             "provenance": [item.where for item in some],
         }

@@ -9,13 +9,14 @@ from __future__ import annotations
 import csv
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 from mama_augment.core.draws import Draws
 from mama_augment.core.errors import InputError
@@ -132,18 +133,9 @@ def make_world(
     """
     started = time.perf_counter()
     out = Path(out_dir)
-    _claim(out, config)
+    claim(out, asdict(config))
     members = list(world_members(config))
-    with ExitStack() as stack:
-        write = partial(write_member, out / "videos", config)
-        if num_workers > 1 and len(members) >= MIN_VIDEOS_PER_WORKER * num_workers:
-            workers = ProcessPoolExecutor(num_workers, mp_context=get_context("spawn"))
-            written = stack.enter_context(workers).map(write, members, chunksize=8)
-        else:
-            written = map(write, members)
-        for done, _ in enumerate(written, start=1):
-            if on_video is not None:
-                on_video(done, len(members))
+    side_by_side(partial(write_member, out / "videos", config), members, num_workers, on_video)
     vocabulary = out / "vocabulary.txt"
     vocabulary.write_text("".join(f"{concept}\n" for concept in SPACES[config.scenes].concepts))
     rows = [manifest_row(config, member) for member in members]
@@ -161,9 +153,27 @@ def make_world(
     )
 
 
-def _claim(out: Path, config: WorldConfig) -> None:
-    """Make the directory this config's, or refuse."""
-    header, wanted = out / "world.json", asdict(config)
+def side_by_side(
+    write: Callable[[Any], str],
+    members: Sequence[Any],
+    num_workers: int,
+    on_video: Callable[[int, int], None] | None,
+) -> None:
+    """Write every video, in several processes where there are many."""
+    with ExitStack() as stack:
+        if num_workers > 1 and len(members) >= MIN_VIDEOS_PER_WORKER * num_workers:
+            workers = ProcessPoolExecutor(num_workers, mp_context=get_context("spawn"))
+            written = stack.enter_context(workers).map(write, members, chunksize=8)
+        else:
+            written = map(write, members)
+        for done, _ in enumerate(written, start=1):
+            if on_video is not None:
+                on_video(done, len(members))
+
+
+def claim(out: Path, wanted: dict[str, Any]) -> None:
+    """Make the directory that of these settings, or refuse."""
+    header = out / "world.json"
     if header.exists():
         found = json.loads(header.read_text())
         if found != wanted:

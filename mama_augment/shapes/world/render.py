@@ -30,7 +30,7 @@ MARGIN_PX = 16
 SUBPIXEL_BITS = 4
 
 
-def _polygon(shape: str) -> npt.NDArray[np.float64]:
+def polygon(shape: str) -> npt.NDArray[np.float64]:
     """Corners [N, 2] of a shape of diameter 1 around the origin; y grows downwards."""
     if shape == "circle":
         angles = np.linspace(0, 2 * np.pi, 48, endpoint=False)
@@ -125,7 +125,7 @@ def render_frame(take: Take, index: int) -> Image:
     at = (np.array([x, y]) - centre + shot.offset) * shot.zoom + centre
     angle = np.deg2rad(take.tilt_degrees)
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-    corners = at * WIDTH_PX + _polygon(take.scene.shape) @ turn * (diameter * shot.zoom * WIDTH_PX)
+    corners = at * WIDTH_PX + polygon(take.scene.shape) @ turn * (diameter * shot.zoom * WIDTH_PX)
     points = np.round((corners + np.array([dx, dy])) * (1 << SUBPIXEL_BITS)).astype(np.int32)
     rgb = np.multiply(COLOUR_RGB[take.scene.colour], take.tint)
     fill = tuple(int(min(255, value)) for value in rgb)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,6 +11,8 @@ from torch import Tensor
 from mama_augment.core.errors import InputError
 from mama_train.models.crossmodal.bert import BertSize
 
+BOX_NUMBERS = 6
+"""Behind a region's vector: its box, its area, and whether it is there."""
 TextPooling = Literal["masked", "padded"]
 
 
@@ -27,6 +29,19 @@ class Regions(NamedTuple):
     box_BCFR5: Tensor
     frame_BCFW: Tensor
     mask_BCFR: Tensor | None = None
+
+    @classmethod
+    def of(cls, video: Tensor | Regions) -> Regions:
+        """Of clips as `RegionSpec` has them, [B,C,F,R+1,W+6]; a `Regions` stays as it is."""
+        if isinstance(video, Regions):
+            return video
+        of_regions, of_frame = video[..., :-1, :], video[..., -1, :]
+        return cls(
+            region_BCFRW=of_regions[..., :-BOX_NUMBERS],
+            box_BCFR5=of_regions[..., -BOX_NUMBERS:-1],
+            frame_BCFW=of_frame[..., :-BOX_NUMBERS],
+            mask_BCFR=of_regions[..., -1] > 0,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +71,11 @@ class VgtConfig:
     """The averages of the boxes' BatchNorm stay: for small batches."""
     embed_dim: int = 256
 
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> VgtConfig:
+        """Of a checkpoint's `config.json`; what it does not name has its default."""
+        return cls(**{**fields, "bert": BertSize(**fields.get("bert", {}))})
+
     def __post_init__(self) -> None:
         if self.num_regions**2 % self.edge_heads:
             raise InputError(
@@ -67,6 +87,32 @@ class VgtConfig:
                 f"width is {self.width}, but must be even and a multiple of num_heads "
                 f"({self.num_heads})"
             )
+
+
+def tiny_vgt(vocab_size: int, *, num_regions: int, num_frames: int, width: int) -> VgtConfig:
+    """For two cores and training from nothing: 0.3 million numbers with 100 words. A clip's frames
+    are told apart. width: numbers per vector."""
+    bert = BertSize(
+        vocab_size=vocab_size,
+        hidden_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=128,
+        max_position_embeddings=32,
+        dropout=0.0,
+    )
+    return VgtConfig(
+        feature_dim=width,
+        width=64,
+        hidden=128,
+        num_heads=4,
+        num_regions=num_regions,
+        edge_heads=1,
+        bert=bert,
+        dropout=0.0,
+        num_frame_positions=num_frames,
+        embed_dim=64,
+    )
 
 
 def box_features(boxes_N4: Tensor, size_N2: Tensor) -> Tensor:

@@ -11,14 +11,13 @@ Shapes: F frames, R regions per frame and tracks, W numbers per vector.
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-Linking = Literal["one-to-one", "published"]
+from mama_train.models.config import Linking
+
 NEW_TRACK = 0.0
 """Score of a region with a track that has had none yet: what is unlike all objects so far (no
 overlap, cosine below 0) begins a track of its own, where one is free."""
@@ -36,6 +35,7 @@ def link_regions(
     if linking == "published":
         assert mask_FR is None, "the published linking knows no missing regions"
         return _published(boxes_FR4, region_FRW)
+    assert linking == "one-to-one", linking
     there = torch.ones(f, r, dtype=torch.bool) if mask_FR is None else mask_FR
     tracks = torch.full((r, f), -1, dtype=torch.int64)
     last_box, last_region = boxes_FR4[0].clone(), region_FRW[0].clone()

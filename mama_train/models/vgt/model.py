@@ -10,24 +10,30 @@ Shapes: B videos, C clips, N tokens of a video, K options or answers, L tokens o
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mama_train.models.base import unit
+from mama_train.models.answers import AnswerConfig, OwnAnswers
+from mama_train.models.base import DualEncoder, RegionSpec, unit
 from mama_train.models.crossmodal.bert import (
     blocks,
     init_like_bert,
     run_blocks,
     word_embeddings,
 )
+from mama_train.models.tokenizer import TextTokenizer
 from mama_train.models.vgt.answers import AnswerTexts
 from mama_train.models.vgt.config import Regions, VgtConfig
 from mama_train.models.vgt.layers import EPS, ClipPosition, Transformer
 from mama_train.models.vgt.video import Trace, VideoTokens
 
 FIRST_SCALE = math.log(1 / 0.07)
+Video = Any
+"""`Regions`, or a tensor."""
 
 
 class TextEncoder(nn.Module):
@@ -48,11 +54,23 @@ class TextEncoder(nn.Module):
         return run_blocks(self.encoder, self.embeddings(ids_NL), mask_NL)
 
 
-class Vgt(nn.Module):
-    """The model; a `VideoReader`."""
+class Vgt(DualEncoder):
+    """The model. A video is a `Regions`, or a tensor of such as `RegionSpec` lays it out."""
 
-    def __init__(self, config: VgtConfig) -> None:
-        super().__init__()
+    usual_lr = 1e-5
+
+    def __init__(self, config: VgtConfig, spec: RegionSpec | None = None) -> None:
+        """spec: by default, the published 8 clips of 4 frames, of whatever extractor."""
+        super().__init__(
+            spec
+            or RegionSpec(
+                num_clips=8,
+                num_frames=4,
+                num_regions=config.num_regions,
+                width=config.feature_dim,
+                extractor="",
+            )
+        )
         self.config = config
         self.embed_dim = config.embed_dim
         width, dropout = config.width, config.dropout
@@ -78,12 +96,26 @@ class Vgt(nn.Module):
                     module.training = False
         return self
 
-    def answer(self, video: Regions, input_ids: Tensor, mask: Tensor) -> Tensor:
-        """Options [B,K,L], each with its question, or questions [B,L] about the vocabulary that
-        `set_answers` gave; logits [B,K]."""
-        if input_ids.ndim == 3:
-            return self.option_logits(video, input_ids, mask)
-        return self.open_logits(video, input_ids, mask)
+    def answer_with(self, config: AnswerConfig, tokenizer: TextTokenizer) -> list[str]:
+        """Options, or answers of a vocabulary; both are texts, so that nothing starts anew."""
+        self.answer_head = OwnAnswers(config)
+        if config.kind == "qa-open":
+            self.set_answers(*tokenizer.encode(config.answers))
+        return []
+
+    def look(self, video: Video) -> Video:
+        """Regions are looked at with the question in mind, and not before."""
+        return video
+
+    def answer(self, seen: Video, asked: Tensor, asked_mask: Tensor) -> Tensor:
+        """Options [B,K,L], each with its question, or questions [B,L] or [B,1,L] about the
+        vocabulary that `set_answers` gave; logits [B,K]."""
+        is_open = self.answer_head is not None and self.answer_head.config.kind == "qa-open"
+        if asked.ndim == 3 and is_open:
+            asked, asked_mask = asked[:, 0], asked_mask[:, 0]
+        if asked.ndim == 3:
+            return self.option_logits(Regions.of(seen), asked, asked_mask)
+        return self.open_logits(Regions.of(seen), asked, asked_mask)
 
     def option_logits(
         self, video: Regions, ids_BKL: Tensor, mask_BKL: Tensor, trace: Trace | None = None
@@ -124,9 +156,12 @@ class Vgt(nn.Module):
         """Texts to [V,D], as they enter a score."""
         return self.pool(self.text(ids_VL, mask_VL), mask_VL)
 
-    def embed_video(self, video: Regions) -> Tensor:
-        clips = self.video_tokens(video).mean(2)
+    def embed_video(self, video: Video) -> Tensor:
+        clips = self.video_tokens(Regions.of(video)).mean(2)
         return unit(self.video_projection(self._over_clips(clips, {})))
+
+    def embed_seen(self, seen: Video) -> Tensor:
+        return self.embed_video(seen)
 
     def embed_text(self, input_ids_BS: Tensor, mask_BS: Tensor) -> Tensor:
         words = self.text(input_ids_BS, mask_BS)
@@ -157,6 +192,10 @@ class Vgt(nn.Module):
         clips = attend_words(clips, words_BKLD, mask_BKL, seen, "clip_text")
         video_BD = seen["video_feat"] = self.vqproj(self._over_clips(clips, seen))
         return video_BD
+
+    def config_json(self) -> dict[str, Any]:
+        own = {"vgt": asdict(self.config), "usual_lr": self.usual_lr}
+        return {"mama_train": "vgt", "model_type": "mama-vgt", **own}
 
     def _over_clips(self, clips_BCD: Tensor, seen: Trace) -> Tensor:
         placed = seen["position_v"] = self.position_v(clips_BCD)

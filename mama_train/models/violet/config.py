@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from mama_augment.core.errors import InputError
 from mama_train.models.crossmodal.bert import BertSize
@@ -12,6 +12,8 @@ from mama_train.models.violet.swin import SwinConfig
 Form = Literal["open-class", "open-word", "choice-class", "choice-truth", "choice-index", "pair"]
 CLASS_FORMS = ("open-class", "choice-class", "pair")
 """Forms that are answered by classes; the others by words at a [MASK]."""
+OPTION_FORMS = ("choice-class", "choice-truth", "pair")
+"""Forms that score texts of their own, one per option."""
 
 V1_SWIN = SwinConfig(channels=96, num_heads=(3, 6, 12, 24))
 """VIOLET's Swin-S; VIOLETv2's is `SwinConfig`'s default."""
@@ -65,7 +67,43 @@ class VioletConfig:
         if self.form == "choice-index" and len(self.word_ids) < 2:
             raise InputError("choice-index needs word_ids: those of the options' digits")
 
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> VioletConfig:
+        """Of a checkpoint's `config.json`; what it does not name has its default."""
+        lists = {k: tuple(v) for k, v in fields.items() if isinstance(v, list)}
+        of_swin = fields.get("swin", {}).items()
+        swin: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in of_swin}
+        parts = {"swin": SwinConfig(**swin), "bert": BertSize(**fields.get("bert", {}))}
+        return cls(**{**fields, **lists, **parts})
+
     @property
     def num_outputs(self) -> int:
         """Numbers that the class head gives for one fused text."""
         return self.num_classes if self.form == "open-class" else 1
+
+
+def tiny_violet(vocab_size: int, *, num_frames: int) -> VioletConfig:
+    """For two cores and training from nothing: 0.6 million numbers with 100 words; frames of 32 px
+    are 4x4 cells, as in the model `small`."""
+    swin = SwinConfig(
+        channels=48, depths=(2, 2), num_heads=(2, 4), window=(6, 4, 4), mlp_ratio=2, drop_path=0.0
+    )
+    bert = BertSize(
+        vocab_size=vocab_size,
+        hidden_size=96,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=192,
+        max_position_embeddings=32,
+        dropout=0.0,
+    )
+    return VioletConfig(
+        swin=swin,
+        bert=bert,
+        form="choice-class",
+        num_frames=num_frames,
+        max_frames=num_frames,
+        max_side=4,
+        image_size_px=32,
+        embed_dim=64,
+    )

@@ -7,14 +7,15 @@ an embedding.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from mama_augment.core.errors import InputError
-from mama_train.models.base import DualEncoder, FrameSpec, unit
+from mama_train.models.answers import AnswerConfig, OwnAnswers
+from mama_train.models.base import DualEncoder, Fit, FrameSpec, unit
 from mama_train.models.crossmodal.bert import (
     INIT_STD,
     BertSize,
@@ -24,10 +25,13 @@ from mama_train.models.crossmodal.bert import (
     word_embeddings,
     word_head,
 )
+from mama_train.models.tokenizer import TextTokenizer
 from mama_train.models.violet.config import (
     CLASS_FORMS,
     IMAGENET_MEAN,
     IMAGENET_STD,
+    OPTION_FORMS,
+    Form,
     VioletConfig,
 )
 from mama_train.models.violet.visual import VisualTokens
@@ -48,13 +52,16 @@ class WordEmbeddings(nn.Module):
 
 
 class Violet(DualEncoder):
-    """The model; a `VideoReader`."""
+    """The model."""
 
-    def __init__(self, config: VioletConfig) -> None:
+    usual_lr = 2e-5
+
+    def __init__(self, config: VioletConfig, *, fit: Fit = "crop") -> None:
         super().__init__(
             FrameSpec(
                 num_frames=config.num_frames,
                 size_px=config.image_size_px,
+                fit=fit,
                 mean=IMAGENET_MEAN,
                 std=IMAGENET_STD,
             )
@@ -66,12 +73,7 @@ class Violet(DualEncoder):
         self.enc_txt = WordEmbeddings(config.bert)
         self.trsfr = blocks(config.bert)
         if config.form in CLASS_FORMS:
-            self.fc = nn.Sequential(
-                nn.Dropout(config.bert.dropout),
-                nn.Linear(width, 2 * width),
-                nn.ReLU(),
-                nn.Linear(2 * width, config.num_outputs),
-            )
+            self.fc = _class_head(config)
         else:
             self.fc_mtm = word_head(config.bert)
         if config.task_token is not None:
@@ -81,26 +83,23 @@ class Violet(DualEncoder):
         self.logit_scale = nn.Parameter(torch.tensor(FIRST_SCALE))
         self.apply(init_like_bert)
 
-    def answer(self, video: Tensor, input_ids: Tensor, mask: Tensor) -> Tensor:
-        """As `config.form` says; logits [B,K]."""
-        return self.answer_tokens(self.tokens(video), input_ids, mask)
+    def answer_with(self, config: AnswerConfig, tokenizer: TextTokenizer) -> list[str]:
+        """Classes by the class head, which starts anew for other answers; or options, each by one
+        number of it."""
+        if self.answer_head is not None and self.answer_head.config == config:
+            return []
+        form: Form = "open-class" if config.kind == "qa-open" else "choice-class"
+        is_as_it_was = form == "choice-class" == self.config.form
+        num = len(config.answers) or self.config.num_classes
+        self.config = replace(self.config, form=form, num_classes=num)
+        self.answer_head = OwnAnswers(config)
+        if is_as_it_was:  # one number, whatever the options are
+            return []
+        self.fc = _class_head(self.config).apply(init_like_bert).to(self.logit_scale.device)
+        self.fc.train(self.training)
+        return [f"fc.{name}" for name, _ in self.fc.named_parameters()]
 
-    def answer_tokens(self, video_BVD: Tensor, input_ids: Tensor, mask: Tensor) -> Tensor:
-        """`answer`, of visual tokens: of one clip, or the mean of several clips' tokens."""
-        if input_ids.ndim == 2:
-            return self._scores(video_BVD, input_ids, mask)
-        num_options = input_ids.shape[1]
-        each = video_BVD.repeat_interleave(num_options, dim=0)
-        scores = self._scores(each, input_ids.flatten(0, 1), mask.flatten(0, 1))
-        if self.config.form == "choice-truth":  # log-odds: a softmax over the two words
-            scores = scores[:, :1] - scores[:, 1:]
-        return scores.reshape(-1, num_options)
-
-    def pair_scores(self, video_NVD: Tensor, ids_NS: Tensor, mask_NS: Tensor) -> Tensor:
-        """Of clip n and text n, [N]: the form is `pair`."""
-        return self._scores(video_NVD, ids_NS, mask_NS)[:, 0]
-
-    def tokens(self, video: Tensor) -> Tensor:
+    def look(self, video: Tensor) -> Tensor:
         """Frames, as in `embed_video`, to visual tokens [B,V,D].
 
         Raises:
@@ -112,6 +111,24 @@ class Violet(DualEncoder):
                 f"{self.config.max_frames} (max_frames)"
             )
         return self.enc_img(self.pixels(video))
+
+    def answer(self, seen: Tensor, asked: Tensor, asked_mask: Tensor) -> Tensor:
+        """As `config.form` says, of visual tokens: those that `look` found of one clip, or the
+        mean of several clips'. Logits [B,K] of texts [B,S], [B,1,S] or, of options, [B,K,S]."""
+        if asked.ndim == 3 and self.config.form not in OPTION_FORMS:
+            asked, asked_mask = asked[:, 0], asked_mask[:, 0]
+        if asked.ndim == 2:
+            return self._scores(seen, asked, asked_mask)
+        num_options = asked.shape[1]
+        each = seen.repeat_interleave(num_options, dim=0)
+        scores = self._scores(each, asked.flatten(0, 1), asked_mask.flatten(0, 1))
+        if self.config.form == "choice-truth":  # log-odds: a softmax over the two words
+            scores = scores[:, :1] - scores[:, 1:]
+        return scores.reshape(-1, num_options)
+
+    def pair_scores(self, video_NVD: Tensor, ids_NS: Tensor, mask_NS: Tensor) -> Tensor:
+        """Of clip n and text n, [N]: the form is `pair`."""
+        return self._scores(video_NVD, ids_NS, mask_NS)[:, 0]
 
     def fuse(
         self,
@@ -144,12 +161,12 @@ class Violet(DualEncoder):
         return self.fc_mtm(fused_BSD)
 
     def embed_video(self, video: Tensor) -> Tensor:
-        return self.embed_tokens(self.tokens(video))
+        return self.embed_seen(self.look(video))
 
-    def embed_tokens(self, video_BVD: Tensor) -> Tensor:
+    def embed_seen(self, seen: Tensor) -> Tensor:
         """Visual tokens alone through the fusion encoder, to their mean's projection; [B,E]."""
-        ones = torch.ones(video_BVD.shape[:2], device=video_BVD.device)
-        fused = run_blocks(self.trsfr, video_BVD, ones)
+        ones = torch.ones(seen.shape[:2], device=seen.device)
+        fused = run_blocks(self.trsfr, seen, ones)
         return unit(self.video_projection(fused.mean(1)))
 
     def embed_text(self, input_ids_BS: Tensor, mask_BS: Tensor) -> Tensor:
@@ -158,7 +175,8 @@ class Violet(DualEncoder):
 
     def config_json(self) -> dict[str, Any]:
         sizes = asdict(self.config)
-        return {"mama_train": "violet", "model_type": "mama-violet", "violet": sizes}
+        own = {"violet": sizes, "usual_lr": self.usual_lr}
+        return {"mama_train": "violet", "model_type": "mama-violet", **own}
 
     def _scores(self, video_BVD: Tensor, ids_BS: Tensor, mask_BS: Tensor) -> Tensor:
         """[B,outputs]: classes at the text's first token, or words at its [MASK]."""
@@ -186,3 +204,13 @@ class Violet(DualEncoder):
                 "question that a word answers has one: write it with mama_train.models.violet.texts"
             )
         return fused_BSD[is_mask]
+
+
+def _class_head(config: VioletConfig) -> nn.Sequential:
+    width = config.bert.hidden_size
+    return nn.Sequential(
+        nn.Dropout(config.bert.dropout),
+        nn.Linear(width, 2 * width),
+        nn.ReLU(),
+        nn.Linear(2 * width, config.num_outputs),
+    )

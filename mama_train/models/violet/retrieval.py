@@ -68,7 +68,7 @@ def rank_by_fusion(
         raise InputError(f"shortlist is {shortlist}; it must be at least 1")
     if model.config.form != "pair":
         raise InputError(f"form is {model.config.form!r}; retrieval by fusion needs 'pair'")
-    cosine_NV = model.embed_text(ids_NS, mask_NS) @ model.embed_tokens(tokens_VLD).T
+    cosine_NV = model.embed_text(ids_NS, mask_NS) @ model.embed_seen(tokens_VLD).T
     listed = _best(cosine_NV, shortlist) | _best(cosine_NV.T, shortlist).T
     text, video = listed.nonzero(as_tuple=True)
     scores = [

@@ -26,6 +26,8 @@ QUESTION = {
     "answer_index": 1,
     "type": "choice",
     "question_group": None,
+    "trusted": None,
+    "is_aligned": None,
 }
 
 

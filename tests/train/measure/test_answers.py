@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -97,3 +99,35 @@ def test_answers_outside_the_vocabulary_are_wrong_and_counted() -> None:
     assert (found["answers"]["acc"], found["answers"]["acc@10"]) == (25.0, 75.0)
     assert (found["num_outside"], found["majority"]) == (1, 50.0)
     assert found["chance"]["answers"] == {"acc": pytest.approx(3.75), "acc@10": 100 * 1.5 / 4}
+
+
+def test_the_official_example_gives_the_official_numbers(shared_dir: Path) -> None:
+    """Predictions in the order of `<video>_<0..5>`: D, E, PA, PR, CA, CR."""
+    path = shared_dir / "datasets/causal-vidqa/results_example.json"
+    results = json.loads(path.read_text())
+    kinds = [("d", None), ("e", None), ("pa", "p"), ("pr", "p"), ("ca", "c"), ("cr", "c")]
+    videos = sorted({key.rpartition("_")[0] for key in results})
+    asked, rank, rows = [], [], []
+    for row, video in enumerate(videos):
+        asked.append([question(kind, group) for kind, group in kinds])
+        for number in range(len(kinds)):
+            of = results[f"{video}_{number}"]
+            rank.append(1 if of["prediction"] == of["answer"] else 2)
+            rows.append(row)
+    every = [q for some in asked for q in some]
+    found = answer_metrics(np.array(rank), every, rows, of_videos(asked))
+    by_type = {name: round(of["acc"], 2) for name, of in found["by_type"].items()}
+    assert by_type == {"d": 100, "e": 100, "pa": 100, "pr": 33.33, "ca": 100, "cr": 100}
+    by_group = {name: round(of["acc"], 2) for name, of in found["by_group"].items()}
+    assert by_group["predictive"] == 33.33
+    assert by_group["counterfactual"] == 100
+    assert round(found["joint"]["acc"], 2) == 83.33
+
+
+def test_families_are_what_stands_before_the_colon() -> None:
+    some = [question("temporal:first", None, "a"), question("temporal:last", None, "b")]
+    some += [question("temporal:last", None, "c")] * 2
+    found = answer_metrics(np.array([1, 2, 1, 1]), some, [0] * 4, of_videos([some], {"a": 0}))
+    assert found["by_group"]["temporal"] == {"acc": 75.0, "num_questions": 4}
+    # "a" for every first one, "c" for every last one.
+    assert found["majority_by_type"] == 75.0

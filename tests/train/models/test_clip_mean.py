@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from mama_train.data.batch import Batch
-from mama_train.models.build import build, build_from_checkpoint
 from mama_train.models.tokenizer import TextTokenizer
 from mama_train.objective.config import MarginLoss, Weighting
 from mama_train.objective.meta import VirtualStep, meta_gradient
@@ -17,6 +16,7 @@ from mama_train.objective.objective import Objective
 from mama_train.objective.unrolled import unrolled_meta_gradient
 from mama_train.objective.weighting import Weigher, WeightNet
 from mama_train.run.checkpoint import save_model
+from mama_train.start.build import build, build_from_checkpoint
 from tests.train.published_helper import KINDS, TEXTS, write_published
 
 

@@ -19,7 +19,6 @@ from mama_train.config import TrainConfig
 from mama_train.data.batch import Batch
 from mama_train.measure.config import Measured
 from mama_train.models.base import FeatureSpec
-from mama_train.models.build import build_from_checkpoint
 from mama_train.models.heads import Heads, HeadsConfig
 from mama_train.objective.config import MarginLoss
 from mama_train.objective.objective import Objective
@@ -28,6 +27,7 @@ from mama_train.run.history import read_history
 from mama_train.run.loop import train
 from mama_train.run.setup import prepare
 from mama_train.run.watch import Watch
+from mama_train.start.build import build_from_checkpoint
 from tests.train.features_helper import write_feature_shards
 
 SIZES = {"train": 48, "meta": 12, "val": 12, "test": 12}

@@ -16,10 +16,10 @@ from PIL import Image
 
 from mama_augment.core.errors import InputError
 from mama_train.data.frames import decode_frames
-from mama_train.models.build import build, build_from_checkpoint, build_to_measure
 from mama_train.models.clip_mean import ClipMean
 from mama_train.models.clip_vip import ClipVip
 from mama_train.run.checkpoint import save_model
+from mama_train.start.build import build, build_from_checkpoint, build_to_measure
 from tests.train.published_helper import KINDS, TEXTS, write_published
 
 

@@ -11,9 +11,9 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoTokenizer, CLIPTokenizer, PreTrainedTokenizerFast
 
 from mama_augment.core.errors import InputError
-from mama_train.models.build import build
 from mama_train.models.tokenizer import TextTokenizer
 from mama_train.run.checkpoint import save_model
+from mama_train.start.build import build
 
 TEXTS = ["a red circle", "a blue square moves left"]
 

@@ -10,11 +10,11 @@ from torch import nn
 
 from mama_augment.core.errors import InputError
 from mama_train.models.base import DualEncoder
-from mama_train.models.build import build
 from mama_train.models.clip_vip import ClipVip
 from mama_train.models.config import ModelConfig
 from mama_train.models.small import small_config
 from mama_train.models.towers import TOWERS, TowerKind, parse_towers
+from mama_train.start.build import build
 from tests.train.conftest import random_batch, tiny_model
 from tests.train.models.test_clip_mean import folders
 from tests.train.published_helper import KINDS, TEXTS

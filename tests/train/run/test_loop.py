@@ -23,7 +23,6 @@ from mama_train.data.index import read_concepts, read_index
 from mama_train.data.rows import ClipRows
 from mama_train.data.source import BatchSource
 from mama_train.measure.evaluate import evaluate
-from mama_train.models.build import build, build_from_checkpoint
 from mama_train.report.page import training_sections, write_report
 from mama_train.run import checkpoint, step
 from mama_train.run.history import read_history
@@ -33,6 +32,7 @@ from mama_train.run.setup import prepare
 from mama_train.run.step import Stepper
 from mama_train.run.watch import Watch
 from mama_train.start import model as start_model
+from mama_train.start.build import build, build_from_checkpoint
 from tests.train.shards_helper import write_shards
 
 SIZES = {"train": 32, "meta": 16, "val": 16, "test": 16}

@@ -13,11 +13,11 @@ import torch
 from mama_augment.core.errors import InputError
 from mama_train.config import TrainConfig
 from mama_train.export.folder import write_export
-from mama_train.models.build import build, build_from_checkpoint
 from mama_train.models.tokenizer import TextTokenizer
 from mama_train.run import checkpoint
 from mama_train.run.loop import train
 from mama_train.run.setup import prepare
+from mama_train.start.build import build, build_from_checkpoint
 from mama_train.start.model import start_model
 from mama_train.tasks.config import TaskConfig
 from mama_train.tasks.retrieval import Retrieval

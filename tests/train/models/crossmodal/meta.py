@@ -9,13 +9,29 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mama_train.models.crossmodal.answering import Answering, VideoReader, answer_loss
+from mama_train.models.base import DualEncoder
 from mama_train.objective.replay import Draws, call_with_copies
 
 jvp: Any = torch.func.jvp
 Rows = tuple[tuple[Any, Tensor, Tensor], Tensor]
+
+
+class Answering(nn.Module):
+    """A model whose forward answers."""
+
+    def __init__(self, model: DualEncoder) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, video: Any, ids: Tensor, mask: Tensor) -> Tensor:
+        return self.model.answer(self.model.look(video), ids, mask)
+
+
+def answer_loss(logits_BK: Tensor, answer_B: Tensor) -> Tensor:
+    return F.cross_entropy(logits_BK, answer_B, reduction="none")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +51,7 @@ def recorded_theta(recorded: dict[str, Tensor]) -> nn.Sequential:
 
 
 def sgd_meta_gradient(
-    model: VideoReader, *, train: Rows, meta: Rows, theta: nn.Module, lr: float, by_sum: bool
+    model: DualEncoder, *, train: Rows, meta: Rows, theta: nn.Module, lr: float, by_sum: bool
 ) -> Found:
     """All parameters with a gradient take the virtual step; buffers stay as they are."""
     module = Answering(model)
@@ -44,7 +60,7 @@ def sgd_meta_gradient(
 
     def loss_B(parameters: dict[str, Tensor], rows: Rows) -> Tensor:
         answered = call_with_copies(module, parameters, rows[0])
-        return answer_loss(answered.logits_BK, rows[1])
+        return answer_loss(answered, rows[1])
 
     train_loss_B = loss_B(named, train)
     value_B = theta(train_loss_B.detach()[:, None])[:, 0]
@@ -77,14 +93,14 @@ def sgd_meta_gradient(
     )
 
 
-def passes_agree(model: VideoReader, inputs: tuple[Any, Tensor, Tensor], answer_B: Tensor) -> None:
+def passes_agree(model: DualEncoder, inputs: tuple[Any, Tensor, Tensor], answer_B: Tensor) -> None:
     """With dropout on: s by one JVP from the state of the generators that the first pass had is
     ⟨∇ℓ_i, u⟩ by reverse mode; and without putting the state back it is not."""
     module = Answering(model)
     named: dict[str, Tensor] = dict(module.named_parameters())
     draws = Draws.now(torch.device("cpu"))
     with draws.again():
-        loss_B = answer_loss(call_with_copies(module, named, inputs).logits_BK, answer_B)
+        loss_B = answer_loss(call_with_copies(module, named, inputs), answer_B)
     generator = torch.Generator().manual_seed(3)
     direction = {
         n: torch.randn(p.shape, generator=generator, dtype=p.dtype) for n, p in named.items()
@@ -100,7 +116,7 @@ def passes_agree(model: VideoReader, inputs: tuple[Any, Tensor, Tensor], answer_
 
     def forward(parameters: dict[str, Tensor]) -> Tensor:
         answered = call_with_copies(module, parameters, inputs)
-        return answer_loss(answered.logits_BK, answer_B)
+        return answer_loss(answered, answer_B)
 
     with draws.again():
         _, s_B = jvp(forward, (point,), (direction,))

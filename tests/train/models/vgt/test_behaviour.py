@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from mama_augment.core.errors import InputError
-from mama_train.models.crossmodal.answering import VideoReader, answer_loss, has_answer
 from mama_train.models.vgt.config import Regions, VgtConfig
 from mama_train.models.vgt.linking import along_tracks, link_regions
 from tests.train.models.crossmodal.meta import passes_agree
@@ -24,10 +23,6 @@ def rows(regions: Regions, which: slice) -> Regions:
 
 def apart(a: Tensor, b: Tensor) -> float:
     return float((a - b).detach().abs().max())
-
-
-def test_the_protocol_is_kept() -> None:
-    assert isinstance(tiny_vgt(), VideoReader)
 
 
 @pytest.mark.parametrize("masked", [False, True])
@@ -147,16 +142,6 @@ def test_forward_mode_replays_dropout() -> None:
     regions, (ids, mask) = some_regions(masked=True), some_texts(3, 4, 9)
     model = tiny_vgt(dropout=0.3).train()
     passes_agree(model, (regions, ids, mask), torch.tensor([0, 3, 1]))
-
-
-def test_items_without_an_answer_leave_before_their_losses() -> None:
-    logits, answer = torch.randn(4, 5), torch.tensor([2, -1, 0, 4])
-    known = has_answer(answer)
-    kept = answer_loss(logits[known], answer[known])
-    logits[1] += 100
-    assert torch.equal(answer_loss(logits[known], answer[known]), kept)
-    with pytest.raises(AssertionError):
-        answer_loss(logits, answer)
 
 
 def test_sizes_that_cannot_be() -> None:

@@ -7,12 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mama_train.models.crossmodal.answering import answer_loss
 from mama_train.models.vgt.config import Regions, box_features
 from mama_train.models.vgt.layers import sinusoids
 from mama_train.models.vgt.linking import link_regions
 from mama_train.models.vgt.model import Vgt
-from tests.train.models.crossmodal.meta import recorded_theta, sgd_meta_gradient
+from tests.train.models.crossmodal.meta import answer_loss, recorded_theta, sgd_meta_gradient
 from tests.train.models.vgt.conftest import recorded_regions, recorded_vgt
 
 Recorded = dict[str, Tensor]

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from mama_augment.core.errors import InputError
-from mama_train.models.crossmodal.answering import Answering, VideoReader
 from mama_train.models.violet import texts, windows
 from mama_train.models.violet.config import VioletConfig
 from mama_train.models.violet.retrieval import rank_by_fusion
@@ -41,17 +40,18 @@ def test_an_answer_is_of_its_item_alone(form: str) -> None:
     model = tiny_violet(form=form, **choices)
     ids, mask = some_texts(*shape, mask_token=bool(choices))
     video = some_video()
-    together = model.answer(video, ids, mask)
+    together = model.answer(model.look(video), ids, mask)
     num_answers = {"open-class": 5, "open-word": 3, "choice-index": 3}
     assert together.shape == (3, num_answers.get(form, 4))
     assert together.std() > 1e-3
     for i in range(3):
         one = slice(i, i + 1)
-        assert apart(model.answer(video[one], ids[one], mask[one]), together[one]) < EXACT
+        assert (
+            apart(model.answer(model.look(video[one]), ids[one], mask[one]), together[one]) < EXACT
+        )
     wider = torch.nn.functional.pad(ids, (0, 3)), torch.nn.functional.pad(mask, (0, 3))
-    assert apart(model.answer(video, *wider), together) < EXACT
-    assert apart(model.answer(video.flip(1), ids, mask), together) > 1e-3
-    assert isinstance(model, VideoReader)
+    assert apart(model.answer(model.look(video), *wider), together) < EXACT
+    assert apart(model.answer(model.look(video.flip(1)), ids, mask), together) > 1e-3
 
 
 @pytest.mark.parametrize("form", ["choice-class", "choice-truth"])
@@ -59,8 +59,8 @@ def test_options_are_scored_one_by_one(form: str) -> None:
     model = tiny_violet(form=form, **FORMS[form][0])
     ids, mask = some_texts(3, 4, 7, mask_token=form == "choice-truth")
     video = some_video()
-    turned = model.answer(video, ids[:, [2, 0, 3, 1]], mask[:, [2, 0, 3, 1]])
-    assert apart(turned, model.answer(video, ids, mask)[:, [2, 0, 3, 1]]) < EXACT
+    turned = model.answer(model.look(video), ids[:, [2, 0, 3, 1]], mask[:, [2, 0, 3, 1]])
+    assert apart(turned, model.answer(model.look(video), ids, mask)[:, [2, 0, 3, 1]]) < EXACT
 
 
 def test_truth_is_a_probability_that_keeps_the_order() -> None:
@@ -69,9 +69,9 @@ def test_truth_is_a_probability_that_keeps_the_order() -> None:
     with torch.no_grad():
         model.fc_mtm.predictions.decoder.bias[[5, 6]] -= 50
     ids, mask = some_texts(3, 4, 7, mask_token=True)
-    odds = model.answer(some_video(), ids, mask)
+    odds = model.answer(model.look(some_video()), ids, mask)
     each = some_video().repeat_interleave(4, dim=0)
-    fused = model.fuse(model.tokens(each), ids.flatten(0, 1), mask.flatten(0, 1))
+    fused = model.fuse(model.look(each), ids.flatten(0, 1), mask.flatten(0, 1))
     words = model.word_logits(fused)[ids.flatten(0, 1) == 3]
     true, false = words[:, 5].reshape(3, 4), words[:, 6].reshape(3, 4)
     assert (true + false < 0).all()
@@ -96,10 +96,11 @@ def test_embeddings_are_from_before_fusion() -> None:
     assert all(g is None for g in of_pixels)
     wider = torch.nn.functional.pad(ids, (0, 3)), torch.nn.functional.pad(mask, (0, 3))
     assert apart(model.embed_text(*wider), text) < EXACT
-    answered = Answering(model)(some_video(), ids, mask, ids, mask)
-    assert answered.video_BD is not None
-    assert apart(answered.video_BD, video) < EXACT
-    assert Answering(model)(some_video(), ids, mask).text_BD is None
+    answered = model(some_video(), ids, mask, ids[:, None], mask[:, None])
+    assert apart(answered[0], video) < EXACT
+    assert apart(answered[1], text) < EXACT
+    seen = model.look(some_video())
+    assert apart(answered[2], model.answer(seen, ids, mask)) < EXACT
 
 
 def test_forward_mode_replays_dropout_and_drop_path() -> None:
@@ -161,11 +162,11 @@ def test_a_cut_window_reads_the_biases_of_its_cells(
 def test_ranking_in_two_stages() -> None:
     model = tiny_violet(form="pair")
     video = torch.cat([some_video(), some_video().flip(1)])
-    tokens, (ids, mask) = model.tokens(video), some_texts(5, 7)
+    tokens, (ids, mask) = model.look(video), some_texts(5, 7)
     whole = rank_by_fusion(model, tokens, ids, mask, shortlist=6, pairs_per_pass=4)
     assert whole.num_fused == 30
     assert "all 30 pairs" in whole.describe()
-    fused = model.answer(video, ids.expand(6, -1, -1), mask.expand(6, -1, -1)).T
+    fused = model.answer(model.look(video), ids.expand(6, -1, -1), mask.expand(6, -1, -1)).T
     assert torch.equal(whole.score_NV.argsort(1), fused.argsort(1))
     assert torch.equal(whole.score_NV.argsort(0), fused.argsort(0))
 
@@ -215,8 +216,8 @@ def test_evaluation_before_training_leaves_nothing_that_training_cannot_use() ->
     windows.shift_mask.cache_clear()
     model, (ids, mask) = tiny_violet(), some_texts(3, 7)
     with torch.inference_mode():
-        model.answer(some_video(), ids, mask)
-    model.answer(some_video(), ids, mask).sum().backward()
+        model.answer(model.look(some_video()), ids, mask)
+    model.answer(model.look(some_video()), ids, mask).sum().backward()
     name = "enc_img.swin.layers.0.blocks.1.attn.relative_position_bias_table"
     grad = model.get_parameter(name).grad
     assert grad is not None
@@ -228,9 +229,9 @@ def test_users_mistakes_are_named() -> None:
     ids, mask = some_texts(3, 7, mask_token=True)
     ids[1][ids[1] == 3] = 4
     with pytest.raises(InputError, match="text 1 has 0 mask tokens"):
-        model.answer(some_video(), ids, mask)
+        model.answer(model.look(some_video()), ids, mask)
     with pytest.raises(InputError, match="7 frames"):
-        model.tokens(torch.zeros(1, 7, 3, 32, 32, dtype=torch.float64))
+        model.look(torch.zeros(1, 7, 3, 32, 32, dtype=torch.float64))
     for choices, what in (
         ({"form": "open"}, "open-class"),
         ({"num_frames": 7}, "max_frames"),

@@ -8,12 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mama_train.models.crossmodal.answering import answer_loss
 from mama_train.models.violet.model import Violet
 from mama_train.models.violet.retrieval import mean_of_clips, rank_by_fusion
 from mama_train.models.violet.swin import SwinConfig, VideoSwin
 from mama_train.models.violet.windows import relative_index
-from tests.train.models.crossmodal.meta import recorded_theta, sgd_meta_gradient
+from tests.train.models.crossmodal.meta import answer_loss, recorded_theta, sgd_meta_gradient
 from tests.train.models.violet.conftest import SWIN, head_of, recorded_violet
 
 Recorded = dict[str, Tensor]
@@ -63,7 +62,7 @@ def test_a_swin_that_pads_and_cuts_windows(recorded: Recorded) -> None:
 
 
 def text_logits(model: Violet, recorded: Recorded, frames: int = 4, **more: Any) -> Tensor:
-    tokens = model.tokens(video_of(recorded)[:, :frames])
+    tokens = model.look(video_of(recorded)[:, :frames])
     return model.word_logits(
         model.fuse(tokens, recorded["input/txt"], recorded["input/mask"], **more)
     )
@@ -72,7 +71,7 @@ def text_logits(model: Violet, recorded: Recorded, frames: int = 4, **more: Any)
 def test_words_at_every_depth(recorded: Recorded) -> None:
     model = recorded_violet(recorded, form="open-word")
     ids, mask = recorded["input/txt"], recorded["input/mask"]
-    tokens = model.tokens(video_of(recorded))
+    tokens = model.look(video_of(recorded))
     close(tokens, recorded["output/feat_img"])
     close(model.enc_txt(ids), recorded["output/feat_txt"])
     layers: list[Tensor] = []
@@ -80,7 +79,7 @@ def test_words_at_every_depth(recorded: Recorded) -> None:
     for i, layer in enumerate(layers, start=1):
         close(layer, recorded[f"output/trsfr_hidden_{i}"])
     close(logits, recorded["output/logits"])
-    close(model.answer(video_of(recorded), ids, mask), recorded["output/answer_logits"])
+    close(model.answer(model.look(video_of(recorded)), ids, mask), recorded["output/answer_logits"])
     labels = recorded["input/mask_ans"]
     loss = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=-1)
     close(loss, recorded["output/loss"])
@@ -102,7 +101,7 @@ def test_fewer_frames_a_prompt_and_a_task(recorded: Recorded) -> None:
     close(text_logits(with_task, recorded), recorded["output/logits_task_token"])
     ids, mask = recorded["input/txt"], recorded["input/mask"]
     at_mask = recorded["output/logits_task_token"][:, 1:][ids == 3]
-    close(with_task.answer(video_of(recorded), ids, mask), at_mask)
+    close(with_task.answer(with_task.look(video_of(recorded)), ids, mask), at_mask)
 
 
 def compare_gradients(model: Violet, recorded: Recorded, prefix: str) -> None:
@@ -119,10 +118,10 @@ def test_answers_as_classes(recorded: Recorded, recorded_qa: Recorded) -> None:
     model = recorded_violet(recorded, head_of(t, "oe"))
     video, ids, mask = video_of(recorded), t["input/oe_txt"], t["input/oe_mask"]
     layers: list[Tensor] = []
-    model.fuse(model.tokens(video), ids, mask, remember=layers)
+    model.fuse(model.look(video), ids, mask, remember=layers)
     close(layers[-1], t["oe/fused"])
     close(layers[-1][:, 40], t["oe/fused_cls"])
-    logits = model.answer(video, ids, mask)
+    logits = model.answer(model.look(video), ids, mask)
     close(logits, t["oe/logits"])
     loss_B = answer_loss(logits, t["input/oe_answer"])
     close(loss_B, t["oe/loss_B"])
@@ -137,7 +136,7 @@ def test_answers_as_classes(recorded: Recorded, recorded_qa: Recorded) -> None:
 def test_options_as_classes(recorded: Recorded, recorded_qa: Recorded) -> None:
     t = recorded_qa
     model = recorded_violet(recorded, head_of(t, "mc"), form="choice-class")
-    logits = model.answer(video_of(recorded), t["input/mc_txt"], t["input/mc_mask"])
+    logits = model.answer(model.look(video_of(recorded)), t["input/mc_txt"], t["input/mc_mask"])
     close(logits, t["mc/logits"])
     loss_B = answer_loss(logits, t["input/mc_answer"])
     close(loss_B, t["mc/loss_B"])
@@ -152,7 +151,7 @@ def test_options_as_true_or_false(recorded: Recorded, recorded_qa: Recorded) -> 
     ids, mask = t["input/mc_mlm_txt"], t["input/mc_mlm_mask"]
     words = recorded_violet(recorded, form="open-word")
     each = video_of(recorded).repeat_interleave(3, dim=0)
-    at_mask = words.answer(each, ids.flatten(0, 1), mask.flatten(0, 1))
+    at_mask = words.answer(words.look(each), ids.flatten(0, 1), mask.flatten(0, 1))
     close(at_mask, t["mc_mlm/logits_at_mask"].flatten(0, 1))
     labels = t["input/mc_mlm_mask_ans"]
     close(F.cross_entropy(at_mask, labels[labels >= 0]), t["mc_mlm/loss"])
@@ -162,19 +161,20 @@ def test_options_as_true_or_false(recorded: Recorded, recorded_qa: Recorded) -> 
     assert not ((ratio >= 0) & (ratio <= 1)).all(), "the published score is not a probability"
 
     model = recorded_violet(recorded, form="choice-truth", word_ids=(5, 6))
-    share = model.answer(video_of(recorded), ids, mask).sigmoid()
+    share = model.answer(model.look(video_of(recorded)), ids, mask).sigmoid()
     close(share, t["mc_mlm/score_softmax_true_vs_false"])
 
 
 def test_options_by_their_digit(recorded: Recorded, recorded_qa: Recorded) -> None:
     t = recorded_qa
     ids, mask = t["input/mc_gen_txt"], t["input/mc_gen_mask"]
-    words = recorded_violet(recorded, form="open-word").answer(video_of(recorded), ids, mask)
+    named = recorded_violet(recorded, form="open-word")
+    words = named.answer(named.look(video_of(recorded)), ids, mask)
     close(words, t["mc_gen/logits_at_mask"])
     labels = t["input/mc_gen_mask_ans"]
     close(F.cross_entropy(words, labels[labels >= 0]), t["mc_gen/loss"])
     model = recorded_violet(recorded, form="choice-index", word_ids=(7, 8, 9))
-    close(model.answer(video_of(recorded), ids, mask), t["mc_gen/answer_logits"])
+    close(model.answer(model.look(video_of(recorded)), ids, mask), t["mc_gen/answer_logits"])
 
 
 def test_retrieval_by_fusion(recorded: Recorded, recorded_qa: Recorded) -> None:
@@ -184,7 +184,7 @@ def test_retrieval_by_fusion(recorded: Recorded, recorded_qa: Recorded) -> None:
     video = torch.cat([video, video[:1].flip(1)])
     ids, mask = t["input/retrieval_txt"], t["input/retrieval_mask"]
     every = ids.expand(3, -1, -1), mask.expand(3, -1, -1)
-    scores = model.answer(video, *every)
+    scores = model.answer(model.look(video), *every)
     close(scores, t["retrieval/scores"])
     both = F.cross_entropy(scores / 0.05, torch.arange(3)) + F.cross_entropy(
         scores.T / 0.05, torch.arange(3)
@@ -193,9 +193,9 @@ def test_retrieval_by_fusion(recorded: Recorded, recorded_qa: Recorded) -> None:
     close(both, t["retrieval/loss_v2"], 2e-4)
     both.backward()
     compare_gradients_of_retrieval(model, t)
-    clips = torch.stack([model.tokens(video), model.tokens(video.flip(1))], dim=1)
-    close(model.answer_tokens(mean_of_clips(clips), *every), t["retrieval/scores_two_clips"])
-    ranking = rank_by_fusion(model, model.tokens(video), ids, mask, shortlist=3)
+    clips = torch.stack([model.look(video), model.look(video.flip(1))], dim=1)
+    close(model.answer(mean_of_clips(clips), *every), t["retrieval/scores_two_clips"])
+    ranking = rank_by_fusion(model, model.look(video), ids, mask, shortlist=3)
     order = ranking.score_NV.T.flatten().argsort()
     assert torch.equal(order, t["retrieval/scores"].flatten().argsort())
 

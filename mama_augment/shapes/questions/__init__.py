@@ -1,0 +1,1 @@
+"""A world that is asked about: H.264 videos, questions with answers, true boxes."""
