@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+import pyarrow as pa
+
 from mama_augment.core.reasons import verdict_of
+from mama_augment.core.schema import HELD_OUT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,3 +84,48 @@ class Reject:
             message=message,
             attempts=attempts,
         )
+
+
+@dataclass(frozen=True)
+class StepTable:
+    """How the rows of a step's data files are accounted: which of them are how many items."""
+
+    columns: tuple[str, ...] = ()
+    """What `num_ok` reads, of those that a file has; none: row counts suffice."""
+    num_ok: Callable[[pa.Table], int] = lambda table: table.num_rows
+    """Items of a table that are ok."""
+    holds_rejected: bool = False
+    """Rows that are not ok are rejected items, with their reason in the column `reason`."""
+    num_held_out: Callable[[pa.Table], int] = lambda table: 0
+    """Rows that a captioner leaves out because `balance` takes no generated text for them."""
+
+
+def _num_held_out(table: pa.Table) -> int:
+    import pyarrow.compute as pc
+
+    if "split" not in table.column_names:
+        return 0
+    return int(pc.sum(pc.is_in(table["split"], pa.array(HELD_OUT))).as_py() or 0)
+
+
+def _num_ok_captions(table: pa.Table) -> int:
+    import pyarrow.compute as pc
+
+    return int(pc.sum(pc.equal(table["status"], "ok")).as_py() or 0)
+
+
+def _num_kept_texts(table: pa.Table) -> int:
+    import pyarrow.compute as pc
+
+    # What of a row is kept: its captions and, where it has such, its questions.
+    names = [name for name in ("captions", "questions") if name in table.column_names]
+    return sum(int(pc.sum(pc.list_value_length(table[name])).as_py() or 0) for name in names)
+
+
+STEP_TABLES = {
+    "keyframes": StepTable(num_held_out=_num_held_out),
+    "caption": StepTable(("status",), _num_ok_captions, holds_rejected=True),
+    "balance": StepTable(("captions", "questions"), _num_kept_texts),
+    "review": StepTable(("status",), _num_ok_captions, holds_rejected=True),
+}
+"""By the step's name, which is all that a directory on disk says of it."""

@@ -37,7 +37,7 @@ class Encoder:
         self._tokenizer: Any = None
         trusted = {"trust_remote_code": True} if model.trust_remote_code else {}
         try:
-            self._net = AutoModel.from_pretrained(model.directory, **trusted)
+            self._net = AutoModel.from_pretrained(model.directory, use_safetensors=True, **trusted)
             self._processor = AutoImageProcessor.from_pretrained(model.directory, **trusted)
             if model.has_texts:
                 self._tokenizer = AutoTokenizer.from_pretrained(model.directory, **trusted)

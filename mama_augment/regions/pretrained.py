@@ -42,7 +42,9 @@ def load(kind: Any, folder: Path) -> tuple[Any, torch.device]:
         InputError: it cannot be loaded, or weights are missing.
     """
     try:
-        model, info = kind.from_pretrained(folder, local_files_only=True, output_loading_info=True)
+        model, info = kind.from_pretrained(
+            folder, local_files_only=True, use_safetensors=True, output_loading_info=True
+        )
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError(f"{str(folder)!r} cannot be loaded: {error}") from error
     if missing := [*info["missing_keys"], *info["mismatched_keys"]]:

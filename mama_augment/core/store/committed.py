@@ -18,7 +18,7 @@ import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 
 from mama_augment.core import schema
-from mama_augment.core.ledger import Reject
+from mama_augment.core.ledger import Reject, StepTable
 from mama_augment.core.store.files import Folder
 from mama_augment.core.store.layout import REJECTS_FOLDER, parquet_bytes
 from mama_augment.core.store.records import Published, UnitRecord, published_name
@@ -46,7 +46,7 @@ def publish(
     unit: Unit,
     table: pa.Table | None,
     rejects: Sequence[Reject],
-    rows: schema.StepTable,
+    rows: StepTable,
     num_expected: int,
 ) -> UnitRecord:
     """Three requests at most on an object store, two without rejects.

@@ -58,7 +58,7 @@ class UnitRecord:
     num_rejected: int
     num_failed: int
     num_held_out: int = 0
-    """Rows of given meta, val and test splits (`schema.StepTable.num_held_out`)."""
+    """Rows of given meta, val and test splits (`ledger.StepTable.num_held_out`)."""
     data: Published | None = None
     rejects: Published | None = None
     reasons: Reasons | None = field(default_factory=dict)

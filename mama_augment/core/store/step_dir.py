@@ -15,9 +15,8 @@ from contextlib import AbstractContextManager
 
 import pyarrow as pa
 
-from mama_augment.core import schema
 from mama_augment.core.errors import InputError
-from mama_augment.core.ledger import Reject
+from mama_augment.core.ledger import STEP_TABLES, Reject, StepTable
 from mama_augment.core.manifest import Manifest, fingerprint
 from mama_augment.core.shares import Share
 from mama_augment.core.store.committed import CommittedUnit, Unit, fragment, in_order, publish, read
@@ -50,9 +49,9 @@ class StepDir:
         return self.manifest.step
 
     @property
-    def rows(self) -> schema.StepTable:
+    def rows(self) -> StepTable:
         """How rows of this step's files are accounted."""
-        return schema.STEP_TABLES.get(self.step, schema.StepTable())
+        return STEP_TABLES.get(self.step, StepTable())
 
     @classmethod
     def open(cls, uri: str, *, step: str | None = None) -> StepDir:
