@@ -6,7 +6,7 @@ NAME is one of `mama-augment dataset`; ANNOTATIONS holds its files as they are p
 with options are chosen from (qa-choice), others are answered from a vocabulary (qa-open). The meta
 set is drawn from the training videos, and so is a val set where none was published. With
 `--backbone vgt-tiny` or `vgt:FOLDER`, regions are found, too. Kill it and run it again: it
-continues, but for the training.
+continues.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import typer
 from commands import run
+from training import train
 
 
 def main(
@@ -31,6 +32,10 @@ def main(
     backbone: Annotated[str, typer.Option(help="As mama-train run --model.")] = "small",
     regions: Annotated[str, typer.Option(help="As regions --model, for VGT.")] = "rf-detr",
     steps: Annotated[int, typer.Option(help="Training steps.")] = 10_000,
+    seeds: Annotated[int, typer.Option(help="Trainings, each with a seed of its own.")] = 1,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Train without margin and weights, too.")
+    ] = False,
 ) -> None:
     """Manifest, key frames, captions, regions, shards, training."""
     out.mkdir(parents=True, exist_ok=True)
@@ -48,10 +53,8 @@ def main(
         more = ["--regions", out / "regions"]
         failed |= run("mama-augment", "regions", clips, "--out", more[-1], "--model", regions)
     failed |= run("mama-augment", "balance", *inputs, "--out", shards, *more)
-    run(
-        "mama-train", "run", shards, "--out", out / "run", "--task", task_of(manifest),
-        "--model", backbone, "--steps", steps, "--overwrite",
-    )  # fmt: skip
+    settings = {"task": task_of(manifest), "model": backbone, "steps": steps}
+    train(out, shards, settings, seeds=seeds, compare=compare)
     sys.exit(failed)
 
 
