@@ -97,13 +97,14 @@ def show_input(clips: pa.Table, notes: Notes) -> dict[str, Any]:
     from mama_augment.inputs.texts import count_texts
 
     num_texts, num_without = count_texts(clips)
-    without = f"; {num_without:,} clips without one" if num_texts and num_without else ""
-    say.say(f"input: {clips.num_rows:,} clips, {num_texts:,} texts{without}")
+    without = f"; {_number(num_without, 'clip')} without one" if num_texts and num_without else ""
+    say.say(f"input: {_number(clips.num_rows, 'clip')}, {_number(num_texts, 'text')}{without}")
     if notes.left_out:
         say.say(f"left out of the input: {listed(notes.left_out)}")
     if notes.num_mended:
         say.tell(
-            f"{notes.num_mended:,} rows held half a character, which is U+FFFD now (�)", "note"
+            f"{_number(notes.num_mended, 'row')} held half a character, which is U+FFFD now (�)",
+            "note",
         )
     for remark in notes.remarks:
         say.tell(remark, "note")
@@ -115,6 +116,10 @@ def show_input(clips: pa.Table, notes: Notes) -> dict[str, Any]:
         "mended": notes.num_mended,
         "notes": notes.remarks,
     }
+
+
+def _number(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def show_uncut(uncut: Sequence[Uncut]) -> None:

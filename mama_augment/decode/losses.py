@@ -16,8 +16,12 @@ import numpy.typing as npt
 
 from mama_augment.decode.media import MediaFile
 
-TS_PACKET, TS_SYNC = 188, 0x47
+TS_SYNC = 0x47
+TS_LAYOUTS = ((188, 0), (192, 4), (204, 0))
+"""Bytes of a transport stream's packet, and of what stands before its sync byte: broadcast,
+cameras and discs (a time before each packet), with error correction behind each."""
 CHUNK_TS_PACKETS = 2**16
+HEAD_TS_BYTES = 2**20
 HOLLOW_CODECS = frozenset(["vp8", "vp9", "av1", "mjpeg"])
 """They decode anything, and have no reason for long runs of zeros. (Others notice by themselves, or
 may be padded with zeros.)"""
@@ -31,18 +35,16 @@ SLICE, IDR_SLICE, PARAMETERS = 1, 5, 7
 
 
 def broken_at(video: MediaFile, pid: int) -> npt.NDArray[np.int64]:
-    """File offsets at which a transport stream's packets of one PID do not continue, ascending.
-
-    None are found in files of other packet sizes (192 bytes, 204 bytes).
-    """
+    """File offsets at which a transport stream's packets of one PID do not continue, ascending."""
     counters, offsets = [np.empty(0, np.uint8)], [np.empty(0, np.int64)]
     breaks: list[npt.NDArray[np.int64]] = []
     with video.again() as file:
-        start = 0
-        while content := file.read(CHUNK_TS_PACKETS * TS_PACKET):
-            whole = len(content) // TS_PACKET
-            rows = np.frombuffer(content, np.uint8, whole * TS_PACKET).reshape(whole, TS_PACKET)
-            at = start + np.arange(whole, dtype=np.int64) * TS_PACKET
+        size, start = _layout(file.read(HEAD_TS_BYTES))
+        file.seek(start)
+        while content := file.read(CHUNK_TS_PACKETS * size):
+            whole = len(content) // size
+            rows = np.frombuffer(content, np.uint8, whole * size).reshape(whole, size)
+            at = start + np.arange(whole, dtype=np.int64) * size
             is_sync = rows[:, 0] == TS_SYNC
             breaks.append(at[~is_sync])
             pids = (rows[:, 1].astype(np.int64) & 0x1F) << 8 | rows[:, 2]
@@ -55,6 +57,18 @@ def broken_at(video: MediaFile, pid: int) -> npt.NDArray[np.int64]:
     step = (counter[1:] - counter[:-1]) & 0x0F
     jumps = offset[1:][step > 1]  # 0: a packet that was sent twice
     return np.unique(np.concatenate([*breaks, jumps]))
+
+
+def _layout(head: bytes) -> tuple[int, int]:
+    """The layout whose sync bytes are most often where they should be."""
+    content = np.frombuffer(head, np.uint8)
+
+    def share(layout: tuple[int, int]) -> float:
+        size, before = layout
+        places = content[before::size]
+        return float((places == TS_SYNC).mean()) if len(places) else 0.0
+
+    return max(TS_LAYOUTS, key=share)
 
 
 def is_hollow(packet: av.Packet) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -101,9 +102,12 @@ def test_ray_changes_nothing(folder: Path, tmp_path: Path) -> None:
 def test_columns_of_the_manifest_keep_their_type_in_every_file(
     folder: Path, tmp_path: Path
 ) -> None:
-    rows = [f"{folder}/{n}.mp4,text {n},{'x' if n == 9 else ''},{n if n else ''}" for n in range(4)]
-    (tmp_path / "m.csv").write_text("\n".join(["video,text,mood,stars", *rows]))
-    assert run(tmp_path / "m.csv", "--out", tmp_path / "out").exit_code == 0
+    rows = [
+        {"video": f"{folder}/{n}.mp4", "text": f"text {n}", "mood": None, "stars": n or None}
+        for n in range(4)
+    ]
+    (tmp_path / "m.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    assert run(tmp_path / "m.jsonl", "--out", tmp_path / "out").exit_code == 0
     tables = list(StepDir.open(str(tmp_path / "out")).tables())
     assert len(tables) == 4
     assert all(table.schema.equals(tables[0].schema) for table in tables)
