@@ -84,26 +84,36 @@ def utilisation(options: argparse.Namespace) -> None:
         ]
         shown_of(frames[0], [], settings)
         for times in (10, 2):
-            ratios = []
+            ratios, owns = [], []
             for number in range(options.rounds + 1):  # the first one loads what is lazy
-                began = time.perf_counter()
+                began, cpu = time.perf_counter(), time.thread_time()
                 for each in frames[:32]:
                     shown_of(each, [], settings)
+                preparing = (time.thread_time() - cpu) / 32
                 sleep = times * (time.perf_counter() - began) / 32
                 one = RuntimeConfig(num_workers=1)
                 config = EngineConfig(name="transformers", model="none")
                 start = functools.partial(start_sleeper, sleep)
                 step = Caption(clips, settings, config, one, start_engine=start)
                 out = StepOutput(str(Path(work) / f"out{times}-{number}"))
-                began = time.perf_counter()
+                began, cpu = time.perf_counter(), time.thread_time()
                 outcome = run(step, out, one)
+                own = (time.thread_time() - cpu) / options.number
                 seconds = time.perf_counter() - began
                 assert outcome.ledger.num_ok == options.number
                 if number:
                     ratios.append(options.number * sleep / seconds)
+                    owns.append((1000 * preparing, 1000 * own))
             print(
                 f"{times}:1, {1000 * sleep:.1f} ms a caption: "
                 f"{', '.join(f'{r:.3f}' for r in ratios)}; median {statistics.median(ratios):.3f}",
+                flush=True,
+            )
+            made, kept = (statistics.median(each) for each in zip(*owns, strict=True))
+            free = times * made / (times * made + kept)
+            print(
+                f"  CPU time: preparing {made:.1f} ms a caption, the engine's thread {kept:.1f} ms "
+                f"beside it; with processors to spare that is {free:.3f}",
                 flush=True,
             )
 

@@ -52,6 +52,8 @@ def run_units_locally(
         work.is_over = True
         if not config.places:  # else their processes leave with this one
             _interrupt(work.threads)
+        if listener is not None:
+            listener.close(is_early=True)
         raise
     for thread in work.threads:
         thread.join()

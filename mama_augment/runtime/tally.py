@@ -7,6 +7,7 @@ its unit was begun anew) counts once.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import socket
 import tempfile
@@ -14,6 +15,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from weakref import WeakValueDictionary
 
@@ -21,6 +23,7 @@ from mama_augment.core.step import MakeWorker, UnitWorker
 
 TELL_SECONDS = 0.5
 """Workers elsewhere tell no more often."""
+LONGEST_FOLDER = 70
 
 Send = Callable[[str, dict[str, int]], None]
 """Takes a tally's name, and items that are done by unit."""
@@ -90,22 +93,34 @@ class Listener:
     """Hears workers of this machine, on a socket that this user alone can open."""
 
     def __init__(self) -> None:
-        self._folder = tempfile.mkdtemp(prefix="mama-augment-")
+        # The kernel takes no longer address than 107 bytes; batch systems have long TMPDIRs.
+        is_long = len(os.fsencode(tempfile.gettempdir())) > LONGEST_FOLDER
+        self._folder = tempfile.mkdtemp(prefix="mama-augment-", dir="/tmp" if is_long else None)
         self.address = f"{self._folder}/tally"
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.bind(self.address)
         self._socket.listen(64)
+        self._is_over = False
         self._threads: list[threading.Thread] = []
-        self._start(self._accept)
+        self._accepting = threading.Thread(target=self._accept, name="tally-accept", daemon=True)
+        self._accepting.start()
 
     def wrapped(self, make_worker: MakeWorker) -> MakeWorker:
         """The same worker, in whose process tallies find their way here."""
         return partial(_connected, self.address, make_worker)
 
-    def close(self) -> None:
-        """Once the workers have gone: hear what they said last."""
-        self._socket.shutdown(socket.SHUT_RDWR)
-        for thread in self._threads:
+    def close(self, *, is_early: bool = False) -> None:
+        """Once the workers have gone: hear what they said last. is_early: they have not, and
+        nobody listens any more."""
+        self._is_over = True
+        with socket.socket(socket.AF_UNIX) as waker:
+            waker.connect(self.address)
+            self._accepting.join()
+        self._socket.setblocking(False)
+        with suppress(BlockingIOError):  # those who came meanwhile
+            while True:
+                self._start(partial(self._hear, self._socket.accept()[0]))
+        for thread in [] if is_early else self._threads:
             thread.join(timeout=10)
         self._socket.close()
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -116,11 +131,8 @@ class Listener:
         thread.start()
 
     def _accept(self) -> None:
-        while True:
-            try:
-                connection, _ = self._socket.accept()
-            except OSError:
-                return  # closed
+        while not self._is_over:
+            connection, _ = self._socket.accept()
             self._start(partial(self._hear, connection))
 
     def _hear(self, connection: socket.socket) -> None:

@@ -165,3 +165,53 @@ def test_a_server_that_refuses_everything_rejects_no_clip(tmp_path: Path, server
     assert run(clips, out, server).exit_code == 0
     ledger = audit(StepDir.open(str(out), step="caption"))
     assert (ledger.num_ok, ledger.num_pending) == (num, 0)
+
+
+def keys(out: Path) -> set[str]:
+    tables = StepDir.open(str(out), step="caption").tables(["caption_key"])
+    return {key for table in tables for key in table["caption_key"].to_pylist()}
+
+
+def test_pictures_as_jpeg_make_other_captions_and_a_timeout_does_not(
+    clips_dir: str, tmp_path: Path, server: Server
+) -> None:
+    png, jpeg = tmp_path / "png", tmp_path / "jpeg"
+    assert run(clips_dir, png, server).exit_code == 0
+    refused = run(clips_dir, png, server, "--picture-format", "jpeg")
+    assert isinstance(refused.exception, InputError)
+    assert "engine_args" in str(refused.exception)
+    assert run(clips_dir, png, server, "--timeout", "5").exit_code == 0  # nothing to do
+    assert len(server.bodies) == NUM_CLIPS
+    again = run(clips_dir, jpeg, server, "--picture-format", "jpeg", "--reuse", str(png))
+    assert again.exit_code == 0
+    assert len(server.bodies) == 2 * NUM_CLIPS  # no caption of the others is copied
+    assert len(keys(png) | keys(jpeg)) == 2 * NUM_CLIPS
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--timeout", "0"], "--timeout is 0"),
+        (["--timeout", "nan"], "--timeout is nan"),
+        (["--picture-format", "gif"], "--picture-format is 'gif'"),
+        (["--env", "HOME"], "--env HOME is for --runtime ray"),
+        (["--replicas", "3:1"], "--replicas is 3:1"),
+    ],
+)
+def test_settings_of_a_server_that_cannot_be_are_named(
+    clips_dir: str, tmp_path: Path, server: Server, options: list[str], message: str
+) -> None:
+    result = run(clips_dir, tmp_path / "out", server, *options)
+    assert isinstance(result.exception, InputError)
+    assert message in str(result.exception)
+    assert not server.bodies
+
+
+def test_an_engine_that_takes_pixels_has_no_picture_format(
+    clips_dir: str, tmp_path: Path, server: Server
+) -> None:
+    line = ["caption", clips_dir, "--out", str(tmp_path / "out"), "--engine", "transformers"]
+    line += ["--model", "llava-shapes", "--picture-format", "jpeg"]
+    result = CliRunner().invoke(app, line)
+    assert isinstance(result.exception, InputError)
+    assert "transformers is given pixels" in str(result.exception)

@@ -1,13 +1,40 @@
 from __future__ import annotations
 
+import json
 import pickle
+import socket
+import tempfile
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mama_augment.runtime import tally as module
-from mama_augment.runtime.tally import Tally, deliver
+from mama_augment.runtime.tally import Listener, Tally, deliver
+
+
+@pytest.mark.parametrize("is_early", [False, True])
+@pytest.mark.parametrize("depth", [0, 12])
+def test_a_listener_hears_lines_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_early: bool, depth: int
+) -> None:
+    folder = tmp_path.joinpath(*["long-name"] * depth)  # longer than a socket's address may be
+    folder.mkdir(parents=True, exist_ok=True)
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    told: list[int] = []
+    tally = Tally(told.append)
+    listener = Listener()
+    with socket.socket(socket.AF_UNIX) as worker:
+        worker.connect(listener.address)
+        worker.sendall(json.dumps([tally.name, {"a": 3}]).encode() + b'\n["cut sho')
+        if is_early:
+            listener.close(is_early=True)
+    if not is_early:
+        listener.close()
+        assert told == [3]
+    assert not Path(listener.address).parent.exists()
+    assert not list(folder.glob("mama-augment-*"))
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 20)), max_size=60))
