@@ -1,12 +1,12 @@
 """What did a change cost? Processor time of the same work in two checkouts, run in turn.
 
     git worktree add /tmp/before COMMIT
-    python benchmarks/before_after.py --before /tmp/before --rounds 3
+    python benchmarks/before_after.py --before /tmp/before --rounds 15
 
 Work: key frames of a 720p clip and of a small one, in the isolated process as the command runs it
 (its start apart); a manifest of 100,000 rows read into clips; the listing of a directory of 20,000
-units; a prompt template rendered for 1,000 clips, the process that renders it included. The least
-of all rounds counts.
+units; a prompt template rendered for 1,000 clips, the process that renders it included. The two
+take turns, and the least of all rounds counts.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections import defaultdict
+from itertools import product
 from pathlib import Path
 from typing import Annotated
 
@@ -26,23 +26,29 @@ HERE = Path(__file__).resolve().parents[1]
 NUM_ROWS, NUM_UNITS = 100_000, 20_000
 CHILD = """
 import json, resource, sys, time
+from functools import partial
 from pathlib import Path
 
-folder, found = Path(sys.argv[1]), {}
-
-def spent():
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return time.process_time() + used.ru_utime + used.ru_stime
-
-def noted(name, work):
-    before = spent()
-    work()
-    found[name] = spent() - before
-
+from mama_augment.caption.input import prompts
+from mama_augment.core.store.step_dir import StepDir
 from mama_augment.decode.config import Span
+from mama_augment.inputs.find import find_clips
 from mama_augment.keyframes import step as keyframes
 from mama_augment.keyframes.config import ClipConfig, ClipFrames, KeyFramesStep
 from mama_augment.keyframes.strategies.config import KeyFrameConfig
+
+folder, works = Path(sys.argv[1]), {}
+
+def spent(worker=None):
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    running = worker.cpu_seconds() if worker else used.ru_utime + used.ru_stime
+    return time.process_time() + running
+
+def timed(work, worker=None, times=1):
+    before = spent(worker)
+    for _ in range(times):
+        work()
+    return (spent(worker) - before) / times
 
 for strategy in ("peaks", "packets", "uniform"):
     step = KeyFramesStep(clip=ClipConfig(choice=KeyFrameConfig(strategy=strategy)))
@@ -50,24 +56,13 @@ for strategy in ("peaks", "packets", "uniform"):
         worker = step.isolated(keyframes.EXTRACT, ClipFrames)
     else:
         worker = keyframes.IsolatedFunction(keyframes.EXTRACT, step.isolation())
-    for name, times in (("small", 40), ("720p", 3)):
-        path = str(folder / f"{name}.mp4")
-        worker(path, Span(), step.clip)
-        before = worker.cpu_seconds() + time.process_time()
-        for _ in range(times):
-            worker(path, Span(), step.clip)
-        after = worker.cpu_seconds() + time.process_time()
-        found[f"{strategy}, {name}"] = (after - before) / times
-    worker.close()
+    for name, times in (("small", 20), ("720p", 2)):
+        work = partial(worker, str(folder / f"{name}.mp4"), Span(), step.clip)
+        work()
+        works[f"{strategy}, {name}"] = partial(timed, work, worker, times)
 
-from mama_augment.inputs.find import find_clips
-noted("manifest", lambda: find_clips(str(folder / "manifest.csv")))
-
-from mama_augment.core.store.step_dir import StepDir
-step_dir = StepDir.open(str(folder / "step"))
-noted("listing", lambda: step_dir.sizes)
-
-from mama_augment.caption.input import prompts
+works["manifest"] = partial(timed, partial(find_clips, str(folder / "manifest.csv")))
+works["listing"] = partial(timed, lambda: StepDir.open(str(folder / "step")).sizes)
 prompt = prompts.Prompt(name="t", text="{{ title }}{% for t in texts %} {{ t.text }}{% endfor %}")
 row = {"title": "dogs", "texts": [{"text": "a dog runs"}, {"text": "it jumps"}]}
 
@@ -82,42 +77,63 @@ def render():
         renderer(row)
     renderer.close()
 
-noted("prompts", render)
-print(json.dumps(found))
+works["prompts"] = partial(timed, render)
+print(json.dumps(list(works)), flush=True)
+for line in sys.stdin:
+    print(works[line.strip()](), flush=True)
 """
 
 
 def main(
     before: Annotated[Path, typer.Option(help="A checkout of the code before.")],
     after: Annotated[Path, typer.Option(help="A checkout of the code after.")] = HERE,
-    rounds: Annotated[int, typer.Option(help="How often each is run.")] = 3,
+    rounds: Annotated[int, typer.Option(help="How often each work is done.")] = 15,
 ) -> None:
-    """Print a table: seconds before and after, and their ratio."""
-    best: dict[str, list[float]] = defaultdict(lambda: [float("inf")] * 2)
+    """Print a table: the least seconds before and after, and their ratio."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         make(folder)
-        for _ in range(rounds):
-            for place, tree in enumerate((before, after)):
-                for work, seconds in measured(tree, folder).items():
-                    best[work][place] = min(best[work][place], seconds)
+        trees = [Tree(tree, folder) for tree in (before, after)]
+        best = {work: [float("inf")] * 2 for work in trees[0].works}
+        for _, work in product(range(rounds), best):
+            for place, tree in enumerate(trees):
+                best[work][place] = min(best[work][place], tree.seconds(work))
+        for tree in trees:
+            tree.close()
     print("| work | before, s | after, s | ratio |")
     print("|---|---|---|---|")
     for work, (old, new) in best.items():
         print(f"| {work} | {old:.4f} | {new:.4f} | {new / old:.2f} |")
 
 
-def measured(tree: Path, folder: Path) -> dict[str, float]:
-    """Processor seconds of each work, with the code of a checkout."""
-    done = subprocess.run(
-        [sys.executable, "-P", "-c", CHILD, str(folder)],
-        env={**os.environ, "PYTHONPATH": str(tree.resolve()), "OMP_NUM_THREADS": "1"},
-        cwd=folder,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+class Tree:
+    """The code of a checkout, in a process that does one work at a time."""
+
+    def __init__(self, tree: Path, folder: Path) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-c", CHILD, str(folder)],
+            env={**os.environ, "PYTHONPATH": str(tree.resolve()), "OMP_NUM_THREADS": "1"},
+            cwd=folder,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.works: list[str] = json.loads(self._answer())
+
+    def seconds(self, work: str) -> float:
+        """Processor seconds of a work."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{work}\n")
+        self._process.stdin.flush()
+        return float(self._answer())
+
+    def _answer(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline()
+
+    def close(self) -> None:
+        """End it."""
+        self._process.communicate()
 
 
 def make(folder: Path) -> None:

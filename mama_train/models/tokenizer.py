@@ -5,7 +5,6 @@ Shapes: B texts, S tokens of the longest of them.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from torch import Tensor
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from mama_augment.core.errors import InputError
+from mama_train.models.weights import read_object
 
 BOS, EOS, UNKNOWN = "<|startoftext|>", "<|endoftext|>", "<|unknown|>"
 
@@ -119,7 +119,10 @@ class TextTokenizer:
         """
         try:
             fast = _read(folder)
-        except (OSError, ValueError, KeyError, ImportError) as error:
+        except BaseException as error:
+            # Rust's libraries raise plain Exceptions for odd files, and panics, which are none.
+            if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+                raise
             raise InputError(
                 f"{str(folder)!r} holds no tokenizer that can be read (tokenizer.json, vocab.json "
                 f"with merges.txt, or spiece.model by pip install 'mama-video[siglip]'): {error}"
@@ -158,4 +161,4 @@ def _read(folder: Path) -> Any:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text()) if path.is_file() else {}
+    return read_object(path) if path.is_file() else {}

@@ -118,11 +118,15 @@ def read_config(folder: Path) -> dict[str, Any]:
     path = folder / "config.json"
     if not path.is_file():
         raise InputError(f"{str(folder)!r} is not a model folder: it has no config.json")
-    return _json(path)
+    return read_object(path)
 
 
-def _json(path: Path) -> dict[str, Any]:
-    """Raises InputError for what is not a JSON object, or longer than any config."""
+def read_object(path: Path) -> dict[str, Any]:
+    """A JSON object.
+
+    Raises:
+        InputError: it is not one, or longer than any config.
+    """
     if (size := path.stat().st_size) > MOST_JSON_BYTES:
         raise InputError(f"{str(path)!r} has {size:,} bytes; at most {MOST_JSON_BYTES:,} are read")
     try:
@@ -144,7 +148,7 @@ def read_frames(folder: Path, usual: FrameSpec) -> FrameSpec:
     found: dict[str, Any] = {}
     for name in ("processor_config.json", "preprocessor_config.json"):
         path = folder / name
-        content = _json(path) if path.is_file() else {}
+        content = read_object(path) if path.is_file() else {}
         found |= content.get("image_processor", content if "image_mean" in content else {})
     if not found:
         return usual

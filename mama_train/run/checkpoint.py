@@ -30,7 +30,7 @@ from mama_train.data.loader import Position
 from mama_train.models.answers import answers_json, answers_of
 from mama_train.models.base import DualEncoder
 from mama_train.models.tokenizer import TextTokenizer
-from mama_train.models.weights import load_weights, read_config
+from mama_train.models.weights import load_weights, read_config, read_object
 from mama_train.objective.weighting import WeightNet
 from mama_train.run.disk import disk_errors, load_tree, save_tree
 from mama_train.run.state import Progress, Trainee
@@ -144,7 +144,7 @@ def load_progress(folder: Path) -> tuple[Progress, TrainConfig]:
     path = folder / "run.json"
     if not path.is_file():
         raise InputError(f"{str(folder)!r} is not a checkpoint of a run: it has no run.json")
-    content = json.loads(path.read_text())
+    content = read_object(path)
     fields = content["progress"]
     for name in ("data", "meta"):
         fields[name] = Position.of_json(fields[name])
@@ -211,7 +211,7 @@ def checkpoint_of(path: str) -> Path | None:
     """
     folder = Path(path)
     known = folder / "config.json"
-    if not folder.is_dir() or (known.is_file() and _is_published(json.loads(known.read_text()))):
+    if not folder.is_dir() or (known.is_file() and _is_published(read_object(known))):
         return None
     return find_checkpoint(path)
 

@@ -218,6 +218,30 @@ def test_a_panic_of_a_tokenizer_is_one_line(folder: Path) -> None:
         raise KeyboardInterrupt
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        "[" * 50_000,
+        '{"model": {}}',
+        "not json",
+        json.dumps(
+            {
+                "version": "1.0",
+                "model": {"type": "WordLevel", "vocab": {"a": 0}, "unk_token": "a"},
+                "pre_tokenizer": {"type": "Split", "pattern": {"Regex": "(?<=(a"}, "behavior":
+                                  "Isolated", "invert": False},
+                "added_tokens": [],
+            }
+        ),
+    ],
+)  # fmt: skip
+def test_a_tokenizer_that_is_none_is_one_line(tmp_path: Path, content: str) -> None:
+    published = write_published(tmp_path / "published", "clip")
+    (published / "tokenizer.json").write_text(content)
+    with pytest.raises(InputError, match="holds no tokenizer"):
+        TextTokenizer.load(published)
+
+
 def test_no_module_asks_before_it_trusts() -> None:
     """Every call that may load code says whether it does."""
     for package in ("mama_augment", "mama_train"):
