@@ -39,12 +39,18 @@ if TYPE_CHECKING:
     from mama_augment.core.store.step_dir import StepDir as StepDir
     from mama_augment.decode.config import LimitsConfig as LimitsConfig
     from mama_augment.decode.config import PictureConfig as PictureConfig
+    from mama_augment.features.config import EncoderConfig as EncoderConfig
+    from mama_augment.features.models import find_encoder as find_encoder
+    from mama_augment.features.score import Score as Score
+    from mama_augment.features.step import Features as Features
     from mama_augment.inputs.find import find_clips as find_clips
     from mama_augment.keyframes.config import ClipConfig as ClipConfig
     from mama_augment.keyframes.config import CutConfig as CutConfig
     from mama_augment.keyframes.config import KeyFramesStep as KeyFramesStep
     from mama_augment.keyframes.step import KeyFrames as KeyFrames
     from mama_augment.keyframes.strategies.config import KeyFrameConfig as KeyFrameConfig
+    from mama_augment.people.export.config import ExportConfig as ExportConfig
+    from mama_augment.people.export.run import export as export
     from mama_augment.people.report.build import build_report as build_report
     from mama_augment.people.validate import validate as validate
     from mama_augment.runtime import RuntimeConfig as RuntimeConfig
@@ -72,10 +78,16 @@ _OWNERS = {
     "mama_augment.core.store.audit": ("audit",),
     "mama_augment.core.store.step_dir": ("StepDir",),
     "mama_augment.decode.config": ("LimitsConfig", "PictureConfig"),
+    "mama_augment.features.config": ("EncoderConfig",),
+    "mama_augment.features.models": ("find_encoder",),
+    "mama_augment.features.score": ("Score",),
+    "mama_augment.features.step": ("Features",),
     "mama_augment.inputs.find": ("find_clips",),
     "mama_augment.keyframes.config": ("ClipConfig", "CutConfig", "KeyFramesStep"),
     "mama_augment.keyframes.step": ("KeyFrames",),
     "mama_augment.keyframes.strategies.config": ("KeyFrameConfig",),
+    "mama_augment.people.export.config": ("ExportConfig",),
+    "mama_augment.people.export.run": ("export",),
     "mama_augment.people.report.build": ("build_report",),
     "mama_augment.people.validate": ("validate",),
     "mama_augment.runtime": ("RuntimeConfig",),

@@ -94,6 +94,20 @@ def write_captions(
     return _write(path, "caption", pa.Table.from_pylist(list(rows), schema.CAPTIONS), rows_per_unit)
 
 
+def write_scores(path: Path, found: Mapping[tuple[str, str], float]) -> str:
+    """Commit agreements by (clip, text) as the output of `score`."""
+    rows = [
+        {"clip_id": c, "text": t, "source": "x", "caption_index": 0, "agreement": value}
+        for (c, t), value in found.items()
+    ]
+    manifest = Manifest(
+        step="score", config={}, input_fingerprint="x", units={"0": len(rows)}, versions={}
+    )
+    step_dir = StepDir.create_or_resume(str(path), manifest)
+    step_dir.commit("0", pa.Table.from_pylist(rows, schema.SCORES))
+    return str(path)
+
+
 def _write(
     path: Path | str, step: str, table: pa.Table, rows_per_unit: int, name: str | None = None
 ) -> str:

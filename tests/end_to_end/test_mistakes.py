@@ -239,6 +239,11 @@ AUGMENT = {
         "frames",
         "webdataset",
     ),
+    "export: rejected answers": (
+        "export captions --clips clips --format sharegpt --status all --out work/x",
+        "'all'",
+        "jsonl",
+    ),
     "export: a folder for a file": ("export captions --clips clips --out mine", "mine", "file"),
     "export: an unknown column": (
         "export captions --clips clips --columns topik --out work/x.jsonl",

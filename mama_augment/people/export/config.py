@@ -38,6 +38,11 @@ class ExportConfig:
         FORMATS.check(self.format)
         check_choice("--status", self.status, STATUSES)
         check_positive("--tar-mb", self.tar_mb)
+        if self.format == "sharegpt" and self.status != "ok":
+            raise InputError(
+                f"--status is {self.status!r}; sharegpt teaches a model its answers, and takes ok "
+                "texts alone. jsonl, csv and parquet take all"
+            )
         allowed = FORMATS[self.format].media
         if self.media is None:
             return

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import cv2
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -20,6 +22,7 @@ from mama_augment.core.store.several import StepDirs
 from mama_augment.core.store.step_dir import StepDir
 
 NUM_CONCEPTS = 12
+DOUBTFUL_SHARE = 0.1
 GRID_ROWS, GRID_COLUMNS = 3, 4
 JPEG_QUALITY = 82
 
@@ -39,6 +42,8 @@ class Sample:
     num_frames: int
     given: tuple[str, ...]
     generated: tuple[str, ...]
+    doubtful: tuple[str, ...] = ()
+    """Texts of these that agree less with their clips than nine tenths of the training texts."""
 
 
 def pick_samples(
@@ -51,13 +56,16 @@ def pick_samples(
     wanted = [
         c for c in sorted(concepts, key=lambda c: (c["num_after"], c["id"])) if c["num_after"]
     ]
-    chosen = _choose(shards_dir, [c["id"] for c in wanted[:NUM_CONCEPTS]])
+    agreements = array("f")
+    chosen = _choose(shards_dir, [c["id"] for c in wanted[:NUM_CONCEPTS]], agreements)
+    least = np.quantile(agreements, DOUBTFUL_SHARE) if agreements else -np.inf
     ids = {row["clip_id"] for row in chosen.values()}
     frames, videos = frames_of(shards_dir.units(), ids), videos_of(clips, ids)
     samples = []
     for concept in wanted[:NUM_CONCEPTS]:
         row = chosen[concept["id"]]
         texts = [(c["text"], is_generated(c["source"])) for c in row["captions"]]
+        low = (c["text"] for c in row["captions"] if _agreement(c) < least)
         samples.append(
             Sample(
                 clip_id=row["clip_id"],
@@ -68,18 +76,32 @@ def pick_samples(
                 num_frames=len(frames[row["clip_id"]]),
                 given=tuple(text for text, generated in texts if not generated),
                 generated=tuple(text for text, generated in texts if generated),
+                doubtful=tuple(low),
             )
         )
     return samples
 
 
-def _choose(shards_dir: StepDir, concept_ids: Sequence[int]) -> dict[int, dict[str, Any]]:
-    """For each concept a row (without pixels) that has it; no clip twice where avoidable."""
+def _agreement(caption: Mapping[str, Any]) -> float:
+    """Infinite for one that was not scored: it cannot be doubted."""
+    found = caption.get("agreement")
+    return np.inf if found is None else float(found)
+
+
+def _choose(
+    shards_dir: StepDir, concept_ids: Sequence[int], agreements: array[float]
+) -> dict[int, dict[str, Any]]:
+    """For each concept a row (without pixels) that has it; no clip twice where avoidable.
+
+    agreements: those of all training captions are added.
+    """
     best: dict[int, list[tuple[tuple[int, int], dict[str, Any]]]] = {i: [] for i in concept_ids}
     for table in shards_dir.tables(["split", "clip_id", "captions"]):
         if not table.num_rows or table["split"][0].as_py() != "train":
             continue
         for row in table.to_pylist():
+            scores = (caption.get("agreement") for caption in row["captions"])
+            agreements.extend(score for score in scores if score is not None)
             kinds = {is_generated(caption["source"]) for caption in row["captions"]}
             rank = (-len(kinds), draw_bits(0, "sample", row["clip_id"]))
             here = {i for caption in row["captions"] for i in caption["concept_ids"]}

@@ -230,7 +230,7 @@ async function search(offset) {
 function card(row) {
   const places = row.num_frames ? [...new Set([0, Math.floor((row.num_frames - 1) / 2), row.num_frames - 1])] : [];
   const frames = places.map((place) => element("img", { src: frameAddress(row.clip_id, place), loading: "lazy", alt: `Key frame ${place + 1} of ${row.num_frames}` }));
-  const facts = [row.source, row.split, row.status === "ok" ? null : `rejected: ${row.reason}`, `${row.num_words ?? 0} words`,
+  const facts = [row.video_uri?.split("/").pop(), row.source, row.split, row.status === "ok" ? null : `rejected: ${row.reason}`, `${row.num_words ?? 0} words`,
     row.agreement === null ? null : `agreement ${row.agreement.toFixed(3)}`, row.trusted ? "trusted" : null, row.concepts.join(", ")];
   const ends = row.verdict ? element("span", { class: "tag" }, SAID[row.verdict]) : "";
   return element("li", {},

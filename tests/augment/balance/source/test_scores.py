@@ -7,7 +7,6 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
 
 from mama_augment.balance.config import BalanceStep
@@ -15,28 +14,13 @@ from mama_augment.balance.keep.settings import BalanceConfig
 from mama_augment.balance.splits import SplitSizes
 from mama_augment.concepts import ConceptConfig
 from mama_augment.core.errors import InputError
-from mama_augment.core.manifest import Manifest
-from mama_augment.core.schema import SCORES
 from mama_augment.core.store.audit import audit
 from mama_augment.core.store.step_dir import StepDir
 from mama_augment.runtime import RuntimeConfig
 from mama_train.data.index import read_index
 from mama_train.data.rows import all_agreements
 from tests.augment.steps import run_balance
-from tests.augment.worlds import caption, clip, write_captions, write_clips
-
-
-def write_scores(path: Path, found: dict[tuple[str, str], float]) -> str:
-    rows = [
-        {"clip_id": c, "text": t, "source": "x", "caption_index": 0, "agreement": value}
-        for (c, t), value in found.items()
-    ]
-    manifest = Manifest(
-        step="score", config={}, input_fingerprint="x", units={"0": len(rows)}, versions={}
-    )
-    step_dir = StepDir.create_or_resume(str(path), manifest)
-    step_dir.commit("0", pa.Table.from_pylist(rows, SCORES))
-    return str(path)
+from tests.augment.worlds import caption, clip, write_captions, write_clips, write_scores
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from mama_augment.core.shared.page import Section
 from mama_augment.people.report.build import build_report, sort_directories
 from mama_augment.runtime import RuntimeConfig
 from tests.augment.steps import run_balance
-from tests.augment.worlds import caption, clip, write_captions, write_clips
+from tests.augment.worlds import caption, clip, write_captions, write_clips, write_scores
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +110,23 @@ def test_its_numbers_are_the_files_numbers(
     assert "Never visited in training (1): unseen" in page
     assert re.search(r'<th scope="row">clips in the input</th><td>100</td>', page)
     assert "Clips of 100 videos have key frames" in page
+
+
+def test_rare_samples_that_agree_little_are_marked(tmp_path: Path) -> None:
+    rows = [clip(f"c{i}", "a dog" if i else "a cat") for i in range(30)]
+    clips = write_clips(tmp_path / "clips", rows)
+    (tmp_path / "words.txt").write_text("cat\ndog\n")
+    found = {(f"c{i}", "a dog" if i else "a cat"): i / 100 for i in range(30)}
+    step = BalanceStep(
+        concepts=ConceptConfig(assigner="vocabulary", vocabulary=str(tmp_path / "words.txt")),
+        balance=BalanceConfig(cap=float("inf")),
+        scores=write_scores(tmp_path / "scores", found),
+    )
+    run_balance(clips, [], str(tmp_path / "shards"), step, RuntimeConfig())
+    build_report(str(tmp_path / "r.html"), clips, [], str(tmp_path / "shards"))
+    page = re.sub(r"\s+", " ", (tmp_path / "r.html").read_text())
+    assert page.count("doubtful: agrees less") == 1
+    assert re.search(r"doubtful: agrees less[^<]*</span>a cat</p>", page), "the rarest is wrong"
 
 
 def test_rejected_captions_stand_with_their_frames_and_cleaned_ones_before_and_after(
