@@ -77,6 +77,7 @@ def validate(
             keys.append(draw_bits(0, row["clip_id"]))
             splits.append(SPLITS.index(row["split"]) if row["split"] in SPLITS else -1)
             _check_row(where, row, num_concepts, result)
+            _check_questions(where, row, result)
             if not has_frames:
                 continue
             _check_times(where, row, len(table["frames"][i]), result)
@@ -156,6 +157,16 @@ def _check_row(
             0 <= i < num_concepts for i in caption["concept_ids"]
         ):
             result.add(f"{text}: concept_ids {caption['concept_ids']} of {num_concepts} concepts")
+
+
+def _check_questions(where: str, row: dict[str, Any], result: Validation) -> None:
+    for question in row.get("questions") or ():
+        text = f"{where}, question {question['question_id']}"
+        options, index = question["options"] or [], question["answer_index"]
+        if index is not None and not 0 <= index < len(options):
+            result.add(f"{text}: answer_index is {index}, of {len(options)} options")
+        if row["split"] != "train" and not question["trusted"]:
+            result.add(f"{text}: not trusted, in the {row['split']} split")
 
 
 def check_frames(where: str, frames: Sequence[bytes], result: Validation) -> None:

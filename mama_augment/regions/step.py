@@ -48,9 +48,14 @@ class RegionsStep:
         records = {u: r for u, r in sources.records().items() if r.num_rows}
         if not records:
             raise InputError(f"{sources.uri!r} holds no clips")
-        units = {unit_id: record.num_rows for unit_id, record in records.items()}
+        known = before.units if before is not None else {}
+        counts = {unit_id: record.num_rows for unit_id, record in records.items()}
+        # Those of before come first, whichever directory has grown.
+        units = {unit_id: counts.get(unit_id, num) for unit_id, num in known.items()} | counts
+        digests = dict(before.digests) if before is not None else {}
+        digests |= {unit_id: r.data_digest or NOTHING for unit_id, r in records.items()}
         generations = list(before.generations) if before is not None else []
-        if num_new := len(units.keys() - (before.units.keys() if before is not None else set())):
+        if num_new := len(units) - len(known):
             generations.append({"num_units": num_new})
         is_made = self.config.model in (GRID, TRUTH) and self.config.vectors == PIXELS
         packages = ("av", "numpy", "pyarrow", *(() if is_made else ("torch", "transformers")))
@@ -60,7 +65,7 @@ class RegionsStep:
             input_fingerprint=sources.input_fingerprint(),
             units=units,
             versions=versions(*packages),
-            digests={unit_id: r.data_digest or NOTHING for unit_id, r in records.items()},
+            digests={unit_id: digests[unit_id] for unit_id in units},
             grows=True,
             generations=generations,
             sources=sources.sources,

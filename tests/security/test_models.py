@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from mama_train.models.build import build, build_from_checkpoint
 
 from mama_augment.caption import models
 from mama_augment.caption.engines import EngineConfig
@@ -21,7 +22,6 @@ from mama_augment.caption.models import trial
 from mama_augment.caption.models.safe import read_json
 from mama_augment.core.errors import InputError
 from mama_augment.runtime.isolate import IsolationConfig
-from mama_train.models.build import build, build_from_checkpoint
 from mama_train.models.tokenizer import TextTokenizer
 from mama_train.models.weights import find_weights, read_config
 from tests.augment.tiny_models import make_llava

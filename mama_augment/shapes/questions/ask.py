@@ -1,18 +1,19 @@
 """What is asked about a scene, and what is answered: rightly or, at the noise rate, of another one.
 
-Open questions have one answer of a few; those with options have five, all of which could be of the
-clip by the words of the question alone. Whatever is asked, every answer is as likely as any other
-where scenes are even, so that questions give nothing away.
+Open questions have one answer of a few; those with options have five or six, all of which could be
+of the clip by the words of question and options alone. Whatever is asked, every answer is as likely
+as any other where scenes are even, so that questions give nothing away.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import permutations
 from typing import Any
 
 from mama_augment.core.draws import Draws
-from mama_augment.shapes.world.scene import FEW_CONCEPTS, MOTIONS, Scene
+from mama_augment.shapes.world.scene import MOTIONS, Scene
 
 NUMBERS = ("zero", "one", "two", "three")
 NUM_OPTIONS = 5
@@ -43,9 +44,12 @@ class Asked:
     num_dots: int
 
 
-def questions_of(asked: Asked, other: Callable[[str], Asked], draws: Draws) -> list[dict[str, Any]]:
+def questions_of(
+    asked: Asked, other: Callable[[str], Asked], draws: Draws, concepts: Sequence[str]
+) -> list[dict[str, Any]]:
     """All questions about a clip, in the layout of `core.schema.QUESTION`.
 
+    concepts: those of the world, which options are of.
     other: gives, by a name, the scene whose answer a question has; the clip's own where it is
         right. A wrong answer always differs from the right one.
     """
@@ -57,7 +61,7 @@ def questions_of(asked: Asked, other: Callable[[str], Asked], draws: Draws) -> l
             answer = _open(kind, told)[1]
             options = index = None
         else:
-            text, right, wrong = _choice(kind, asked, draws)
+            text, right, wrong = _choice(kind, asked, draws, concepts)
             options = draws.shuffled(f"options of {kind}", [right, *wrong])
             answer = right
             if told is not asked:
@@ -94,23 +98,25 @@ def _open(kind: str, asked: Asked) -> tuple[str, str]:
     }[kind]
 
 
-def _choice(kind: str, asked: Asked, draws: Draws) -> tuple[str, str, list[str]]:
+def _choice(
+    kind: str, asked: Asked, draws: Draws, concepts: Sequence[str]
+) -> tuple[str, str, list[str]]:
     """(question, right option, wrong options)."""
     scene = asked.scene
     first, second = scene.first_motion, scene.second_motion
     if kind == "descriptive:what":
-        concepts = [f"a {concept}" for concept in FEW_CONCEPTS]
-        right = f"a {scene.concept}"
-        near = [c for c in concepts if c != right and set(c.split()[1:]) & set(right.split()[1:])]
-        return "what is it?", right, draws.shuffled("near", near)[: NUM_OPTIONS - 1]
+        others = [concept for concept in concepts if concept != scene.concept]
+        wrong = draws.shuffled("what", others)[: NUM_OPTIONS - 1]
+        return "what is it?", f"a {scene.concept}", [f"a {concept}" for concept in wrong]
     if kind == "causal:why":
         others = [m for m in MOTIONS if m not in (first, second)]
         wrong = [_because(m) for m in draws.shuffled("why", others)[: NUM_OPTIONS - 1]]
         return f"why does it stop {DOING[first]}?", _because(second), wrong
-    x, y = draws.shuffled("order", [m for m in MOTIONS if m not in (first, second)])[:2]
-    # Each motion is as often first as last among the options, so that none stands out.
-    wrong = [_order(second, first), _order(first, x), _order(x, second), _order(y, x)]
-    return "what happens?", _order(first, second), wrong
+    other = draws.choice("order", [m for m in MOTIONS if m not in (first, second)])
+    # Both orders of each two of three motions: none of the six stands out.
+    orders = [_order(*two) for two in permutations((first, second, other), 2)]
+    right = _order(first, second)
+    return "what happens?", right, [order for order in orders if order != right]
 
 
 def _order(first: str, second: str) -> str:

@@ -130,8 +130,10 @@ def write_video(folder: Path, config: PlainConfig, member: tuple[str, int]) -> s
     return _clip_id(split, number)
 
 
-def manifest_row(config: PlainConfig, split: str, number: int) -> dict[str, Any]:
-    """A clip's caption, which is right, its questions, and where everything is."""
+def manifest_row(
+    config: PlainConfig, split: str, number: int, *, boxes: bool = True
+) -> dict[str, Any]:
+    """A clip's caption, which is right, its questions, and on request where everything is."""
     asked = scene_of(config, split, number)
     draws = Draws((config.seed, "questions", split, number, "noise"))
 
@@ -147,7 +149,10 @@ def manifest_row(config: PlainConfig, split: str, number: int) -> dict[str, Any]
             attempt += 1
 
     is_clean = split != "train"
-    questions = questions_of(asked, other, Draws((config.seed, "options", split, number)))
+    film_draws = _film_draws(config, split, number)
+    concepts = [f"{colour} {shape}" for colour, shape in CONCEPTS[: config.num_concepts]]
+    draws_of_options = Draws((config.seed, "options", split, number))
+    questions = questions_of(asked, other, draws_of_options, concepts)
     return {
         "video": f"videos/{_clip_id(split, number)}.mp4",
         "clip_id": _clip_id(split, number),
@@ -156,7 +161,7 @@ def manifest_row(config: PlainConfig, split: str, number: int) -> dict[str, Any]
         "source": "human",
         "trusted": is_clean,
         "questions": [{**question, "trusted": is_clean} for question in questions],
-        "true_regions": film(asked, _film_draws(config, split, number)).boxes(),
+        "true_regions": film(asked, film_draws).boxes() if boxes else None,
     }
 
 

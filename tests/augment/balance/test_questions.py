@@ -102,3 +102,11 @@ def test_a_held_out_split_takes_trusted_answers_alone(tmp_path: Path, trusted: b
     (test,) = (row for row in rows_of(shards) if row["split"] == "test")
     assert len(test["questions"]) == (2 if trusted else 1)
     assert audit(shards).num_ok == 1 + len(test["questions"])
+
+
+def test_a_question_that_cannot_be_is_named(tmp_path: Path) -> None:
+    wrong = asked("a", 0, "red", options=["red", "blue"], answer_index=2)
+    rows = [clip("a", "red", questions=[wrong], split="train"), clip("b", "a red one")]
+    balanced(tmp_path, directory(tmp_path, rows), keep_share=1.0)
+    (problem,) = validate(str(tmp_path / "shards")).problems
+    assert "question a-0: answer_index is 2, of 2 options" in problem

@@ -8,6 +8,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -139,6 +140,25 @@ def test_a_lost_video_costs_itself_and_is_tried_again(tmp_path: Path) -> None:
     assert (outcome.ledger.num_ok, outcome.ledger.num_failed) == (10, 0)
     now = {row["clip_id"]: row for row in rows(tmp_path / "r")}
     assert all(now[row["clip_id"]] == row for row in before)
+
+
+def test_clips_that_grow_are_continued(tmp_path: Path) -> None:
+    made = make_questions_world(tmp_path / "world", WORLD, num_workers=1)
+    table = pq.read_table(made.manifest)
+    pq.write_table(table.slice(0, 4), made.manifest)
+    run_step(KeyFrames.of(str(made.manifest)), str(tmp_path / "clips"), ONE)
+    step = RegionsStep(str(tmp_path / "clips"), config(model="truth"))
+    assert run_step(step, str(tmp_path / "r"), ONE).num_done == 4
+    pq.write_table(table, made.manifest)
+    run_step(KeyFrames.of(str(made.manifest)), str(tmp_path / "clips"), ONE)
+    outcome = run_step(step, str(tmp_path / "r"), ONE)
+    assert (outcome.num_done, outcome.ledger.num_ok) == (6, 10)
+    run_step(step, str(tmp_path / "fresh"), ONE)
+
+    def by_id(path: Path) -> dict[str, dict[str, Any]]:
+        return {row["clip_id"]: row for row in rows(path)}
+
+    assert by_id(tmp_path / "r") == by_id(tmp_path / "fresh")
 
 
 def test_grid_cells_are_those_that_differ_most(clips: Path, tmp_path: Path) -> None:
