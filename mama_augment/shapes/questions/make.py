@@ -150,7 +150,7 @@ def manifest_row(
 
     is_clean = split != "train"
     film_draws = _film_draws(config, split, number)
-    concepts = [f"{colour} {shape}" for colour, shape in CONCEPTS[: config.num_concepts]]
+    concepts = FEW_CONCEPTS[: config.num_concepts]
     draws_of_options = Draws((config.seed, "options", split, number))
     questions = questions_of(asked, other, draws_of_options, concepts)
     return {
