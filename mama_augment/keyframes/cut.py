@@ -9,8 +9,8 @@ from itertools import pairwise
 import numpy as np
 
 from mama_augment.decode.config import ROUNDING_SECONDS, PictureConfig, Span
+from mama_augment.decode.frames.reader import ClipReader
 from mama_augment.decode.picture.scaler import Scaler
-from mama_augment.decode.reader import ClipReader
 from mama_augment.decode.source import OpenVideo, open_video
 from mama_augment.keyframes.config import ClipConfig, CutConfig
 from mama_augment.keyframes.strategies.choose import find_peaks

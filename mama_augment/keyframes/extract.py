@@ -16,11 +16,11 @@ import numpy.typing as npt
 
 from mama_augment.core.shared.flags import INTERLACED, SIZE_CHANGES
 from mama_augment.decode.config import Span
-from mama_augment.decode.decord_reader import DecordReader
 from mama_augment.decode.errors import ClipError
+from mama_augment.decode.frames.decord_reader import DecordReader
+from mama_augment.decode.frames.reader import DEFAULT_FPS, ClipReader
 from mama_augment.decode.packets import PacketIndex
 from mama_augment.decode.picture.scaler import Image, Scaler, jpeg_bytes
-from mama_augment.decode.reader import DEFAULT_FPS, ClipReader
 from mama_augment.decode.source import OpenVideo, open_video
 from mama_augment.keyframes.config import ClipConfig, ClipFrames
 from mama_augment.keyframes.look import Grey, grey_copy, look_flags, look_hash

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from mama_augment.decode.frames.reader import DEFAULT_FPS, ClipReader, IndexedFrame
 from mama_augment.decode.picture.luma import SAMPLE_SIZE, FlashFreeChange, sample_luma, sharpness
 from mama_augment.decode.picture.scaler import Frame, Scaler
-from mama_augment.decode.reader import DEFAULT_FPS, ClipReader, IndexedFrame
 from mama_augment.keyframes.strategies.choose import (
     allot,
     choose_candidates,

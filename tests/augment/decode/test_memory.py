@@ -12,8 +12,8 @@ import pytest
 
 from mama_augment.decode import packets
 from mama_augment.decode.config import LimitsConfig, Span
+from mama_augment.decode.frames.reader import ClipReader
 from mama_augment.decode.picture.luma import SAMPLE_SIZE, FlashFreeChange
-from mama_augment.decode.reader import ClipReader
 from mama_augment.decode.source import open_video
 from mama_augment.keyframes.strategies.choose import find_peaks, running_median
 from mama_augment.keyframes.strategies.config import KeyFrameConfig

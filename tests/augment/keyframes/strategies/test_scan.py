@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mama_augment.decode import reader as reader_module
+from mama_augment.decode.frames import reader as reader_module
 from mama_augment.decode.picture.luma import SAMPLE_SIZE, FlashFreeChange
 from tests.augment.numbered import extract, read_number, write_numbered
 

@@ -13,7 +13,7 @@ import av
 import numpy as np
 
 from mama_augment.decode.config import Span
-from mama_augment.decode.reader import ClipReader, IndexedFrame
+from mama_augment.decode.frames.reader import ClipReader, IndexedFrame
 from mama_augment.decode.source import OpenVideo
 
 WRONG_FORMATS = ("mpegts",)

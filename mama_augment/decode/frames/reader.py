@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mama_augment.decode.config import Span
-from mama_augment.decode.decode import Decoder
+from mama_augment.decode.frames.decoder import Decoder
 from mama_augment.decode.order import display_places
 from mama_augment.decode.packets import NO_PLACE, index_packets
 from mama_augment.decode.runs import Run, needed_runs
