@@ -141,7 +141,7 @@ def build_to_measure(
     if not new:
         return model, tokenizer, []
     lacks = f"the weights in {str(folder)!r} lack {', '.join(new)}"
-    if kind == CLIP_VIP:
+    if kind in (CLIP_VIP, VIOLET, VGT):
         return model, tokenizer, [f"{lacks}; these are measured as a run would start them"]
     model, tokenizer, _ = build(f"{CLIP_MEAN}:{folder}", [], seed=0, num_frames=num_frames)
     return model, tokenizer, [f"{lacks}: CLIP is measured as the mean of its frames (clip-mean:)"]
