@@ -41,7 +41,7 @@ from mama_train.data.config import DataConfig
 from mama_train.data.frames import choose_frames, decode_frames
 from mama_train.data.index import read_index
 from mama_train.data.loader import Loader, Position
-from mama_train.models.base import FrameSpec
+from mama_train.models.specs import FrameSpec
 from mama_train.models.tokenizer import TextTokenizer
 
 SPEC = FrameSpec(num_frames=12, size_px=224)

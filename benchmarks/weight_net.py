@@ -31,7 +31,8 @@ from mama_train.data.batch import Batch
 from mama_train.data.config import DataConfig
 from mama_train.data.visits import ToVisit, Visit, order_epoch
 from mama_train.measure.metrics import retrieval
-from mama_train.models.base import DualEncoder, FrameSpec, unit
+from mama_train.models.base import DualEncoder, unit
+from mama_train.models.specs import FrameSpec
 from mama_train.objective.config import LEARNED, MarginLoss, Weighting
 from mama_train.objective.health import (
     curve_every,

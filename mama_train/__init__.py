@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from mama_train.errors import NonFiniteLossError as NonFiniteLossError
     from mama_train.measure.evaluate import evaluate as evaluate
     from mama_train.models.base import DualEncoder as DualEncoder
-    from mama_train.models.base import FeatureSpec as FeatureSpec
-    from mama_train.models.base import FrameSpec as FrameSpec
     from mama_train.models.config import ModelConfig as ModelConfig
+    from mama_train.models.specs import FeatureSpec as FeatureSpec
+    from mama_train.models.specs import FrameSpec as FrameSpec
     from mama_train.models.tokenizer import TextTokenizer as TextTokenizer
     from mama_train.models.towers import Tower as Tower
     from mama_train.objective.config import MarginLoss as MarginLoss
@@ -61,7 +61,8 @@ _OWNERS = {
     "mama_train.data.source": ("open_split",),
     "mama_train.errors": ("NonFiniteLossError",),
     "mama_train.measure.evaluate": ("evaluate",),
-    "mama_train.models.base": ("DualEncoder", "FeatureSpec", "FrameSpec"),
+    "mama_train.models.base": ("DualEncoder",),
+    "mama_train.models.specs": ("FeatureSpec", "FrameSpec"),
     "mama_train.start.build": ("build",),
     "mama_train.models.config": ("ModelConfig",),
     "mama_train.models.tokenizer": ("TextTokenizer",),

@@ -9,7 +9,6 @@ from mama_augment.core.address import shown
 from mama_augment.decode.config import LimitsConfig
 from mama_augment.decode.errors import ClipError
 from mama_augment.decode.local_file import LocalFiles
-from mama_augment.decode.media import MediaFile
 from mama_augment.decode.tar_member import archive_of
 from mama_augment.runtime.isolate import IsolatedFunction, IsolationConfig
 
@@ -51,7 +50,10 @@ class IsolatedDecoder:
             _check_below(uri, root)
             root = None
         elif root is not None and (archive := archive_of(uri)) is not None:
-            MediaFile(archive, root).close()  # its member is copied, so the child cannot check
+            # Its member is copied, so that the child cannot check.
+            from mama_augment.decode.media import MediaFile
+
+            MediaFile(archive, root).close()
         with self._files.local(uri) as (path, is_copy):
             try:
                 return self._function(path, *args, None if is_copy else root)

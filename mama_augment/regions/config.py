@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mama_augment.core.errors import InputError
 from mama_augment.core.fields import option
+from mama_augment.core.safe.trust import is_untrusted
 from mama_augment.decode.config import LimitsConfig
 from mama_augment.keyframes.config import ClipConfig, KeyFrameConfig, PictureConfig
-from mama_augment.runtime.isolate import IsolationConfig
+
+if TYPE_CHECKING:
+    from mama_augment.decode.isolated import IsolatedDecoder
 
 STEP = "regions"
 GRID, TRUTH, PIXELS, DETECTOR = "grid", "truth", "pixels", "detector"
@@ -78,11 +81,12 @@ class RegionsConfig:
             limits=self.limits,
         )
 
-    def isolation(self) -> IsolationConfig:
-        return IsolationConfig(
-            time_limit_seconds=self.limits.time_limit_seconds,
-            memory_limit_mb=self.limits.memory_limit_mb,
-        )
+    def isolated(self, target: str, answer: Any) -> IsolatedDecoder:
+        """A function that looks at one video, in a process of its own."""
+        from mama_augment.decode.isolated import IsolatedDecoder
+
+        limits = self.limits.for_strangers() if is_untrusted() else self.limits
+        return IsolatedDecoder(target, limits, answer)
 
     def manifest_config(self) -> dict[str, Any]:
         """What decides the output; limits only decide what fails."""

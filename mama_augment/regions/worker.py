@@ -32,7 +32,7 @@ from mama_augment.regions.base import (
 from mama_augment.regions.config import STEP, RegionsConfig
 from mama_augment.regions.published import COLUMNS, PREFIX, PublishedFeatures
 from mama_augment.regions.registry import make_detector, make_vectors
-from mama_augment.runtime.isolate import IsolatedFunction, IsolationError
+from mama_augment.runtime.isolate import IsolationError
 
 EXTRACT = "mama_augment.keyframes.extract:extract_clip"
 SPAN = ["clip_id", "video_uri", "start_seconds", "end_seconds"]
@@ -54,7 +54,7 @@ class RegionsWorker:
         self, step_dir: StepDir, sources: Mapping[str, CommittedUnit], config: RegionsConfig
     ) -> None:
         self._step_dir, self._sources, self._config = step_dir, sources, config
-        self._extract = IsolatedFunction(EXTRACT, config.isolation())
+        self._extract = config.isolated(EXTRACT, ClipFrames)
         self._breaker = Breaker(STEP, self._still_works)
         self._witness: Mapping[str, Any] | None = None
         self._models: tuple[Detector, Vectors] | None = None

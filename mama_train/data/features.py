@@ -19,9 +19,9 @@ from mama_augment.core.errors import InputError
 from mama_train.data.frames import STORED_FRAMES, choose_frames
 from mama_train.data.index import SplitIndex
 from mama_train.data.rows import ClipRows
-from mama_train.models.base import FeatureSpec
 from mama_train.models.config import ModelConfig
 from mama_train.models.heads import HeadsConfig
+from mama_train.models.specs import FeatureSpec
 
 Vectors = NDArray[np.float32]
 

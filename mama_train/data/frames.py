@@ -15,7 +15,7 @@ from mama_augment.core.draws import mix
 from mama_augment.core.errors import InputError
 from mama_augment.core.shared.jpeg import BrokenFrameError, decode_jpeg
 from mama_train.data.rows import ClipRows
-from mama_train.models.base import FrameSpec
+from mama_train.models.specs import FrameSpec
 
 Pixels = NDArray[np.uint8]
 BRIGHTNESS_PER_STRENGTH = 2.0

@@ -30,7 +30,8 @@ from mama_train.data.visits import (
     keep_weighted,
     order_epoch,
 )
-from mama_train.models.base import ClipSpec, FrameSpec
+from mama_train.models.base import ClipSpec
+from mama_train.models.specs import FrameSpec
 from mama_train.models.tokenizer import TextTokenizer
 
 Place = TypeVar("Place")

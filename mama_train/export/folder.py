@@ -20,10 +20,11 @@ from mama_augment.core.errors import InputError
 from mama_train.export import modeling_clip_vip, modeling_heads
 from mama_train.export.card import card
 from mama_train.models.answers import PREFIX, AnswerHead, answers_json, head_file
-from mama_train.models.base import DualEncoder, FrameSpec
+from mama_train.models.base import DualEncoder
 from mama_train.models.clip_mean import ClipMean
 from mama_train.models.clip_vip import ClipVip
 from mama_train.models.heads import Heads
+from mama_train.models.specs import FrameSpec
 from mama_train.models.tokenizer import TextTokenizer
 from mama_train.models.vgt.model import Vgt
 from mama_train.models.violet.model import Violet

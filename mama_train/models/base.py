@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, Self
+from dataclasses import dataclass
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -13,55 +13,12 @@ from torch import Tensor, nn
 from mama_augment.core.errors import InputError
 from mama_train.models.answers import PREFIX, AnswerConfig, AnswerHead, Answers
 from mama_train.models.config import Linking
+from mama_train.models.specs import FeatureSpec, FrameSpec
 from mama_train.models.tokenizer import TextTokenizer
 from mama_train.models.towers import Tower, TowerKind
 
-Fit = Literal["crop", "stretch"]
 PRETRAINED_LR, FROM_NOTHING_LR = 1e-5, 1e-3
 """Usual peak learning rates."""
-CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
-CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
-
-
-@dataclass(frozen=True, kw_only=True)
-class FrameSpec:
-    """What the data must hand over: frames per clip, square size in pixels, pixel statistics.
-
-    fit: how a frame becomes square. `crop` keeps its middle, as CLIP does; `stretch` keeps all.
-    """
-
-    num_frames: int
-    size_px: int
-    fit: Fit = "crop"
-    mean: tuple[float, float, float] = CLIP_MEAN
-    std: tuple[float, float, float] = CLIP_STD
-
-    def to_json(self) -> dict[str, Any]:
-        """What a checkpoint keeps of it; the size is the model's own."""
-        return {k: v for k, v in asdict(self).items() if k != "size_px"}
-
-    def random_clips(self, num: int, generator: torch.Generator) -> Tensor:
-        """uint8 [num,T,H,W,3] of noise, of the shape that the model takes."""
-        shape = (num, self.num_frames, self.size_px, self.size_px, 3)
-        return torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
-
-
-@dataclass(frozen=True, kw_only=True)
-class FeatureSpec:
-    """What the data must hand over to a model of features: vectors per clip (those of a clip are
-    chosen as frames are), numbers per vector, and the shards' column that holds them."""
-
-    num_frames: int
-    width: int
-    column: str = "features"
-
-    def to_json(self) -> dict[str, Any]:
-        """What a checkpoint keeps of it beside the model's sizes."""
-        return {"num_frames": self.num_frames}
-
-    def random_clips(self, num: int, generator: torch.Generator) -> Tensor:
-        """float32 [num,T,width] of noise, of the shape that the model takes."""
-        return torch.randn(num, self.num_frames, self.width, generator=generator)
 
 
 @dataclass(frozen=True, kw_only=True)

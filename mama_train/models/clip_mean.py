@@ -18,7 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from mama_augment.core.errors import InputError
-from mama_train.models.base import DualEncoder, FrameSpec, unit
+from mama_train.models.base import DualEncoder, unit
+from mama_train.models.specs import FrameSpec
 from mama_train.models.towers import Tower, TowerKind
 from mama_train.models.weights import refuse_pickles
 

@@ -18,16 +18,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mama_train.models.base import (
-    CLIP_MEAN,
-    CLIP_STD,
-    FROM_NOTHING_LR,
-    PRETRAINED_LR,
-    DualEncoder,
-    FrameSpec,
-    unit,
-)
+from mama_train.models.base import FROM_NOTHING_LR, PRETRAINED_LR, DualEncoder, unit
 from mama_train.models.layers import Activation, Encoder, check_tower, text_mask
+from mama_train.models.specs import CLIP_MEAN, CLIP_STD, FrameSpec
 from mama_train.models.towers import Tower, TowerKind
 
 

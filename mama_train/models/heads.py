@@ -16,7 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mama_train.models.base import FROM_NOTHING_LR, DualEncoder, FeatureSpec, unit
+from mama_train.models.base import FROM_NOTHING_LR, DualEncoder, unit
+from mama_train.models.specs import FeatureSpec
 from mama_train.models.towers import Tower, TowerKind
 
 MAX_TOKENS = 64

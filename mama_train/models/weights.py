@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from mama_augment.core.errors import InputError
-from mama_train.models.base import Fit, FrameSpec
+from mama_train.models.specs import Fit, FrameSpec
 
 MOST_JSON_BYTES = 32 * 2**20
 WEIGHTS = "model.safetensors"

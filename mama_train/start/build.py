@@ -17,11 +17,12 @@ from mama_augment.core.errors import InputError
 from mama_augment.core.shared.hub import hub_folder
 from mama_train.models import small
 from mama_train.models.answers import CONFIG_KEY, PREFIX, answers_of, head_file
-from mama_train.models.base import DualEncoder, FrameSpec, RegionSpec
+from mama_train.models.base import DualEncoder, RegionSpec
 from mama_train.models.clip_mean import ClipMean
 from mama_train.models.clip_vip import ClipVip, ClipVipConfig
 from mama_train.models.config import FROM_NOTHING, HEADS, SMALL, VGT_TINY, VIOLET_TINY
 from mama_train.models.heads import MAX_TOKENS, Heads, HeadsConfig
+from mama_train.models.specs import FrameSpec
 from mama_train.models.tokenizer import TextTokenizer
 from mama_train.models.weights import (
     find_weights,
@@ -141,7 +142,7 @@ def build_to_measure(
     if not new:
         return model, tokenizer, []
     lacks = f"the weights in {str(folder)!r} lack {', '.join(new)}"
-    if kind == CLIP_VIP:
+    if kind in (CLIP_VIP, VIOLET, VGT):
         return model, tokenizer, [f"{lacks}; these are measured as a run would start them"]
     model, tokenizer, _ = build(f"{CLIP_MEAN}:{folder}", [], seed=0, num_frames=num_frames)
     return model, tokenizer, [f"{lacks}: CLIP is measured as the mean of its frames (clip-mean:)"]

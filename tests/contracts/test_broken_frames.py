@@ -14,7 +14,7 @@ from mama_augment.core.shared.jpeg import BrokenFrameError
 from mama_augment.people.report import contact_sheet, samples
 from mama_augment.people.validate import Validation, check_frames
 from mama_train.data.frames import decode_frames
-from mama_train.models.base import FrameSpec
+from mama_train.models.specs import FrameSpec
 
 
 def picture() -> bytes:

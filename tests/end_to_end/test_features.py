@@ -105,7 +105,7 @@ def test_vectors_and_scores_are_those_of_the_model(
 
 
 def test_an_exported_run_of_ours_needs_no_hub(world: tuple[str, str], tmp_path: Path) -> None:
-    from mama_train.models.build import build_from_checkpoint
+    from mama_train.start.build import build_from_checkpoint
 
     shards = write_shards(tmp_path / "shards", {"train": 16, "meta": 4, "val": 4, "test": 4})
     fast = ("--steps", "1", "--batch-size", "8", "--num-frames", "3", "--no-tensorboard")

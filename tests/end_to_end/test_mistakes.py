@@ -73,7 +73,7 @@ AUGMENT = {
     "videos: a step's output": ("keyframes clips --out work/x", "clips", "video"),
     "manifest: no column video": ("keyframes no_video.csv --out work/x", "no_video.csv", "video"),
     "manifest: a column twice": ("keyframes twice.csv --out work/x", "twice.csv", "video"),
-    "manifest: a number that is none": ("keyframes broken.csv --out work/x", "soon", "is needed"),
+    "manifest: a number that is none": ("keyframes broken.csv --out work/x", "soon", "are needed"),
     "manifest: a span backwards": ("keyframes backwards.csv --out work/x", "5", "end_seconds"),
     "manifest: an unknown split": ("keyframes split.csv --out work/x", "training", "train"),
     "manifest: an id on two videos": ("keyframes same_id.csv --out work/x", "'x'", "clip_id"),

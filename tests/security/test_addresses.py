@@ -213,12 +213,13 @@ def test_strangers_rows_stay_in_their_folder(
     (inside / "below").mkdir(parents=True)
     secret.mkdir()
     private = write_numbered(secret / "private.mp4", 12, size=(64, 48))
-    write_numbered(inside / "below/good.mp4", 12, size=(64, 48))
+    for name in ("good", "other"):
+        write_numbered(inside / f"below/{name}.mp4", 12, size=(64, 48))
     (inside / "link.mp4").symlink_to(private)
     (inside / "folder").symlink_to(secret)
     (inside / "sideways.mp4").symlink_to("below/good.mp4")
     rows = [
-        *("below/good.mp4", "sideways.mp4", f"{inside}/./below/../below/good.mp4"),
+        *("below/good.mp4", "sideways.mp4", f"{inside}/./below/../below/other.mp4"),
         *("../secret/private.mp4", str(private), f"file://{private}", "link.mp4"),
         *("folder/private.mp4", "below/../../secret/private.mp4", "/proc/self/root" + str(private)),
     ]

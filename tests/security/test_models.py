@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 import torch
-from mama_train.models.build import build, build_from_checkpoint
 
 from mama_augment.caption import models
 from mama_augment.caption.engines import EngineConfig
@@ -24,6 +23,7 @@ from mama_augment.core.errors import InputError
 from mama_augment.runtime.isolate import IsolationConfig
 from mama_train.models.tokenizer import TextTokenizer
 from mama_train.models.weights import find_weights, read_config
+from mama_train.start.build import build, build_from_checkpoint
 from tests.augment.tiny_models import make_llava
 from tests.train.published_helper import write_published
 

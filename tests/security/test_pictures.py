@@ -18,7 +18,7 @@ from PIL import Image
 from mama_augment.core.errors import InputError
 from mama_augment.core.shared.jpeg import BrokenFrameError, decode_jpeg, jpeg_size_px
 from mama_train.data.frames import decode_frames
-from mama_train.models.base import FrameSpec
+from mama_train.models.specs import FrameSpec
 from tests.augment.worlds import clip, jpeg, write_clips
 from tests.security.hostile import run
 from tests.train.program import call

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 
 import pytest
-from mama_augment.concepts.words import words
 
 from mama_augment.balance.repeats import text_key
 from mama_augment.caption.input.control import neutralised
 from mama_augment.caption.judge.verdict import judge
+from mama_augment.concepts.language.words import words
 
 ATTACKS = [
     *("caption: ", "Sure! Here is a caption: ", '"', "**", "```\n", "<think>", "</think>", "- "),

@@ -21,6 +21,8 @@ NOT_UTF8 = (
     "it is not UTF-8. Save it as UTF-8, or say what it is: --encoding cp1252 for files of Windows"
 )
 NUM_FIRST_BYTES = 4096
+LEAST_ZEROS = 8
+"""One byte of so many is zero in UTF-16, whose commas, digits and ends of lines have one each."""
 
 
 class Source:
@@ -59,7 +61,7 @@ class Source:
         for mark, encoding in MARKS.items():
             if first.startswith(mark):
                 return encoding
-        if b"\0" in first:
+        if first.count(0) * LEAST_ZEROS > len(first):  # a stray one costs its row only
             order = "le" if first[1::2].count(0) >= first[::2].count(0) else "be"
             raise ValueError(
                 f"it holds zero bytes, as UTF-16 does; if it is that, --encoding utf-16-{order} "

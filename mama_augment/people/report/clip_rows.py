@@ -15,6 +15,7 @@ TEXT_WIDTH = 60
 def show_clip_rows(rows: Sequence[Mapping[str, Any]]) -> None:
     """One line per clip: rows of the clips table without their pictures."""
     lines = []
+    with_flags = any(row["flags"] for row in rows)
     for row in rows:
         start, end = row["start_seconds"], row["end_seconds"]
         texts = [*(text["text"] for text in row["texts"]), *row.get("captions", ())]
@@ -28,8 +29,9 @@ def show_clip_rows(rows: Sequence[Mapping[str, Any]]) -> None:
                 f"{row['fps']:.2f}" if row["fps"] else "",
                 str(row["num_frames"]),
                 f"{row['num_key_frames']} by {row['strategy']}",
-                ", ".join(row["flags"] or ()),
+                *([", ".join(row["flags"] or ())] if with_flags else []),
                 texts[0] + more if texts else "",
             )
         )
-    say.table("clips", COLUMNS, lines, max_widths={"text": TEXT_WIDTH})
+    columns = [name for name in COLUMNS if with_flags or name != "flags"]
+    say.table("clips", columns, lines, max_widths={"text": TEXT_WIDTH})

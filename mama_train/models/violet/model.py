@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from mama_augment.core.errors import InputError
 from mama_train.models.answers import AnswerConfig, OwnAnswers
-from mama_train.models.base import DualEncoder, Fit, FrameSpec, unit
+from mama_train.models.base import DualEncoder, unit
 from mama_train.models.crossmodal.bert import (
     INIT_STD,
     BertSize,
@@ -25,6 +25,7 @@ from mama_train.models.crossmodal.bert import (
     word_embeddings,
     word_head,
 )
+from mama_train.models.specs import Fit, FrameSpec
 from mama_train.models.tokenizer import TextTokenizer
 from mama_train.models.violet.config import (
     CLASS_FORMS,

@@ -41,7 +41,10 @@ def _check_row(row: Row, where: str) -> None:
         if value is not None and not (math.isfinite(value) and value >= 0):
             raise InputError(f"{where}: {name} is {value}; 0 or more is needed")
     if end is not None and end <= (start or 0.0):
-        raise InputError(f"{where}: the span [{start or 0.0}, {end}) is empty")
+        raise InputError(
+            f"{where}: the span [{start or 0.0}, {end}) is empty; end_seconds must be "
+            "larger than start_seconds"
+        )
     split = row.get("split")
     if split is not None and split not in SPLITS:
         raise InputError(f"{where}: split is {split!r}; allowed: {', '.join(SPLITS)}")

@@ -16,8 +16,8 @@ from mama_train.data.index import SplitIndex, read_index
 from mama_train.data.loader import Loader
 from mama_train.data.rows import all_texts, check_aligned
 from mama_train.data.source import BatchSource, open_rows
-from mama_train.models.base import FeatureSpec, FrameSpec
 from mama_train.models.config import ModelConfig
+from mama_train.models.specs import FeatureSpec, FrameSpec
 from mama_train.models.tokenizer import TextTokenizer
 from tests.train.features_helper import PER_FRAME, WIDTH, write_feature_shards
 

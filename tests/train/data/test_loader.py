@@ -23,7 +23,7 @@ from mama_train.data.frames import augment, choose_frames, decode_frames
 from mama_train.data.index import read_index
 from mama_train.data.loader import Loader, Position
 from mama_train.data.rows import all_agreements, all_texts
-from mama_train.models.base import FrameSpec
+from mama_train.models.specs import FrameSpec
 from mama_train.models.tokenizer import TextTokenizer
 from tests.train.shards_helper import NAMES, frames_of, write_shards
 

@@ -17,7 +17,7 @@ from mama_train.data.config import DataConfig
 from mama_train.data.index import read_index
 from mama_train.data.loader import Loader
 from mama_train.data.source import BatchSource, open_rows
-from mama_train.models.base import FrameSpec
+from mama_train.models.specs import FrameSpec
 from mama_train.models.tokenizer import TextTokenizer
 from tests.train.shards_helper import write_shards
 

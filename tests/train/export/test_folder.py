@@ -18,10 +18,11 @@ from torch import Tensor, nn
 
 from mama_augment.core.errors import InputError
 from mama_train.export.folder import write_export
-from mama_train.models.base import DualEncoder, FrameSpec
+from mama_train.models.base import DualEncoder
 from mama_train.models.clip_vip import ClipVip
 from mama_train.models.heads import Heads, HeadsConfig
 from mama_train.models.small import small_config
+from mama_train.models.specs import FrameSpec
 from mama_train.models.tokenizer import TextTokenizer
 from mama_train.start.build import build, build_from_checkpoint
 from mama_train.start.own import OwnModel

@@ -18,8 +18,8 @@ from mama_train import commands
 from mama_train.config import TrainConfig
 from mama_train.data.batch import Batch
 from mama_train.measure.config import Measured
-from mama_train.models.base import FeatureSpec
 from mama_train.models.heads import Heads, HeadsConfig
+from mama_train.models.specs import FeatureSpec
 from mama_train.objective.config import MarginLoss
 from mama_train.objective.objective import Objective
 from mama_train.run import checkpoint

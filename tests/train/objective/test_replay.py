@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from mama_train.models.base import DualEncoder, FrameSpec, unit
+from mama_train.models.base import DualEncoder, unit
+from mama_train.models.specs import FrameSpec
 from mama_train.models.tokenizer import TextTokenizer
 from mama_train.objective.config import MarginLoss, Weighting
 from mama_train.objective.guard import check_passes

@@ -24,7 +24,7 @@ from mama_train.models.violet.model import Violet
 from mama_train.run.checkpoint import find_checkpoint, load_model
 from mama_train.run.loop import train
 from mama_train.run.watch import Watch
-from mama_train.start.build import build
+from mama_train.start.build import build, build_to_measure
 from tests.train.questions_helper import write_question_shards
 from tests.train.regions_helper import EXTRACTOR, WIDTH, add_regions
 
@@ -149,6 +149,9 @@ def test_published_violet_weights_are_taken_from_a_folder(tmp_path: Path) -> Non
     assert sorted(new) == ["logit_scale", "text_projection.weight", "video_projection.weight"]
     for name, tensor in model.state_dict().items():
         assert name.startswith(own) or torch.equal(tensor, given.state_dict()[name])
+    measured, _, told = build_to_measure(f"violet:{folder}")
+    assert isinstance(measured, Violet)
+    assert "video_projection.weight; these are measured as a run would start them" in told[0]
     # A head of one number is an option's, and stays; that of classes starts anew.
     kept = model.answer_with(AnswerConfig(kind="qa-choice", width=64), words)
     assert kept == []

@@ -20,7 +20,7 @@ from mama_train.data.index import read_index
 from mama_train.data.loader import Loader
 from mama_train.data.questions import Question
 from mama_train.measure.config import Measured
-from mama_train.models.base import FrameSpec
+from mama_train.models.specs import FrameSpec
 from mama_train.models.tokenizer import TextTokenizer
 from mama_train.report.page import write_report
 from mama_train.run.checkpoint import find_checkpoint, load_model

@@ -14,7 +14,7 @@ from mama_augment.core import schema
 from mama_train.config import TrainConfig
 from mama_train.data.index import read_index
 from mama_train.data.source import BatchSource, open_rows
-from mama_train.models.base import FrameSpec
+from mama_train.models.specs import FrameSpec
 from mama_train.models.tokenizer import TextTokenizer
 from mama_train.run.checkpoint import find_checkpoint
 from mama_train.run.loop import train

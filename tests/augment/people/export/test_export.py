@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import math
 from pathlib import Path
@@ -312,17 +313,16 @@ def test_what_is_there_is_not_replaced_unasked(
 
 @pytest.mark.parametrize("format", ["webdataset", "hf", "jsonl", "sharegpt"])
 def test_an_export_that_fails_leaves_no_half_file(
-    format: str, directories: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    format: str, directories: tuple[str, str], tmp_path: Path
 ) -> None:
-    from mama_augment.people.export import run as module
-
-    def fail(example: Any, kind: str, *, takes_frames: bool) -> None:
-        if example.number == 5:
+    def fail(number: int) -> None:
+        if next(done) == 5:
             raise OSError("the disk is full")
 
-    monkeypatch.setattr(module, "_add_media", fail)
+    done = itertools.count()
+    settings = ExportConfig(format=format, clips=(directories[0],))
     with pytest.raises(OSError, match="full"):
-        run(directories, tmp_path / "out" / "x", format=format)
+        export(directories[1], str(tmp_path / "out" / "x"), settings, on_texts=fail)
     left = [p for p in (tmp_path / "out").rglob("*") if p.is_file()]
     assert {p.name for p in left} <= {"export.json"}
     assert all(not json.loads(p.read_text())["complete"] for p in left)
