@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 import threading
 from collections.abc import Mapping
@@ -60,7 +61,9 @@ class Renderer:
 
 @functools.lru_cache(maxsize=4)
 def _renderer(prompt: Prompt) -> Renderer:
-    return Renderer(prompt)
+    renderer = Renderer(prompt)
+    atexit.register(renderer.close)
+    return renderer
 
 
 def render(prompt: Prompt, columns: Mapping[str, Any]) -> str:
