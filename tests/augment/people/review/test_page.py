@@ -126,8 +126,7 @@ def test_the_clip_plays_its_span_and_key_frames_stand_in_for_it(
     until(
         page, "src => document.querySelector('#player img').getAttribute('src') !== src", arg=before
     )
-    size = page.evaluate("() => document.querySelector('#player img').naturalWidth")
-    assert size == 32
+    until(page, "document.querySelector('#player img').naturalWidth === 32")
     wrong = [text for text in wrong if "416" not in text and "Failed to load" not in text]
     assert wrong == []
     page.close()
