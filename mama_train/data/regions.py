@@ -15,8 +15,8 @@ from mama_augment.core.errors import InputError
 from mama_augment.core.schema import REGIONS
 from mama_train.data.index import SplitIndex
 from mama_train.data.rows import ClipRows
-from mama_train.models.base import RegionSpec
 from mama_train.models.config import Linking
+from mama_train.models.specs import RegionSpec
 from mama_train.models.vgt.config import BOX_NUMBERS, box_features
 from mama_train.models.vgt.linking import along_tracks, link_regions
 

@@ -22,8 +22,8 @@ from mama_train.data.frames import KEY_FRAMES, TRAIN_FRAMES, FrameReader
 from mama_train.data.index import SplitIndex, read_index
 from mama_train.data.regions import RegionReader
 from mama_train.data.rows import Caption, ClipRows, video_keys
-from mama_train.models.base import ClipSpec, RegionSpec
-from mama_train.models.specs import FeatureSpec
+from mama_train.models.base import ClipSpec
+from mama_train.models.specs import FeatureSpec, RegionSpec
 from mama_train.models.tokenizer import TextTokenizer
 
 Floats = NDArray[np.float64]

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from mama_train.models.base import DualEncoder, RegionSpec
+from mama_train.models.base import DualEncoder
 from mama_train.models.clip_mean import ClipMean
-from mama_train.models.specs import FeatureSpec, FrameSpec
+from mama_train.models.specs import FeatureSpec, FrameSpec, RegionSpec
 from mama_train.models.vgt.model import Vgt
 from mama_train.models.violet.model import Violet
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection
-from dataclasses import dataclass
 from typing import Any, Self
 
 import torch
@@ -12,47 +11,12 @@ from torch import Tensor, nn
 
 from mama_augment.core.errors import InputError
 from mama_train.models.answers import PREFIX, AnswerConfig, AnswerHead, Answers
-from mama_train.models.config import Linking
-from mama_train.models.specs import FeatureSpec, FrameSpec
+from mama_train.models.specs import FeatureSpec, FrameSpec, RegionSpec
 from mama_train.models.tokenizer import TextTokenizer
 from mama_train.models.towers import Tower, TowerKind
 
 PRETRAINED_LR, FROM_NOTHING_LR = 1e-5, 1e-3
 """Usual peak learning rates."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RegionSpec:
-    """What the data must hand over to a model of regions: boxes and vectors of C clips of F frames.
-
-    A clip is float32 [C,F,R+1,width+6]: of each frame, R regions (vector, x1, y1, x2, y2 and area
-    as shares of the frame, and 1 where there is one, else 0), then the frame's vector and zeros.
-    extractor: what made them, as the shards say; another one's numbers would mean nothing.
-    """
-
-    num_clips: int
-    num_frames: int
-    num_regions: int
-    width: int
-    extractor: str
-    column: str = "regions"
-    linking: Linking = "one-to-one"
-
-    @property
-    def shape(self) -> tuple[int, int, int, int]:
-        """Of a clip."""
-        return (self.num_clips, self.num_frames, self.num_regions + 1, self.width + 6)
-
-    def to_json(self) -> dict[str, Any]:
-        """What a checkpoint keeps of it beside the model's sizes."""
-        names = ("num_clips", "num_frames", "extractor", "linking")
-        return {name: getattr(self, name) for name in names}
-
-    def random_clips(self, num: int, generator: torch.Generator) -> Tensor:
-        """float32 [num,…] of noise, of the shape that the model takes, with a region everywhere."""
-        clips = torch.rand(num, *self.shape, generator=generator)
-        clips[..., -1] = 1
-        return clips
 
 
 ClipSpec = FrameSpec | FeatureSpec | RegionSpec

@@ -17,12 +17,12 @@ from mama_augment.core.errors import InputError
 from mama_augment.core.shared.hub import hub_folder
 from mama_train.models import small
 from mama_train.models.answers import CONFIG_KEY, PREFIX, answers_of, head_file
-from mama_train.models.base import DualEncoder, RegionSpec
+from mama_train.models.base import DualEncoder
 from mama_train.models.clip_mean import ClipMean
 from mama_train.models.clip_vip import ClipVip, ClipVipConfig
 from mama_train.models.config import FROM_NOTHING, HEADS, SMALL, VGT_TINY, VIOLET_TINY
 from mama_train.models.heads import MAX_TOKENS, Heads, HeadsConfig
-from mama_train.models.specs import FrameSpec
+from mama_train.models.specs import FrameSpec, RegionSpec
 from mama_train.models.tokenizer import TextTokenizer
 from mama_train.models.weights import (
     find_weights,

@@ -6,8 +6,9 @@ import math
 from pathlib import Path
 from typing import Any
 
-from mama_train.models.base import DualEncoder, RegionSpec
+from mama_train.models.base import DualEncoder
 from mama_train.models.crossmodal.published import load_published
+from mama_train.models.specs import RegionSpec
 from mama_train.models.tokenizer import TextTokenizer
 from mama_train.models.vgt.config import VgtConfig, tiny_vgt
 from mama_train.models.vgt.model import Vgt

@@ -18,13 +18,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mama_train.models.answers import AnswerConfig, OwnAnswers
-from mama_train.models.base import DualEncoder, RegionSpec, unit
+from mama_train.models.base import DualEncoder, unit
 from mama_train.models.crossmodal.bert import (
     blocks,
     init_like_bert,
     run_blocks,
     word_embeddings,
 )
+from mama_train.models.specs import RegionSpec
 from mama_train.models.tokenizer import TextTokenizer
 from mama_train.models.vgt.answers import AnswerTexts
 from mama_train.models.vgt.config import Regions, VgtConfig

@@ -14,7 +14,7 @@ from mama_train.commands import run_eval, run_export
 from mama_train.config import TrainConfig
 from mama_train.measure.config import Measured
 from mama_train.models.answers import AnswerConfig
-from mama_train.models.base import RegionSpec
+from mama_train.models.specs import RegionSpec
 from mama_train.models.tokenizer import TextTokenizer
 from mama_train.models.vgt.config import tiny_vgt
 from mama_train.models.vgt.model import Vgt
