@@ -35,12 +35,18 @@ class Encoder:
         self.model = model
         self._device = device_of(model.device)
         self._tokenizer: Any = None
-        trusted = {"trust_remote_code": True} if model.trust_remote_code else {}
+        with_code = model.trust_remote_code
         try:
-            self._net = AutoModel.from_pretrained(model.directory, use_safetensors=True, **trusted)
-            self._processor = AutoImageProcessor.from_pretrained(model.directory, **trusted)
+            self._net = AutoModel.from_pretrained(
+                model.directory, use_safetensors=True, trust_remote_code=with_code
+            )
+            self._processor = AutoImageProcessor.from_pretrained(
+                model.directory, trust_remote_code=with_code
+            )
             if model.has_texts:
-                self._tokenizer = AutoTokenizer.from_pretrained(model.directory, **trusted)
+                self._tokenizer = AutoTokenizer.from_pretrained(
+                    model.directory, trust_remote_code=with_code
+                )
         except (OSError, ValueError, KeyError) as error:
             why = str(error).splitlines()[0] if str(error) else repr(error)
             raise InputError(

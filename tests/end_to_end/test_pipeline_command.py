@@ -13,11 +13,12 @@ from tests.augment.numbered import write_numbered
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 MAIN = "from mama_augment.cli import main; main()"
+MODEL = ("--model", "llava-shapes")
 
 
 def start(folder: Path, *words: object) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", MAIN, "pipeline", "folder", *map(str, words)],
+        [sys.executable, "-c", MAIN, "pipeline", "folder", *map(str, words), *MODEL],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(REPOSITORY), "COLUMNS": "4000"},
         stdout=subprocess.PIPE,
@@ -32,8 +33,8 @@ def test_what_was_typed_is_shown_and_a_mistake_ends_the_pipeline(tmp_path: Path)
     out, err = child.communicate(timeout=120)
     assert child.returncode == 2, err
     assert "Traceback" not in err
-    assert "'v [x]\\x1b[31m'" in out
-    assert "o[/red] [v2]/clips" in out
+    assert "'v [x]\\x1b[31m'" in err
+    assert not (tmp_path / "o[/red] [v2]").exists(), "nothing was begun"
     assert "\x1b[31m" not in out + err
 
 

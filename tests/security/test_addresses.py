@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import shutil
 from pathlib import Path
 
 import fsspec
@@ -213,6 +214,7 @@ def test_strangers_rows_stay_in_their_folder(
     (inside / "below").mkdir(parents=True)
     secret.mkdir()
     private = write_numbered(secret / "private.mp4", 12, size=(64, 48))
+    copies = [shutil.copy(private, secret / f"{number}.mp4") for number in range(6)]
     for name in ("good", "other"):
         write_numbered(inside / f"below/{name}.mp4", 12, size=(64, 48))
     (inside / "link.mp4").symlink_to(private)
@@ -220,8 +222,8 @@ def test_strangers_rows_stay_in_their_folder(
     (inside / "sideways.mp4").symlink_to("below/good.mp4")
     rows = [
         *("below/good.mp4", "sideways.mp4", f"{inside}/./below/../below/other.mp4"),
-        *("../secret/private.mp4", str(private), f"file://{private}", "link.mp4"),
-        *("folder/private.mp4", "below/../../secret/private.mp4", "/proc/self/root" + str(private)),
+        *("../secret/0.mp4", str(copies[1]), f"file://{copies[2]}", "link.mp4"),
+        *("folder/3.mp4", "below/../../secret/4.mp4", f"/proc/self/root{copies[5]}"),
     ]
     (inside / "m.csv").write_text(
         "video,clip_id\n" + "".join(f"{row},{number}\n" for number, row in enumerate(rows))

@@ -40,13 +40,19 @@ async function trying(work) {
   if (state.busy) return;
   state.busy = true;
   try {
+    await telling(work);
+  } finally {
+    state.busy = false;
+  }
+}
+
+async function telling(work) {
+  try {
     byId("problem").hidden = true;
     await work();
   } catch (error) {
     byId("problem").textContent = error.message;
     byId("problem").hidden = false;
-  } finally {
-    state.busy = false;
   }
 }
 
@@ -198,8 +204,8 @@ const actions = {
   next: () => trying(() => open((state.number + 1) % state.items.length)),
   previous: () => trying(() => open((state.number + state.items.length - 1) % state.items.length)),
   play: () => state.toggle && state.toggle(),
-  on: () => trying(() => search(state.offset + PAGE_ROWS)),
-  back: () => trying(() => search(Math.max(0, state.offset - PAGE_ROWS))),
+  on: () => telling(() => search(state.offset + PAGE_ROWS)),
+  back: () => telling(() => search(Math.max(0, state.offset - PAGE_ROWS))),
 };
 
 // --- all texts ------------------------------------------------------------------------------
@@ -216,8 +222,13 @@ function wanted() {
   return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== ""));
 }
 
+// What is asked for last is shown, even where an earlier answer comes later.
+let searches = 0;
+
 async function search(offset) {
+  const own = ++searches;
   const answer = await ask("api/browse", { ...wanted(), offset });
+  if (own !== searches) return;
   state.offset = offset;
   state.total = answer.total;
   const last = Math.min(answer.total, offset + answer.rows.length);
@@ -268,7 +279,7 @@ function show() {
   }
   if (view === "browse") {
     if (state.stop) state.stop();
-    trying(() => search(state.offset));
+    telling(() => search(state.offset));
   } else if (state.item) showClip(state.item);
 }
 
@@ -311,6 +322,6 @@ document.addEventListener("click", (event) => {
   if (button && !state.busy) actions[button.dataset.do]();
 });
 byId("editor").addEventListener("submit", (event) => { event.preventDefault(); actions.save(); });
-byId("filters").addEventListener("submit", (event) => { event.preventDefault(); trying(() => search(0)); });
+byId("filters").addEventListener("submit", (event) => { event.preventDefault(); telling(() => search(0)); });
 window.addEventListener("hashchange", show);
 trying(begin).then(show);

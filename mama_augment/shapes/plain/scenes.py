@@ -48,7 +48,7 @@ class PlainWorld:
 
     @property
     def concepts(self) -> Sequence[str]:
-        return FEW_CONCEPTS[: self.config.num_concepts]
+        return list(FEW_CONCEPTS[: self.config.num_concepts])
 
     @property
     def schema(self) -> pa.Schema:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from mama_augment.core.errors import InputError
 from mama_train.commands import run_eval, run_export
@@ -131,7 +132,8 @@ def test_vgt_needs_regions(tmp_path: Path) -> None:
 def published_folder(folder: Path, weights: dict[str, torch.Tensor], sizes: dict[str, Any]) -> Path:
     folder.mkdir()
     TextTokenizer.of_words(WORDS, max_tokens=20).save(folder)
-    torch.save(weights, folder / "pytorch_model.bin")
+    whole = {name: value.clone().contiguous() for name, value in weights.items()}
+    save_file(whole, folder / "model.safetensors")
     (folder / "config.json").write_text(json.dumps(sizes))
     return folder
 
