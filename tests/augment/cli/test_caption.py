@@ -64,16 +64,20 @@ def test_one_served_models_captions_are_no_others(
     assert len(server.bodies) == 2 * NUM_CLIPS  # the same model's captions are copied
 
 
-@pytest.mark.parametrize(
-    "prompt",
-    [
-        "{{ 'a' * 10**14 }} describe",
-        "{% macro again() %}{{ again() }}{% endmacro %}{{ again() }} describe",
-    ],
-)
-def test_a_template_that_fails_rejects_its_rows_and_ends_no_run(
-    clips_dir: str, tmp_path: Path, server: Server, prompt: str
+def test_a_template_that_fills_the_memory_for_every_clip_stops_the_run(
+    clips_dir: str, tmp_path: Path, server: Server
 ) -> None:
+    out = tmp_path / "out"
+    result = run(clips_dir, out, server, "--prompt", "{{ 'a' * 10**14 }} describe")
+    assert result.exit_code == 1
+    assert "for 3 clips in a row; mend the template" in result.output
+    assert audit(StepDir.open(str(out))).num_pending == NUM_CLIPS, "no row pays for it"
+
+
+def test_a_template_that_fails_rejects_its_rows_and_ends_no_run(
+    clips_dir: str, tmp_path: Path, server: Server
+) -> None:
+    prompt = "{% macro again() %}{{ again() }}{% endmacro %}{{ again() }} describe"
     out = tmp_path / "out"
     assert run(clips_dir, out, server, "--prompt", prompt).exit_code == 1  # nothing is ok
     opened = StepDir.open(str(out))
