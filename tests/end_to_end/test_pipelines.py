@@ -85,7 +85,11 @@ def test_the_demo_reports_what_it_made(demo: Path) -> None:
     assert "http://" not in report.replace("http://www.w3.org/", "")
     assert "https://" not in report
     assert "Does it help?" in report
-    for arm in ("human captions", "with margin and weights", "with generated captions, too"):
+    for arm in (
+        "human, plain contrastive",
+        "human, margin and weights",
+        "generated, margin and weights",
+    ):
         assert arm in report
         metrics = json.loads((demo / f"runs/{arm}-seed0/metrics.json").read_text())
         assert metrics["test"]["text_to_video"]["num_queries"] == 96

@@ -27,6 +27,8 @@ in one request; otherwise each is an upload in parts, of three, which a kill lea
 ALLOWED = (FILE, *BUCKETS, "https")
 WITH_QUERY = ("http", "https")
 """Schemes whose query belongs to the address: presigned links have one."""
+OF_STORES = ("AWS_", "GOOGLE_", "GCE_", "CLOUDSDK_")
+"""How the names of their settings in the environment begin."""
 BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
 
 
@@ -94,7 +96,7 @@ def open_filesystem(uri: str) -> tuple[pafs.FileSystem, str]:
         bucket, _, key = rest.partition("/")
         if not BUCKET.fullmatch(bucket):
             _refuse(uri, f"{bucket!r} is not the name of a bucket")
-        return _store(scheme, bucket), f"{bucket}/{unquote(key)}".rstrip("/")
+        return _store(scheme, bucket, _settings()), f"{bucket}/{unquote(key)}".rstrip("/")
     try:
         filesystem, path = pafs.FileSystem.from_uri(uri)
         return filesystem, path.rstrip("/")
@@ -103,10 +105,15 @@ def open_filesystem(uri: str) -> tuple[pafs.FileSystem, str]:
 
 
 @functools.lru_cache(maxsize=256)
-def _store(scheme: str, bucket: str) -> pafs.FileSystem:
-    """Once for each bucket: which region it is in, is asked for."""
+def _store(scheme: str, bucket: str, settings: tuple[str, ...]) -> pafs.FileSystem:
+    """Once for each bucket and what the environment says: which region it is in, is asked for."""
     options = BUCKETS[scheme]
     return pafs.FileSystem.from_uri(f"{scheme}://{bucket}{'?' if options else ''}{options}")[0]
+
+
+def _settings() -> tuple[str, ...]:
+    """What of the environment says which store is asked, and as whom."""
+    return tuple(sorted(f"{k}={v}" for k, v in os.environ.items() if k.startswith(OF_STORES)))
 
 
 def _by_fsspec(uri: str) -> tuple[pafs.FileSystem, str]:

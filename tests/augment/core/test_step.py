@@ -157,7 +157,7 @@ def test_on_ray_a_relative_out_is_the_drivers_and_a_blind_worker_is_refused_in_s
         assert run(Toy(4), StepOutput("out"), on_ray).ledger.exit_code == 0
         assert (tmp_path / "driver/out/manifest.json").exists()
         assert not list((tmp_path / "cluster").iterdir())
-        monkeypatch.setattr("mama_augment.core.store.lock.Path.touch", lambda path: None)
+        monkeypatch.setattr("mama_augment.core.store.lock.Path.touch", lambda path, **more: None)
         began = time.monotonic()
         with pytest.raises(InputError, match="does not see"):
             run(Toy(4), StepOutput("other"), on_ray)

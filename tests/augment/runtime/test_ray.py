@@ -90,7 +90,7 @@ def test_units_do_not_wait_behind_a_slow_worker(tmp_path: Path) -> None:
     run_units(units, partial(SlowWorker, tmp_path, slow, fast, 2), config)
     times = [tuple(map(float, p.read_text().split())) for p in tmp_path.glob("*.times")]
     assert len(times) == len(units)
-    assert sum(seconds == slow for *_, seconds in times) == 1  # as long as all others
+    assert sum(seconds == slow for *_, seconds in times) <= 2, "one as long as all others, or two"
     makespan = max(end for _, end, _ in times) - min(begin for begin, *_ in times)
     ideal = 7 * fast
     print(f"makespan {makespan:.2f} s, {makespan / ideal:.3f} of the ideal")
