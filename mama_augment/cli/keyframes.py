@@ -78,10 +78,11 @@ class KeyframesCommand:
 
 
 def show_flags(step_dir: StepDir, most_units: int = MOST_UNITS) -> dict[str, int] | None:
-    """How many clips have which flag; None where that would be too much to read."""
+    """How many clips have which flag; None where that would be too much to read, or
+    to ask a store for."""
     from mama_augment.keyframes.near import COLUMNS, count_flags
 
-    if len(step_dir.manifest.units) > most_units:
+    if len(step_dir.manifest.units) > most_units or not step_dir.folder.is_local:
         say.say("flags of clips: `mama-augment inspect` counts them")
         return None
     flags = count_flags(step_dir.tables(COLUMNS))
