@@ -35,9 +35,9 @@ def main(
     out: Annotated[Path, typer.Option(help="Everything goes below this folder.")] = Path("demo"),
     num_videos: Annotated[int, typer.Option(help="Train videos of the world.")] = 1000,
     steps: Annotated[int, typer.Option(help="Training steps of each run.")] = 400,
-    num_seeds: Annotated[int, typer.Option(help="Training runs of each arm.")] = 3,
+    num_seeds: Annotated[int, typer.Option(help="Training runs of each arm.")] = 1,
     seed: Annotated[int, typer.Option(help="Of the world; training seeds count from 0.")] = 7,
-    quick: Annotated[bool, typer.Option("--quick", help="A fifth of it all, in a minute.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="A fifth of it all.")] = False,
     open_report: Annotated[
         bool, typer.Option("--open", help="Show the report in a browser at the end.")
     ] = False,
