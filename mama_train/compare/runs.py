@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import queue
+import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -20,6 +21,7 @@ from mama_train.compare.measures import Run
 from mama_train.config import TrainConfig
 
 TELL_EVERY_SECONDS = 0.5
+LATE_STEPS = 3
 Place = tuple[str, int]
 """(arm, seed)."""
 
@@ -196,9 +198,14 @@ def _telling(place: Place) -> Iterator[Any]:
 
     class Telling(Watch):
         def begin(self, first_step: int, num_steps: int) -> None:
-            self.num_steps, self.last = num_steps, 0.0
+            self.num_steps, self.last, self.num_late = num_steps, 0.0, 0
 
         def step(self, row: dict[str, Any], num_samples: int) -> None:
+            if _ending is not None and _ending.is_set():
+                # A signal ends a run after its step; one that goes on has lost it.
+                self.num_late += 1
+                if self.num_late == LATE_STEPS:
+                    signal.raise_signal(signal.SIGTERM)
             now = time.monotonic()
             if _told is not None and now - self.last >= TELL_EVERY_SECONDS:
                 self.last = now
